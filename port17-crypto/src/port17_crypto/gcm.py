@@ -1,0 +1,62 @@
+"""The head of AES-GCM's keystreams, many counters in one call: what the onion takes for its fillers.
+
+Sealing and opening are the library's own ``AESGCM``.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
+
+BLOCK_SIZE = 16
+"""Bytes of an AES block."""
+FIRST_BLOCK = 2
+"""GCM's counter of the first keystream block under a 96-bit nonce; 1 masks the tag (SP 800-38D, 7.1)."""
+COUNTER_SPAN = 32
+"""Bits of GCM's block counter, the low end of the counter block; the nonce lies above it."""
+BATCH = 1024
+"""Most blocks encrypted in one call: bounds a call's memory, and the cached patterns to a MiB in all."""
+PATTERNS = 32
+"""Shapes (nonces, blocks) whose pattern is kept; a session asks for two or three."""
+
+
+def keystreams(key: bytes, first: int, count: int, length: int) -> bytes:
+    """The first ``length`` bytes of GCM's keystream for each of ``count`` consecutive nonces.
+
+    Block j of nonce N is AES(N || u32(2 + j)), so one ECB call over all counter blocks gives them all.
+
+    :param key: 32 bytes.
+    :param first: the first nonce, as a number.
+    :returns: ``count * length`` bytes.
+    """
+    if count <= 0 or length <= 0:
+        return b""
+    blocks = -(-length // BLOCK_SIZE)
+    stride = blocks * BLOCK_SIZE
+    batch = max(1, BATCH // blocks)
+    # ECB is no mode of encryption here: the library offers the bare block cipher by no other name.
+    encryptor = Cipher(algorithms.AES(key), modes.ECB()).encryptor()
+    streams: list[bytes] = []
+    for start in range(first, first + count, batch):
+        nonces = min(batch, first + count - start)
+        zero, ones = _pattern(nonces, blocks)
+        stream = encryptor.update((zero + start * ones).to_bytes(nonces * stride, "big"))
+        if length == stride:
+            streams.append(stream)
+        else:
+            streams += [stream[at : at + length] for at in range(0, len(stream), stride)]
+    return b"".join(streams)
+
+
+@lru_cache(maxsize=PATTERNS)
+def _pattern(nonces: int, blocks: int) -> tuple[int, int]:
+    """The counter blocks of the nonces 0, 1, ... as one number, and a number with a 1 at every nonce's place.
+
+    ``zero + start * ones`` are the counter blocks from nonce ``start`` on: one multiplication in place of a
+    Python loop over the blocks, which cost more than the encryption.
+    """
+    numbers = [(nonce << COUNTER_SPAN) + FIRST_BLOCK + j for nonce in range(nonces) for j in range(blocks)]
+    zero = b"".join(number.to_bytes(BLOCK_SIZE, "big") for number in numbers)
+    one = (1 << COUNTER_SPAN).to_bytes(BLOCK_SIZE, "big")
+    return int.from_bytes(zero, "big"), int.from_bytes(one * len(numbers), "big")
