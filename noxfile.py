@@ -1,0 +1,197 @@
+"""Every job of the project is a session of this file; what a session does is said in its docstring.
+
+It also starts itself, on a machine that has Python and nothing else: `python3 noxfile.py -s NAME` makes `.venv` beside
+this file, installs nox and uv there and goes on as `nox -s NAME` does.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent
+CONSTRAINTS = ROOT / "constraints.txt"
+OWN_VENV = ROOT / ".venv"
+OLDEST_PYTHON = (3, 11)
+RUNNER = "nox[uv]"
+
+# uv has its own certificates and its own Pythons unless told otherwise: use the machine's, as pip does. The first
+# name is today's, the second is what releases before it read.
+os.environ.setdefault("UV_SYSTEM_CERTS", "1")
+os.environ.setdefault("UV_NATIVE_TLS", "1")
+os.environ.setdefault("UV_PYTHON_DOWNLOADS", "never")
+# What builds the distributions is pinned too, by uv and by pip. Relative, since uv splits the value at spaces.
+os.environ.setdefault("UV_BUILD_CONSTRAINT", CONSTRAINTS.name)
+os.environ.setdefault("PIP_BUILD_CONSTRAINT", CONSTRAINTS.name)
+
+
+def own_interpreter() -> str:
+    """Make the project's own environment with nox in it, unless it is there.
+
+    :return: the path of that environment's Python.
+    :raises SystemExit: when Python is too old or lacks venv, with what to install.
+    """
+    if sys.version_info < OLDEST_PYTHON:
+        sys.exit(
+            f"Port17 needs Python {'.'.join(map(str, OLDEST_PYTHON))} or newer; this is {sys.version.split()[0]}."
+        )
+    python = OWN_VENV / "bin" / "python"
+    marker = OWN_VENV / "port17-runner"
+    # Which Python and which pins it was made from: a change of either installs anew, so does an interrupted start.
+    recipe = hashlib.sha256(f"{sys.version} {RUNNER} {CONSTRAINTS.read_text()}".encode()).hexdigest()
+    if python.exists() and marker.exists() and marker.read_text() == recipe:
+        return str(python)
+    if importlib.util.find_spec("venv") is None or importlib.util.find_spec("ensurepip") is None:
+        sys.exit(
+            "This Python cannot make virtual environments. Install what is missing and start again, on Debian and"
+            " Ubuntu:\n    apt-get install python3-venv"
+        )
+    print(f"{RUNNER} is not installed here: installing it into {OWN_VENV} (once).", flush=True)
+    subprocess.run([sys.executable, "-m", "venv", str(OWN_VENV)], check=True)
+    pip = [str(python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
+    subprocess.run([*pip, "-c", CONSTRAINTS.name, RUNNER], check=True, cwd=ROOT)
+    marker.write_text(recipe)
+    return str(python)
+
+
+if __name__ == "__main__":
+    has_nox = importlib.util.find_spec("nox") is not None
+    interpreter = sys.executable if has_nox else own_interpreter()
+    os.execv(interpreter, [interpreter, "-m", "nox", "-f", str(ROOT / "noxfile.py"), *sys.argv[1:]])
+
+import nox
+
+nox.needs_version = ">=2025.2.9"
+nox.options.sessions = []
+nox.options.default_venv_backend = "uv|virtualenv"
+nox.options.reuse_venv = "yes"
+nox.options.error_on_external_run = True
+
+DISTRIBUTIONS = [
+    "port17-core",
+    "port17-crypto",
+    "port17-transports",
+    "port17-cli",
+    "plugins/port17-policy-example",
+]
+IMPORTS = ["port17", "port17_crypto", "port17_transports", "port17_cli", "port17_policy_example"]
+
+
+def group(name: str) -> list[str]:
+    """Read one of the dependency groups that the root pyproject.toml names."""
+    return list(nox.project.dependency_groups(nox.project.load_toml("pyproject.toml"), name))
+
+
+def install(session: nox.Session, *groups: str, distributions: bool = True) -> None:
+    """Install the distributions from this tree, and dependency groups, at the pinned versions."""
+    wanted = [requirement for name in groups for requirement in group(name)]
+    if distributions:
+        wanted += [part for folder in DISTRIBUTIONS for part in ("-e", f"./{folder}")]
+    session.install("-c", CONSTRAINTS.name, *wanted)
+
+
+@nox.session
+def demo(session: nox.Session) -> None:
+    """Show a network of five nodes on this machine and fetch a page through three of them."""
+    install(session)
+    session.run("port17", "demo", *session.posargs)
+
+
+@nox.session
+def tests(session: nox.Session) -> None:
+    """Run every distribution's tests and those that cross them; arguments after -- go to pytest."""
+    install(session, "test")
+    session.run("pytest", *session.posargs)
+
+
+@nox.session
+def lint(session: nox.Session) -> None:
+    """Check style, format, and which module may import which."""
+    install(session, "lint", distributions=False)
+    session.run("ruff", "check", ".")
+    session.run("ruff", "format", "--check", ".")
+    # The contracts are about text: nothing needs to be installed for them, only found.
+    sources = os.pathsep.join(str(ROOT / folder / "src") for folder in DISTRIBUTIONS)
+    session.run("lint-imports", "--no-cache", env={"PYTHONPATH": sources})
+
+
+@nox.session
+def types(session: nox.Session) -> None:
+    """Check every distribution, and this file, with mypy --strict."""
+    install(session, "types")
+    packages = [part for name in IMPORTS for part in ("-p", name)]
+    session.run("mypy", "--strict", *packages)
+    session.run("mypy", "--strict", "noxfile.py")
+
+
+@nox.session
+def wheels(session: nox.Session) -> None:
+    """Build every distribution into dist/, install from the wheels alone, and use that from another folder."""
+    install(session, "wheels", distributions=False)
+    shutil.rmtree("dist", ignore_errors=True)
+    for folder in DISTRIBUTIONS:
+        # By way of the source archive, so that a file missing from it shows.
+        session.run("python", "-m", "build", "--no-isolation", "--outdir", "dist", folder, silent=True)
+    built = sorted(str(path) for path in (ROOT / "dist").glob("*.whl"))
+    if len(built) != len(DISTRIBUTIONS):
+        session.error(f"{len(DISTRIBUTIONS)} wheels wanted, {len(built)} built: {built}")
+    with tempfile.TemporaryDirectory(prefix="port17-wheels-") as elsewhere:
+        clean = Path(elsewhere) / "venv"
+        session.run(
+            "uv", "venv", "--quiet", "--python", session.virtualenv.location + "/bin/python", str(clean)
+        )
+        session.run("uv", "pip", "install", "--python", str(clean), "-c", CONSTRAINTS.name, *built)
+        session.chdir(elsewhere)
+        for arguments in (["--version"], ["demo"]):
+            session.run(str(clean / "bin" / "port17"), *arguments, external=True)
+
+
+@nox.session
+def conformance(session: nox.Session) -> None:
+    """Check every installed suite, scheme and transport against its contract, as a plugin's author would.
+
+    Packages or folders after -- are installed first: `nox -s conformance -- ../my-suite`.
+    """
+    install(session, "test")
+    if session.posargs:
+        session.install("-c", CONSTRAINTS.name, *session.posargs)
+    session.run("pytest", "tests/conformance")
+
+
+@nox.session
+def bench(session: nox.Session) -> None:
+    """Measure a tunnel beside a private Tor network: `nox -s bench -- --peers DIR`."""
+    if not any(argument.split("=")[0] == "--peers" for argument in session.posargs):
+        session.error("say where the programs to compare with are: -s bench -- --peers DIR")
+    install(session, "test")
+    session.run("python", "benchmarks/tunnel.py", *session.posargs)
+
+
+@nox.session
+def docs(session: nox.Session) -> None:
+    """Check the documents: every relative link resolves, every Python example runs."""
+    install(session, "test")
+    session.run("pytest", "tests/test_documents.py", *session.posargs)
+
+
+@nox.session
+def pins(session: nox.Session) -> None:
+    """Write constraints.txt anew, with today's releases of everything that a session installs."""
+    session.install("uv")
+    projects = [f"{folder}/pyproject.toml" for folder in DISTRIBUTIONS]
+    groups = [part for name in ("test", "types", "lint", "wheels", "runner") for part in ("--group", name)]
+    ours = [part for folder in DISTRIBUTIONS for part in ("--no-emit-package", Path(folder).name)]
+    session.run(
+        *("uv", "pip", "compile", "--quiet", "--universal", "--upgrade", "--no-annotate"),
+        *("--python-version", ".".join(map(str, OLDEST_PYTHON)), "--output-file", CONSTRAINTS.name),
+        *projects,
+        *groups,
+        *ours,
+        env={"UV_CUSTOM_COMPILE_COMMAND": "nox -s pins"},
+    )
