@@ -1,7 +1,7 @@
 """Every job of the project is a session of this file; what a session does is said in its docstring.
 
-It also starts itself, on a machine that has Python and nothing else: `python3 noxfile.py -s NAME` makes `.venv` beside
-this file, installs nox and uv there and goes on as `nox -s NAME` does.
+It also starts itself, on a machine that has Python and nothing else: `python3 noxfile.py -s NAME` makes
+`.venv` beside this file, installs nox and uv there and goes on as `nox -s NAME` does.
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ OWN_VENV = ROOT / ".venv"
 OLDEST_PYTHON = (3, 11)
 RUNNER = "nox[uv]"
 
-# uv has its own certificates and its own Pythons unless told otherwise: use the machine's, as pip does. The first
-# name is today's, the second is what releases before it read.
+# uv has its own certificates and its own Pythons unless told otherwise: use the machine's, as pip does. The
+# first name is today's, the second is what releases before it read.
 os.environ.setdefault("UV_SYSTEM_CERTS", "1")
 os.environ.setdefault("UV_NATIVE_TLS", "1")
 os.environ.setdefault("UV_PYTHON_DOWNLOADS", "never")
-# What builds the distributions is pinned too, by uv and by pip. Relative, since uv splits the value at spaces.
+# What builds the distributions is pinned too, by uv and by pip. Relative: both split the value at spaces.
 os.environ.setdefault("UV_BUILD_CONSTRAINT", CONSTRAINTS.name)
 os.environ.setdefault("PIP_BUILD_CONSTRAINT", CONSTRAINTS.name)
 
@@ -39,18 +39,18 @@ def own_interpreter() -> str:
     """
     if sys.version_info < OLDEST_PYTHON:
         sys.exit(
-            f"Port17 needs Python {'.'.join(map(str, OLDEST_PYTHON))} or newer; this is {sys.version.split()[0]}."
+            f"Port17 needs Python {OLDEST_PYTHON[0]}.{OLDEST_PYTHON[1]} or newer; this is {sys.version}."
         )
     python = OWN_VENV / "bin" / "python"
     marker = OWN_VENV / "port17-runner"
-    # Which Python and which pins it was made from: a change of either installs anew, so does an interrupted start.
+    # Which Python and which pins it was made from: a change of either installs anew; so does a broken start.
     recipe = hashlib.sha256(f"{sys.version} {RUNNER} {CONSTRAINTS.read_text()}".encode()).hexdigest()
     if python.exists() and marker.exists() and marker.read_text() == recipe:
         return str(python)
     if importlib.util.find_spec("venv") is None or importlib.util.find_spec("ensurepip") is None:
         sys.exit(
-            "This Python cannot make virtual environments. Install what is missing and start again, on Debian and"
-            " Ubuntu:\n    apt-get install python3-venv"
+            "This Python cannot make virtual environments. Install what is missing and start again,"
+            " on Debian and Ubuntu:\n    apt-get install python3-venv"
         )
     print(f"{RUNNER} is not installed here: installing it into {OWN_VENV} (once).", flush=True)
     subprocess.run([sys.executable, "-m", "venv", str(OWN_VENV)], check=True)
@@ -65,7 +65,7 @@ if __name__ == "__main__":
     interpreter = sys.executable if has_nox else own_interpreter()
     os.execv(interpreter, [interpreter, "-m", "nox", "-f", str(ROOT / "noxfile.py"), *sys.argv[1:]])
 
-import nox
+import nox  # noqa: E402  # not before there is one
 
 nox.needs_version = ">=2025.2.9"
 nox.options.sessions = []
@@ -132,7 +132,7 @@ def types(session: nox.Session) -> None:
 
 @nox.session
 def wheels(session: nox.Session) -> None:
-    """Build every distribution into dist/, install from the wheels alone, and use that from another folder."""
+    """Build every distribution into dist/, install the wheels alone, and use them from another folder."""
     install(session, "wheels", distributions=False)
     shutil.rmtree("dist", ignore_errors=True)
     for folder in DISTRIBUTIONS:
