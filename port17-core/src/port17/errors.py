@@ -1,0 +1,110 @@
+"""The one tree of errors that a user of Port17 can meet.
+
+::
+
+    Port17Error                       exit code 1
+    +-- UsageError                    2   a flag or an argument is wrong
+    +-- ConfigError                   3   a file, a variable or a value is wrong
+    |   +-- RecordError               3   a signed record (charter, bottle, key) is unusable
+    +-- PluginError                   4   a plugin is missing, broken or there twice
+    +-- NetworkError                  5   the network did not do what was asked
+        +-- HandshakeFailed               one uniform failure; never says which check failed
+        +-- LinkLost                      the ship under a link ended
+        +-- CircuitFailed                 a circuit ended, with a reason
+        +-- ConveyorReset                 one stream ended, with a reason
+        +-- NoRoute                       no route satisfies what was asked
+        +-- PeerViolation                 the peer broke the protocol; costs it its link or circuit
+    LocalViolation (RuntimeError)     our own code called the protocol core wrongly: a bug
+
+Each says what is wrong and, as ``cure``, what to do about it.
+"""
+
+from __future__ import annotations
+
+
+class Port17Error(Exception):
+    """Root of the tree.
+
+    :param message: what is wrong, in one sentence.
+    :param cure: what the user can do about it; may be empty where nothing can be done.
+    """
+
+    exit_code = 1
+
+    def __init__(self, message: str, *, cure: str = "") -> None:
+        super().__init__(message)
+        self.message = message
+        self.cure = cure
+
+    def __str__(self) -> str:
+        return f"{self.message}\n  {self.cure}" if self.cure else self.message
+
+
+class UsageError(Port17Error):
+    """A flag or an argument is wrong."""
+
+    exit_code = 2
+
+
+class ConfigError(Port17Error):
+    """A file, an environment variable or a value in one of them is wrong."""
+
+    exit_code = 3
+
+
+class RecordError(ConfigError):
+    """A signed record is malformed, unsigned, wrongly signed or not of this network."""
+
+
+class PluginError(Port17Error):
+    """A plugin is missing, broken or there twice."""
+
+    exit_code = 4
+
+
+class NetworkError(Port17Error):
+    """The network did not do what was asked."""
+
+    exit_code = 5
+
+
+class HandshakeFailed(NetworkError):
+    """A handshake failed. Uniform on purpose: it never tells which check failed."""
+
+
+class LinkLost(NetworkError):
+    """The ship under a link ended, or its peer stopped answering."""
+
+
+class CircuitFailed(NetworkError):
+    """A circuit ended.
+
+    :param reason: a :class:`port17.wire.reasons.Reason`.
+    """
+
+    def __init__(self, message: str, reason: int, *, cure: str = "") -> None:
+        super().__init__(message, cure=cure)
+        self.reason = reason
+
+
+class ConveyorReset(NetworkError):
+    """One stream inside a circuit ended other than by an orderly close.
+
+    :param reason: a :class:`port17.wire.reasons.Reason`.
+    """
+
+    def __init__(self, message: str, reason: int, *, cure: str = "") -> None:
+        super().__init__(message, cure=cure)
+        self.reason = reason
+
+
+class NoRoute(NetworkError):
+    """No route satisfies what was asked."""
+
+
+class PeerViolation(NetworkError):
+    """The peer sent what the protocol does not allow."""
+
+
+class LocalViolation(RuntimeError):
+    """Our own code called a protocol core in a way that its state does not allow."""

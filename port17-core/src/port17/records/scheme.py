@@ -1,0 +1,75 @@
+"""The identity-scheme contract: the signature that a node's or a moderator's identity uses."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+
+from port17.records.framing import BytesLike, digest
+
+PUBLIC_KEY_CAP = 4096
+"""Longest public key of one algorithm, bytes: ML-DSA-87's 2592 and room."""
+SIGNATURE_CAP = 5000
+"""Longest signature of one algorithm, bytes: ML-DSA-87's 4627 and room."""
+
+
+@dataclass(frozen=True)
+class SigningKey:
+    """An identity's key pair.
+
+    :param private: opaque to the core. Never in a repr.
+    :param public: (algorithm, public key) of every component, in the scheme's order.
+    """
+
+    private: object
+    public: tuple[tuple[str, bytes], ...]
+
+    def __repr__(self) -> str:
+        return "SigningKey(private=<secret>)"
+
+
+class IdentityScheme(ABC):
+    """A driver of entry-point group ``port17.identity_schemes``; its entry point's name is ``name``.
+
+    A signature is EUF-CMA secure over the exact bytes. A composite verifies only if every component
+    does, and each component signs the composite's name too, so that none can be stripped.
+    """
+
+    name: str
+    status: str
+    algorithms: tuple[str, ...]
+    signature_size: int
+    """Bytes of a whole signature, all components together."""
+
+    @abstractmethod
+    def generate(self) -> SigningKey:
+        """A fresh key pair."""
+
+    @abstractmethod
+    def sign(self, key: SigningKey, message: BytesLike) -> bytes:
+        """``signature_size`` bytes."""
+
+    @abstractmethod
+    def verify(
+        self, public: tuple[tuple[str, bytes], ...], message: BytesLike, signature: bytes
+    ) -> bool:
+        """True only if every component's signature is valid. Malformed keys are False, never a raise."""
+
+    @abstractmethod
+    def private_bytes(self, key: SigningKey) -> bytes:
+        """The private key as stored at rest."""
+
+    @abstractmethod
+    def load_private(self, stored: bytes) -> SigningKey:
+        """The key pair of :meth:`private_bytes`.
+
+        :raises ValueError: what is stored is no such key.
+        """
+
+
+def fingerprint(public: tuple[tuple[str, bytes], ...]) -> bytes:
+    """The identity's fingerprint: 32 bytes over every (algorithm, public key) in order."""
+    parts: list[bytes] = []
+    for algorithm, key in public:
+        parts += [algorithm.encode("ascii"), key]
+    return digest("fingerprint", *parts)

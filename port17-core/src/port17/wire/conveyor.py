@@ -1,0 +1,375 @@
+"""Conveyors: the streams inside a circuit, between the client and one hop, with byte credits each.
+
+A :class:`Mux` is one end of all conveyors between the client and one hop; it packs whole frames into
+cells' payloads and takes them out again. Keys, layers and link credits are the circuit's business.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+
+from port17.errors import LocalViolation, PeerViolation
+from port17.records.framing import BytesLike
+from port17.wire.block import PAYLOAD_SIZE
+from port17.wire.frame import (
+    DATA_CAP,
+    FRAME_HEAD,
+    Frame,
+    decode_operation,
+    encode,
+    encode_operation,
+)
+from port17.wire.quota import Budget
+from port17.wire.reasons import Reason
+
+FIRST_WINDOW = 256 * 1024
+"""Bytes a peer may send on a conveyor at first: some 66 cells, twice what a circuit's first link
+credits let through, so that it is never the first thing to stall."""
+WINDOW_CAP = 4 * 1024 * 1024
+"""Most bytes one conveyor's window grows to: 100 ms at 40 MB/s."""
+GROWTH_FLOOR_S = 0.005
+"""Half a window drained in less than this, or in less than two round trips, doubles it: shorter times
+cannot be told from scheduling noise."""
+CONVEYORS_CAP = 1024
+"""Most conveyors open in one session: a browser's busiest page needs a tenth; each may hold a window."""
+CREDIT_SIZE = 4
+"""Bytes of a CREDIT frame's data: u32 bytes."""
+WORTHWHILE = 128
+"""Bytes of room in a cell below which a longer piece of data waits for the next cell."""
+ZEROS = bytes(PAYLOAD_SIZE)
+
+
+def nothing() -> None:
+    """The watcher of a conveyor that nobody watches."""
+
+
+class Conveyor:
+    """One stream's end. Made by :meth:`Mux.open`, or handed to the mux's ``on_open``."""
+
+    __slots__ = (
+        "_chunks",
+        "_drained",
+        "_finishing",
+        "_last_credit_s",
+        "_mux",
+        "_offset",
+        "_ready",
+        "_received",
+        "_window",
+        "accepted",
+        "accepted_data",
+        "allowance",
+        "credit",
+        "ended",
+        "fin_sent",
+        "finished",
+        "held",
+        "ident",
+        "opened_s",
+        "received",
+        "reset_reason",
+        "watch",
+        "waiting",
+    )
+
+    def __init__(self, mux: Mux, ident: int) -> None:
+        self._mux = mux
+        self.ident = ident
+        self._chunks: deque[memoryview] = deque()
+        self._offset = 0
+        self.waiting = 0
+        """Bytes queued here and not yet in a cell."""
+        self.credit = FIRST_WINDOW
+        """Bytes we may still send."""
+        self._finishing = False
+        self.fin_sent = False
+        self._ready = False
+        self.held = False
+        """Data stays here until the hop is confirmed; OPEN goes out at once."""
+        self._received: list[bytes] = []
+        self.received = 0
+        """Bytes that came and were not yet taken."""
+        self._window = FIRST_WINDOW
+        self.allowance = FIRST_WINDOW
+        """Bytes the peer may still send."""
+        self._drained = 0
+        self._last_credit_s = 0.0
+        self.opened_s = 0.0
+        self.accepted = False
+        self.accepted_data = b""
+        self.finished = False
+        """The peer sent FIN."""
+        self.reset_reason: Reason | None = None
+        """Why it ended other than in order; None while it did not."""
+        self.ended = False
+        """The mux knows it no more."""
+        self.watch: Callable[[], None] = nothing
+        """Called whenever something of the above changed."""
+
+    # -- our side sends ---------------------------------------------------------------------------
+    def send(self, data: BytesLike) -> None:
+        """Queue data. The caller watches :attr:`waiting`; the buffer must not change any more."""
+        if self._finishing:
+            raise LocalViolation("a conveyor was finished and is sent to")
+        if self.reset_reason is None and len(data):
+            self._chunks.append(memoryview(data))
+            self.waiting += len(data)
+            self._mux.ready(self)
+
+    def finish(self) -> None:
+        """FIN once all queued data went out. The other direction stays."""
+        if not self._finishing:
+            self._finishing = True
+            self._fin_if_empty()
+
+    def reset(self, reason: Reason) -> None:
+        """End both directions now."""
+        if not self.ended:
+            self._mux.control(encode(self.ident, Frame.RESET, int(reason).to_bytes(2, "big")))
+            self.drop(reason)
+
+    def accept(self, data: bytes = b"") -> None:
+        """A node's operation is ready."""
+        if not self.ended:
+            self.accepted = True
+            self._mux.control(encode(self.ident, Frame.ACCEPT, data))
+
+    def release(self) -> None:
+        """The hop is confirmed: held data goes."""
+        if self.held:
+            self.held = False
+            if self.waiting:
+                self._mux.ready(self)
+            self._fin_if_empty()
+
+    # -- our side takes ---------------------------------------------------------------------------
+    def take(self) -> bytes:
+        """All bytes that came since the last call; may be none."""
+        data = b"".join(self._received)
+        self._received.clear()
+        self.received = 0
+        return data
+
+    def consumed(self, amount: int, now_s: float) -> None:
+        """What was taken has left this process: the peer may send as much again, or more."""
+        self._drained += amount
+        if self._drained * 2 < self._window or self.ended or self.finished:
+            return
+        grant = self._drained
+        self._drained = 0
+        quick = now_s - self._last_credit_s < max(2 * self._mux.round_trip_s, GROWTH_FLOOR_S)
+        self._last_credit_s = now_s
+        if quick and self._window < WINDOW_CAP and self._mux.budget.take(self._window):
+            grant += self._window
+            self._window *= 2
+        self.allowance += grant
+        self._mux.control(encode(self.ident, Frame.CREDIT, grant.to_bytes(CREDIT_SIZE, "big")))
+
+    # -- the mux's side ---------------------------------------------------------------------------
+    def fill(self, payload: memoryview, at: int) -> int:
+        """Write one DATA frame at a place of a payload; the bytes written, its head included."""
+        room = len(payload) - at - FRAME_HEAD.size
+        size = min(self.waiting, self.credit, room)
+        FRAME_HEAD.pack_into(payload, at, self.ident, Frame.DATA, size)
+        at += FRAME_HEAD.size
+        chunks, left = self._chunks, size
+        while left:
+            chunk, offset = chunks[0], self._offset
+            piece = chunk[offset : offset + left]
+            got = len(piece)
+            payload[at : at + got] = piece
+            at += got
+            left -= got
+            if offset + got == len(chunk):
+                chunks.popleft()
+                self._offset = 0
+            else:
+                self._offset = offset + got
+        self.waiting -= size
+        self.credit -= size
+        if not self.waiting:
+            self._fin_if_empty()
+        return size + FRAME_HEAD.size
+
+    @property
+    def sendable(self) -> bool:
+        """There is data that may go."""
+        return self.waiting > 0 and self.credit > 0 and not self.held
+
+    def _fin_if_empty(self) -> None:
+        if self._finishing and not self.waiting and not self.held and not self.fin_sent and not self.ended:
+            self.fin_sent = True
+            self._mux.control(encode(self.ident, Frame.FIN))
+            if self.finished:
+                self.drop(None)
+
+    def arrived(self, data: memoryview) -> None:
+        """DATA came."""
+        self.allowance -= len(data)
+        if self.allowance < 0 or self.finished:
+            raise PeerViolation("a conveyor got data beyond its credit or after its end")
+        self._received.append(bytes(data))
+        self.received += len(data)
+
+    def drop(self, reason: Reason | None) -> None:
+        """Forget the conveyor: it is over, in order if there is no reason."""
+        if not self.ended:
+            self.ended = True
+            self.reset_reason = reason
+            if reason is not None:
+                self._chunks.clear()
+                self.waiting = 0
+            self._mux.forget(self, self._window - FIRST_WINDOW)
+        self.watch()
+
+
+OnOpen = Callable[[Conveyor, str, bytes], None]
+"""A conveyor was opened here: (conveyor, operation, arguments)."""
+
+
+class Mux:
+    """All conveyors between the client and one hop, seen from one end."""
+
+    def __init__(self, budget: Budget, wake: Callable[[], None], on_open: OnOpen | None) -> None:
+        """
+        :param budget: bytes that windows may grow by, shared by the whole process.
+        :param wake: called when :meth:`pull` has something to give again.
+        :param on_open: a node's; None at a client, which nobody opens conveyors to.
+        """
+        self.budget = budget
+        self.round_trip_s = 0.0
+        """Shortest round trip seen, seconds; 0 if none was."""
+        self.conveyors: dict[int, Conveyor] = {}
+        self._wake = wake
+        self._on_open = on_open
+        self._newest = 0
+        self._control: deque[bytes] = deque()
+        self._ready: deque[Conveyor] = deque()
+
+    @property
+    def pending(self) -> bool:
+        """:meth:`pull` would give something."""
+        return bool(self._control or self._ready)
+
+    def open(self, operation: str, arguments: bytes, now_s: float) -> Conveyor:
+        """A client opens an operation.
+
+        :raises LocalViolation: too many are open; ask :attr:`full` first.
+        """
+        if self.full:
+            raise LocalViolation("a session has no room for another conveyor")
+        self._newest += 1
+        conveyor = self.conveyors[self._newest] = Conveyor(self, self._newest)
+        conveyor.opened_s = now_s
+        self.control(encode(self._newest, Frame.OPEN, encode_operation(operation, arguments)))
+        return conveyor
+
+    @property
+    def full(self) -> bool:
+        """No conveyor more can be opened."""
+        return len(self.conveyors) >= CONVEYORS_CAP
+
+    def pull(self, payload: memoryview) -> bool:
+        """Fill a payload with what is to be sent; False if nothing is."""
+        at, size = 0, len(payload)
+        control = self._control
+        while control and at + len(control[0]) <= size:
+            frame = control.popleft()
+            payload[at : at + len(frame)] = frame
+            at += len(frame)
+        ready = self._ready
+        while ready and not control:
+            conveyor = ready[0]
+            if not conveyor.sendable:
+                ready.popleft()
+                conveyor._ready = False
+                continue
+            room = size - at - FRAME_HEAD.size
+            if room < 1 or (room < WORTHWHILE and at and conveyor.waiting > room):
+                break
+            at += conveyor.fill(payload, at)
+            if conveyor.sendable:
+                ready.rotate(-1)
+            else:
+                ready.popleft()
+                conveyor._ready = False
+        if at < size:
+            payload[at:] = ZEROS[at:]
+        return at > 0
+
+    def receive(self, ident: int, kind: int, data: memoryview, now_s: float) -> None:
+        """A frame came.
+
+        :raises PeerViolation: it is not allowed here and now.
+        """
+        conveyor = self.conveyors.get(ident)
+        if conveyor is None:
+            if kind == Frame.OPEN and self._on_open is not None:
+                self._opened(ident, bytes(data), self._on_open)
+            elif ident > self._newest or ident == 0:
+                raise PeerViolation("a frame names a conveyor that was never opened")
+            return
+        if kind == Frame.DATA:
+            conveyor.arrived(data)
+        elif kind == Frame.CREDIT and len(data) == CREDIT_SIZE:
+            conveyor.credit = min(conveyor.credit + int.from_bytes(data, "big"), 2 * WINDOW_CAP)
+            self.ready(conveyor)
+        elif kind == Frame.ACCEPT and self._on_open is None and not conveyor.accepted:
+            conveyor.accepted = True
+            conveyor.accepted_data = bytes(data)
+            took_s = now_s - conveyor.opened_s
+            self.round_trip_s = min(self.round_trip_s or took_s, took_s)
+        elif kind == Frame.FIN and not len(data) and not conveyor.finished:
+            conveyor.finished = True
+            if conveyor.fin_sent:
+                conveyor.drop(None)
+        elif kind == Frame.RESET and len(data) == 2:
+            conveyor.drop(Reason.read(int.from_bytes(data, "big")))
+        else:
+            raise PeerViolation("a frame is malformed, or not allowed here and now")
+        conveyor.watch()
+
+    def _opened(self, ident: int, data: bytes, on_open: OnOpen) -> None:
+        if ident <= self._newest:
+            raise PeerViolation("a conveyor's id was used before")
+        name, arguments = decode_operation(data)
+        self._newest = ident
+        conveyor = Conveyor(self, ident)
+        self.conveyors[ident] = conveyor
+        if len(self.conveyors) > CONVEYORS_CAP:
+            conveyor.reset(Reason.RESOURCES)
+            return
+        on_open(conveyor, name, arguments)
+
+    def ready(self, conveyor: Conveyor) -> None:
+        """A conveyor may have become sendable."""
+        if not conveyor._ready and conveyor.sendable:
+            conveyor._ready = True
+            self._ready.append(conveyor)
+            self._wake()
+
+    def control(self, frame: bytes) -> None:
+        """Queue a frame that goes before data."""
+        self._control.append(frame)
+        self._wake()
+
+    def release(self) -> None:
+        """The hop is confirmed."""
+        for conveyor in list(self.conveyors.values()):
+            conveyor.release()
+
+    def forget(self, conveyor: Conveyor, grown: int) -> None:
+        """A conveyor is over; its growth goes back to the budget."""
+        self.conveyors.pop(conveyor.ident, None)
+        self.budget.give(grown)
+
+    def close(self, reason: Reason) -> None:
+        """The circuit is over: every conveyor ends."""
+        for conveyor in list(self.conveyors.values()):
+            conveyor.drop(reason)
+        self._control.clear()
+        self._ready.clear()
+
+
+__all__ = ["DATA_CAP", "Conveyor", "Mux", "OnOpen"]

@@ -1,0 +1,310 @@
+"""The ratchet: one session's keys in both directions, and how they turn.
+
+Generic over a suite (PROTOCOL.md, "Ratchet"). Each direction has a root, a chain and a counter of its
+own, since one shared root with crossing steps kills sessions. Who sends which cell is the circuit's
+business; this module only says which keys are next.
+"""
+
+from __future__ import annotations
+
+import struct
+from dataclasses import dataclass
+
+from port17.errors import LocalViolation, PeerViolation
+from port17.records.framing import digest, framed
+from port17.wire.block import HEAD, LAYER_OVERHEAD
+from port17.wire.suite import KEY_SIZE, CipherSuite, KemKey
+
+CELLS_PER_STEP = 128
+"""Cells between symmetric steps: about half a mebibyte that one stolen cell key opens, at a cost of one
+key schedule in 128 cells. 1 is allowed."""
+HEADS_AT_ONCE = 32
+"""Keystream heads computed in one call: few enough that a step seldom wastes many."""
+NONCE = struct.Struct(">4xQ")
+"""Four zero bytes and the counter."""
+
+
+class Chain:
+    """One direction of a session: root, chain key, cell and filler keys, counter.
+
+    ``encrypt_into`` and ``decrypt_into`` are the current cell key's; after each authenticated or sealed
+    cell the owner calls :meth:`advance`. State never moves before authentication.
+    """
+
+    __slots__ = (
+        "_cell_key",
+        "_chain_key",
+        "_filler_key",
+        "_fillers",
+        "_fillers_first",
+        "_heads",
+        "_heads_first",
+        "_root",
+        "_suite",
+        "cells_per_step",
+        "counter",
+        "decrypt_into",
+        "encrypt_into",
+        "left",
+        "rekeys",
+        "steps",
+    )
+
+    def __init__(self, suite: CipherSuite, root: bytes, cells_per_step: int = CELLS_PER_STEP) -> None:
+        """
+        :param root: 32 bytes, of this direction alone.
+        :param cells_per_step: at least 1.
+        """
+        if cells_per_step < 1:
+            raise LocalViolation("cells_per_step is at least 1")
+        self._suite = suite
+        self._root = root
+        self.cells_per_step = cells_per_step
+        self.counter = 0
+        self.steps = 0
+        """Symmetric steps so far."""
+        self.rekeys = 0
+        """Asymmetric steps so far."""
+        self._begin_chain()
+
+    def __repr__(self) -> str:
+        return f"Chain(counter={self.counter}, steps={self.steps}, rekeys={self.rekeys})"
+
+    def nonce(self) -> bytes:
+        """The next cell's nonce."""
+        return NONCE.pack(self.counter)
+
+    def advance(self) -> None:
+        """One cell was sealed or authenticated."""
+        self.counter += 1
+        self.left -= 1
+        if not self.left:
+            self.step()
+
+    def step(self) -> None:
+        """The symmetric step: the old chain key and everything from it is forgotten."""
+        self._chain_key = self._suite.expand(self._chain_key, framed("chain step"), KEY_SIZE)
+        self.steps += 1
+        self._use_chain_key()
+
+    def mix(self, secret: bytes, frame: bytes) -> None:
+        """The asymmetric step, in force from this direction's next cell.
+
+        :param secret: what the KEM agreed on.
+        :param frame: the whole REQ or RSP that carried it.
+        """
+        self._root = self._suite.extract(self._root, secret + digest("ratchet frame", frame))
+        self.rekeys += 1
+        self._begin_chain()
+
+    def head(self) -> bytes:
+        """The first ``HEAD`` bytes of the keystream of the next cell."""
+        index = self.counter - self._heads_first
+        if index >= len(self._heads):
+            self._heads = self._streams(self._cell_key, HEAD)
+            self._heads_first = self.counter
+            index = 0
+        return self._heads[index]
+
+    def filler(self) -> bytes:
+        """The ``h`` bytes that a relay puts before the next cell that it passes on."""
+        index = self.counter - self._fillers_first
+        if index >= len(self._fillers):
+            self._fillers = self._streams(self._filler_key, LAYER_OVERHEAD)
+            self._fillers_first = self.counter
+            index = 0
+        return self._fillers[index]
+
+    def _streams(self, key: bytes, length: int) -> list[bytes]:
+        count = min(self.left, HEADS_AT_ONCE)
+        streams = self._suite.keystreams(key, self.counter, count, length)
+        return [streams[i : i + length] for i in range(0, count * length, length)]
+
+    def _begin_chain(self) -> None:
+        self._chain_key = self._suite.expand(self._root, framed("chain"), KEY_SIZE)
+        self._use_chain_key()
+
+    def _use_chain_key(self) -> None:
+        keys = self._suite.expand(self._chain_key, framed("cell and filler"), 2 * KEY_SIZE)
+        self._cell_key, self._filler_key = keys[:KEY_SIZE], keys[KEY_SIZE:]
+        aead = self._suite.aead(self._cell_key)
+        self.encrypt_into = aead.encrypt_into
+        self.decrypt_into = aead.decrypt_into
+        self.left = self.cells_per_step
+        self._heads: list[bytes] = []
+        self._heads_first = self.counter
+        self._fillers: list[bytes] = []
+        self._fillers_first = self.counter
+
+
+class Session:
+    """A client's keys with one hop, or a hop's with the client.
+
+    Forward is from the session's initiator to its responder.
+    """
+
+    __slots__ = ("backward", "forward", "suite")
+
+    def __init__(
+        self, suite: CipherSuite, key: bytes, binding: bytes, cells_per_step: int = CELLS_PER_STEP
+    ) -> None:
+        """
+        :param key: 32 bytes, from the handshake's extract step.
+        :param binding: what else the keys bind (for a circuit: H of SETUP's box).
+        """
+        self.suite = suite
+        forward = suite.expand(key, framed("root forward", binding), KEY_SIZE)
+        backward = suite.expand(key, framed("root backward", binding), KEY_SIZE)
+        self.forward = Chain(suite, forward, cells_per_step)
+        self.backward = Chain(suite, backward, cells_per_step)
+
+
+RATCHET_HEAD = struct.Struct(">BI")
+"""Kind u8 and epoch u32, before ciphertext and new key."""
+REQUEST, RESPONSE = 0, 1
+EPOCH_CAP = 0xFFFF_FFFF
+
+
+@dataclass(frozen=True)
+class RatchetFrame:
+    """REQ or RSP: an encapsulation to the peer's newest key, and a new key of one's own."""
+
+    kind: int
+    epoch: int
+    ciphertext: bytes
+    public: bytes
+
+    def encode(self) -> bytes:
+        """The frame's data."""
+        return RATCHET_HEAD.pack(self.kind, self.epoch) + self.ciphertext + self.public
+
+    @classmethod
+    def decode(cls, data: bytes, suite: CipherSuite) -> RatchetFrame:
+        """
+        :raises PeerViolation: the sizes are not the suite's, or the kind is unknown.
+        """
+        split = RATCHET_HEAD.size + suite.ciphertext_size
+        if len(data) != split + suite.public_size:
+            raise PeerViolation("a RATCHET frame has the wrong size")
+        kind, epoch = RATCHET_HEAD.unpack_from(data)
+        if kind not in (REQUEST, RESPONSE):
+            raise PeerViolation("a RATCHET frame is neither REQ nor RSP")
+        return cls(kind, epoch, data[RATCHET_HEAD.size : split], data[split:])
+
+
+class Turn:
+    """What is to happen once the cell that carries a RATCHET frame is sealed."""
+
+    __slots__ = ("_chain", "_secret", "data")
+
+    def __init__(self, chain: Chain, secret: bytes, frame: RatchetFrame) -> None:
+        self._chain = chain
+        self._secret = secret
+        self.data = frame.encode()
+
+    def sealed(self) -> None:
+        """The frame's cell is sealed under the old keys: turn to the new ones."""
+        self._chain.mix(self._secret, self.data)
+
+
+def _encapsulate(suite: CipherSuite, public: bytes) -> tuple[bytes, bytes]:
+    try:
+        return suite.encapsulate(public)
+    except ValueError as error:
+        raise PeerViolation("the peer's ratchet key is unusable") from error
+
+
+def _decapsulate(suite: CipherSuite, key: KemKey, ciphertext: bytes) -> bytes:
+    try:
+        return suite.decapsulate(key.private, ciphertext)
+    except ValueError as error:
+        raise PeerViolation("the peer's ratchet ciphertext is unusable") from error
+
+
+class InitiatorRatchet:
+    """The client's (or link initiator's) side: it alone starts steps, one at a time."""
+
+    __slots__ = ("_key", "_peer", "_session", "epoch", "waiting")
+
+    def __init__(self, session: Session, key: KemKey) -> None:
+        """:param key: the fresh key that went out in SETUP."""
+        self._session = session
+        self._key: KemKey | None = key
+        self._peer = b""
+        self.epoch = 0
+        """The epoch of the newest REQ sent; 0 stands for SETUP."""
+        self.waiting = True
+        """A response is outstanding."""
+
+    def response(self, data: bytes) -> None:
+        """An RSP came: the backward direction turns, before its next cell is opened.
+
+        :raises PeerViolation: it is not the response that is due.
+        """
+        frame = RatchetFrame.decode(data, self._session.suite)
+        if frame.kind != RESPONSE or frame.epoch != self.epoch or self._key is None:
+            raise PeerViolation("an RSP came that was not due")
+        secret = _decapsulate(self._session.suite, self._key, frame.ciphertext)
+        self._key = None
+        self._session.backward.mix(secret, data)
+        self._peer = frame.public
+        self.waiting = False
+
+    def request(self) -> Turn:
+        """The next REQ; its :meth:`Turn.sealed` turns the forward direction.
+
+        :raises LocalViolation: one is outstanding.
+        """
+        if self.waiting or self.epoch >= EPOCH_CAP:
+            raise LocalViolation("a ratchet step is outstanding")
+        suite = self._session.suite
+        secret, ciphertext = _encapsulate(suite, self._peer)
+        self._key = suite.generate()
+        self._peer = b""
+        self.epoch += 1
+        self.waiting = True
+        frame = RatchetFrame(REQUEST, self.epoch, ciphertext, self._key.public)
+        return Turn(self._session.forward, secret, frame)
+
+
+class ResponderRatchet:
+    """The hop's (or link responder's) side: it answers every step at once."""
+
+    __slots__ = ("_key", "_peer", "_session", "epoch")
+
+    def __init__(self, session: Session, peer: bytes) -> None:
+        """:param peer: the initiator's fresh public key, from SETUP."""
+        self._session = session
+        self._key: KemKey | None = None
+        self._peer = peer
+        self.epoch = 0
+
+    @property
+    def due(self) -> bool:
+        """True when a response is to be sent."""
+        return bool(self._peer)
+
+    def request(self, data: bytes) -> None:
+        """A REQ came: the forward direction turns, before its next cell is opened.
+
+        :raises PeerViolation: it is not the step that may come next.
+        """
+        frame = RatchetFrame.decode(data, self._session.suite)
+        if frame.kind != REQUEST or frame.epoch != self.epoch + 1 or self._key is None or self._peer:
+            raise PeerViolation("a REQ came that was not due")
+        secret = _decapsulate(self._session.suite, self._key, frame.ciphertext)
+        self._key = None
+        self._session.forward.mix(secret, data)
+        self.epoch = frame.epoch
+        self._peer = frame.public
+
+    def response(self) -> Turn:
+        """The response that is due; its :meth:`Turn.sealed` turns the backward direction."""
+        if not self._peer:
+            raise LocalViolation("no ratchet response is due")
+        suite = self._session.suite
+        secret, ciphertext = _encapsulate(suite, self._peer)
+        self._peer = b""
+        self._key = suite.generate()
+        frame = RatchetFrame(RESPONSE, self.epoch, ciphertext, self._key.public)
+        return Turn(self._session.backward, secret, frame)

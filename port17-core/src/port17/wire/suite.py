@@ -1,0 +1,176 @@
+"""The cipher-suite contract: what a suite promises, and what the wire takes from it.
+
+A suite is whole: KEM, AEAD and KDF with its hash, named and versioned together (PROTOCOL.md, "Suites
+and identity schemes"). The wire is generic over it; the onion and the ratchet come with the core, so a
+third party's suite gets them for nothing.
+"""
+
+from __future__ import annotations
+
+import re
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Protocol
+
+from port17.records.framing import BytesLike
+
+KEY_SIZE = 32
+"""Bytes of every symmetric key, chain key and root key."""
+NONCE_SIZE = 12
+"""Bytes of an AEAD nonce: four zero bytes and a u64 counter (PROTOCOL.md, "Ratchet")."""
+TAG_SIZE = 16
+"""Bytes of an AEAD tag."""
+NAME_PATTERN = re.compile(r"p17-[0-9a-z]+(-[0-9a-z]+)+\Z")
+NAME_CAP = 64
+"""Longest suite name, bytes: it is written into every SETUP, whose size is fixed."""
+PUBLIC_KEY_CAP = 1400
+"""Longest KEM public key, bytes: a RATCHET frame holds one and a ciphertext in one cell."""
+CIPHERTEXT_CAP = 1300
+"""Longest KEM ciphertext, bytes: SETUP's 3072 hold one, a public key and the parameters."""
+
+
+class Status(StrEnum):
+    """How a suite or scheme stands today. Configuration and charter can only narrow."""
+
+    RECOMMENDED = "recommended"
+    PERMITTED = "permitted"
+    DEPRECATED = "deprecated"
+    BROKEN = "broken"
+
+
+@dataclass(frozen=True)
+class Level:
+    """Security claimed against one kind of attacker, in bits of work.
+
+    :param classical: against an attacker without a quantum computer.
+    :param quantum: NIST category (1, 3 or 5) against one with; 0 claims nothing.
+    """
+
+    classical: int
+    quantum: int
+
+
+@dataclass(frozen=True)
+class KemKey:
+    """A KEM key pair.
+
+    :param private: opaque to the core; whatever the suite's own methods take. Never in a repr.
+    :param public: ``public_size`` bytes.
+    """
+
+    private: object
+    public: bytes
+
+    def __repr__(self) -> str:
+        return "KemKey(private=<secret>)"
+
+
+class Aead(Protocol):
+    """One AEAD under one key, as ``cryptography`` shapes it, so that a call costs no wrapper.
+
+    ``encrypt_into`` writes ``len(data) + 16`` bytes (ciphertext, then tag), ``decrypt_into``
+    ``len(data) - 16``; the buffer has exactly that length. ``decrypt_into`` raises the suite's
+    ``forged`` if the tag is wrong, and what it wrote is then not to be used.
+    """
+
+    def encrypt_into(
+        self, nonce: BytesLike, data: BytesLike, associated_data: BytesLike | None, buf: BytesLike
+    ) -> int: ...
+
+    def decrypt_into(
+        self, nonce: BytesLike, data: BytesLike, associated_data: BytesLike | None, buf: BytesLike
+    ) -> int: ...
+
+
+class CipherSuite(ABC):
+    """A driver of entry-point group ``port17.cipher_suites``; its entry point's name is ``name``.
+
+    Every method is a pure function of its arguments and the system's random source; none keeps state,
+    so one instance serves a whole process. Whatever a primitive raises on bad input (a low-order point,
+    a wrong length) leaves a KEM method as :class:`ValueError`; the core makes one uniform
+    :class:`~port17.errors.HandshakeFailed` of it.
+    """
+
+    name: str
+    """Stable wire name, ASCII, ``p17-<version>-<kem>-<aead>-<hash>``."""
+    status: Status
+    confidentiality: Level
+    source: str
+    """Where the primitives are specified, for people."""
+
+    public_size: int
+    """Bytes of a KEM public key."""
+    ciphertext_size: int
+    """Bytes of a KEM ciphertext."""
+    forged: type[Exception]
+    """What ``Aead.decrypt_into`` raises when authentication fails."""
+    stream_cipher: bool
+    """True if a ciphertext is the plaintext XOR a keystream of key and nonce alone (GCM,
+    ChaCha20-Poly1305; not SIV). The onion needs it: others are refused for circuits."""
+
+    # -- KEM: IND-CCA2; the ciphertext is also put into every KDF input by the core ---------------
+    @abstractmethod
+    def generate(self) -> KemKey:
+        """A fresh key pair."""
+
+    @abstractmethod
+    def encapsulate(self, public: bytes) -> tuple[bytes, bytes]:
+        """(shared secret of 32 bytes, ciphertext) for a public key.
+
+        :raises ValueError: the key is malformed or of low order.
+        """
+
+    @abstractmethod
+    def decapsulate(self, private: object, ciphertext: bytes) -> bytes:
+        """The shared secret of 32 bytes.
+
+        :raises ValueError: the ciphertext is malformed or of low order.
+        """
+
+    @abstractmethod
+    def private_bytes(self, private: object) -> bytes:
+        """The private key as stored at rest (a seed where the KEM has one)."""
+
+    @abstractmethod
+    def load_private(self, stored: bytes) -> KemKey:
+        """The key pair of :meth:`private_bytes`.
+
+        :raises ValueError: what is stored is no such key.
+        """
+
+    # -- KDF: HKDF's two halves (RFC 5869) --------------------------------------------------------
+    @abstractmethod
+    def extract(self, salt: bytes, secret: bytes) -> bytes:
+        """A pseudorandom key of 32 bytes from a secret, under a salt."""
+
+    @abstractmethod
+    def expand(self, key: bytes, info: bytes, length: int) -> bytes:
+        """``length`` bytes (at most 255 times the hash's 32) from a pseudorandom key."""
+
+    # -- AEAD: IND-CPA and INT-CTXT under unique nonces -------------------------------------------
+    @abstractmethod
+    def aead(self, key: bytes) -> Aead:
+        """The AEAD under a key of 32 bytes."""
+
+    def keystreams(self, key: bytes, first: int, count: int, length: int) -> bytes:
+        """The first ``length`` bytes of the keystreams of ``count`` consecutive counters.
+
+        Had by sealing zeros, so every stream cipher suite can; a suite may do it faster. The nonce of a
+        counter is four zero bytes and the counter as u64 big-endian.
+
+        :returns: ``count * length`` bytes, the counters' streams one after the other.
+        """
+        aead = self.aead(key)
+        zeros = bytes(length)
+        sealed = bytearray(length + TAG_SIZE)
+        streams = bytearray()
+        for counter in range(first, first + count):
+            aead.encrypt_into(nonce(counter), zeros, None, sealed)
+            streams += sealed[:length]
+        return bytes(streams)
+
+
+def nonce(counter: int) -> bytes:
+    """The AEAD nonce of a counter: 4 zero bytes and a u64 (PROTOCOL.md, "Ratchet")."""
+    return counter.to_bytes(NONCE_SIZE, "big")
