@@ -1,0 +1,209 @@
+"""What the cipher-suite contract promises, asked of every installed suite."""
+
+from __future__ import annotations
+
+import hashlib
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from port17.wire.block import SETUP_SIZE
+from port17.wire.setup import BOX_HEAD, PARAMETERS_HEAD, SLOT
+from port17.wire.suite import (
+    CIPHERTEXT_CAP,
+    KEY_SIZE,
+    NAME_CAP,
+    NAME_PATTERN,
+    PUBLIC_KEY_CAP,
+    TAG_SIZE,
+    CipherSuite,
+    Status,
+    nonce,
+)
+
+HASH_BLOCKS = 255
+"""Most blocks of 32 bytes that HKDF expands to (RFC 5869, section 2.3)."""
+FEW = settings(max_examples=20, deadline=None)
+"""A flipped bit is like another; a key exchange is not free."""
+
+
+def flipped(data: bytes, bit: int) -> bytes:
+    changed = bytearray(data)
+    changed[bit // 8 % len(data)] ^= 1 << bit % 8
+    return bytes(changed)
+
+
+def test_is_named_as_its_entry_point(suite: CipherSuite, entry_point: str) -> None:
+    assert suite.name == entry_point
+    assert NAME_PATTERN.fullmatch(suite.name)
+    assert len(suite.name) <= NAME_CAP
+
+
+def test_says_what_it_claims(suite: CipherSuite) -> None:
+    assert suite.status in Status
+    assert suite.confidentiality.classical >= 128 or suite.status is Status.BROKEN
+    assert suite.confidentiality.quantum in {0, 1, 3, 5}
+    assert suite.source
+
+
+def test_fits_into_a_setup(suite: CipherSuite) -> None:
+    assert suite.public_size <= PUBLIC_KEY_CAP
+    assert suite.ciphertext_size <= CIPHERTEXT_CAP
+    head = 1 + len(suite.name) + SLOT.size + suite.ciphertext_size
+    box = BOX_HEAD.size + suite.public_size + PARAMETERS_HEAD.size + TAG_SIZE
+    assert head + box <= SETUP_SIZE
+
+
+def test_agrees_on_a_fresh_secret_each_time(suite: CipherSuite) -> None:
+    key, other = suite.generate(), suite.generate()
+    assert len(key.public) == suite.public_size
+    assert key.public != other.public
+    secret, ciphertext = suite.encapsulate(key.public)
+    again, another = suite.encapsulate(key.public)
+    assert len(ciphertext) == suite.ciphertext_size
+    assert len(secret) == KEY_SIZE
+    assert suite.decapsulate(key.private, ciphertext) == secret
+    assert suite.decapsulate(key.private, another) == again
+    assert secret != again
+    assert ciphertext != another
+
+
+def test_gives_nobody_else_the_secret(suite: CipherSuite) -> None:
+    key, other = suite.generate(), suite.generate()
+    secret, ciphertext = suite.encapsulate(key.public)
+    try:
+        assert suite.decapsulate(other.private, ciphertext) != secret
+    except ValueError:
+        pass  # as good: the KEM rejects openly
+
+
+def test_refuses_malformed_keys_and_ciphertexts_in_one_way(suite: CipherSuite) -> None:
+    key = suite.generate()
+    _, ciphertext = suite.encapsulate(key.public)
+    for public in (b"", key.public[:-1], key.public + b"\0"):
+        with pytest.raises(ValueError):  # noqa: PT011  # the contract says no more
+            suite.encapsulate(public)
+    for wrong in (b"", ciphertext[:-1], ciphertext + b"\0"):
+        with pytest.raises(ValueError):  # noqa: PT011
+            suite.decapsulate(key.private, wrong)
+
+
+@pytest.mark.parametrize("byte", [0x00, 0x01, 0xFF])
+def test_meets_degenerate_input_with_a_value_error_at_most(suite: CipherSuite, byte: int) -> None:
+    key = suite.generate()
+    try:
+        secret, _ = suite.encapsulate(bytes([byte]) * suite.public_size)
+        assert len(secret) == KEY_SIZE
+    except ValueError:
+        pass
+    try:
+        assert len(suite.decapsulate(key.private, bytes([byte]) * suite.ciphertext_size)) == KEY_SIZE
+    except ValueError:
+        pass
+
+
+def test_every_bit_of_a_ciphertext_counts(suite: CipherSuite) -> None:
+    key = suite.generate()
+    secret, ciphertext = suite.encapsulate(key.public)
+
+    @FEW
+    @given(st.integers(0, len(ciphertext) * 8 - 1))
+    def check(bit: int) -> None:
+        try:
+            assert suite.decapsulate(key.private, flipped(ciphertext, bit)) != secret
+        except ValueError:
+            pass
+
+    check()
+
+
+def test_keeps_a_private_key_at_rest(suite: CipherSuite) -> None:
+    key = suite.generate()
+    stored = suite.private_bytes(key.private)
+    loaded = suite.load_private(stored)
+    secret, ciphertext = suite.encapsulate(loaded.public)
+    assert loaded.public == key.public
+    assert suite.decapsulate(key.private, ciphertext) == secret
+    for wrong in (b"", stored[:-1], stored + b"\0"):
+        with pytest.raises(ValueError):  # noqa: PT011
+            suite.load_private(wrong)
+
+
+def test_shows_no_secret(suite: CipherSuite) -> None:
+    key = suite.generate()
+    stored = suite.private_bytes(key.private)
+    for shown in (repr(key), repr(key.private), str(key.private)):
+        assert stored.hex() not in shown
+        assert repr(stored) not in shown
+
+
+def test_extract_depends_on_salt_and_secret(suite: CipherSuite) -> None:
+    keys = {suite.extract(salt, secret) for salt in (b"a" * 32, b"b" * 32) for secret in (b"c", b"d" * 64)}
+    assert {len(key) for key in keys} == {KEY_SIZE}
+    assert len(keys) == 4
+    assert suite.extract(b"a" * 32, b"c") in keys
+
+
+def test_expand_is_a_stream_of_key_and_info(suite: CipherSuite) -> None:
+    key = hashlib.sha256(suite.name.encode()).digest()
+    longest = HASH_BLOCKS * 32
+    whole = suite.expand(key, b"info", longest)
+    assert len(whole) == longest
+    for length in (1, 31, 32, 33, 64, 1000):
+        assert suite.expand(key, b"info", length) == whole[:length]
+    assert suite.expand(key, b"other", 32) != whole[:32]
+    assert suite.expand(key[::-1], b"info", 32) != whole[:32]
+
+
+@pytest.mark.parametrize("size", [0, 1, 4055, 65536])
+@pytest.mark.parametrize("associated", [None, b"", b"associated"])
+def test_aead_gives_back_what_was_sealed(suite: CipherSuite, size: int, associated: bytes | None) -> None:
+    aead = suite.aead(b"k" * KEY_SIZE)
+    plain = bytes(range(256)) * (size // 256 + 1)
+    plain = plain[:size]
+    sealed = bytearray(size + TAG_SIZE)
+    assert aead.encrypt_into(nonce(7), memoryview(plain), associated, sealed) == size + TAG_SIZE
+    opened = bytearray(size)
+    assert aead.decrypt_into(nonce(7), memoryview(sealed), associated, memoryview(opened)) == size
+    assert opened == plain
+
+
+def test_aead_refuses_every_change(suite: CipherSuite) -> None:
+    aead = suite.aead(b"k" * KEY_SIZE)
+    sealed, opened = bytearray(100 + TAG_SIZE), bytearray(100)
+    aead.encrypt_into(nonce(1), b"p" * 100, b"ad", sealed)
+
+    @FEW
+    @given(st.integers(0, len(sealed) * 8 - 1))
+    def check(bit: int) -> None:
+        with pytest.raises(suite.forged):
+            aead.decrypt_into(nonce(1), flipped(bytes(sealed), bit), b"ad", opened)
+
+    check()
+    for counter, associated, key in ((2, b"ad", b"k"), (1, b"Ad", b"k"), (1, None, b"k"), (1, b"ad", b"l")):
+        with pytest.raises(suite.forged):
+            suite.aead(key * KEY_SIZE).decrypt_into(nonce(counter), sealed, associated, opened)
+
+
+def test_aead_refuses_keys_of_other_lengths(suite: CipherSuite) -> None:
+    for size in (0, 16, 24, 31, 33, 64):
+        with pytest.raises(ValueError):  # noqa: PT011
+            suite.aead(bytes(size))
+
+
+def test_keystreams_are_what_the_cipher_uses(suite: CipherSuite) -> None:
+    key = b"k" * KEY_SIZE
+    for first, count, length in ((0, 1, 1), (0, 3, 17), (1000, 40, 68), (2**40, 2, 100)):
+        streams = suite.keystreams(key, first, count, length)
+        assert len(streams) == count * length
+        assert streams == CipherSuite.keystreams(suite, key, first, count, length)
+
+
+def test_is_a_stream_cipher_if_it_says_so(suite: CipherSuite) -> None:
+    key, plain = b"k" * KEY_SIZE, bytes(range(200))
+    sealed = bytearray(len(plain) + TAG_SIZE)
+    suite.aead(key).encrypt_into(nonce(5), plain, b"any", sealed)
+    stream = suite.keystreams(key, 5, 1, len(plain))
+    combined = bytes(a ^ b for a, b in zip(plain, stream, strict=True))
+    assert (combined == sealed[: len(plain)]) is suite.stream_cipher
