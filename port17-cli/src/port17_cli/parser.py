@@ -1,0 +1,235 @@
+"""What can be typed: commands, flags and their help. What each does is in the module that its handler names.
+
+A handler is named by a string and imported when it is chosen.
+"""
+
+from __future__ import annotations
+
+import argparse
+from typing import NoReturn
+
+CODES = """\
+exit codes: 0 ok, 1 failure, 2 usage, 3 configuration, 4 plugin, 5 network
+"""
+
+
+class BadUsage(Exception):
+    """The command line cannot be understood."""
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        raise BadUsage(f"{message}\n  See `{self.prog} --help`.")
+
+
+class _Version(argparse.Action):
+    """``--version``; asks the installed metadata, which is slow to import, only when it must."""
+
+    def __call__(self, *_: object) -> NoReturn:
+        from importlib.metadata import version
+
+        print(f"port17 {version('port17-cli')}")
+        raise SystemExit(0)
+
+
+_Group = argparse._SubParsersAction  # what add_subparsers returns has no public name
+
+
+def build() -> argparse.ArgumentParser:
+    """The whole command line.
+
+    :returns: a parser whose result has ``handler`` ("module:function", or None where a command is
+        missing), ``debug`` and the command's own values.
+    """
+    parser = _Parser(
+        prog="port17",
+        description="An overlay network for people who don't want the network to know whom they talk to.",
+        epilog=CODES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    parser.add_argument("--version", action=_Version, nargs=0, help="show the version and exit")
+    parser.add_argument("--debug", action="store_true", help="show the traceback of a failure")
+    parser.set_defaults(handler=None, parser=parser)
+    groups = parser.add_subparsers(title="commands", metavar="COMMAND")
+    _demo(groups)
+    _testnet(groups)
+    _charter(groups)
+    _node(groups)
+    _client(groups)
+    _route(groups)
+    _config(groups)
+    _plugins(groups)
+    return parser
+
+
+def _group(groups: _Group[_Parser], name: str, text: str) -> _Group[_Parser]:
+    parser = groups.add_parser(name, help=text, description=text, allow_abbrev=False)
+    parser.set_defaults(handler=None, parser=parser)
+    return parser.add_subparsers(title="commands", metavar="COMMAND")
+
+
+def _command(groups: _Group[_Parser], name: str, handler: str, text: str, *, json: bool = True) -> _Parser:
+    parser = groups.add_parser(name, help=text, description=text, allow_abbrev=False)
+    parser.set_defaults(handler=f"port17_cli.{handler}", parser=parser)
+    parser.add_argument("--debug", action="store_true", default=argparse.SUPPRESS, help=argparse.SUPPRESS)
+    if json:
+        parser.add_argument("--json", action="store_true", help="print one JSON object with a schema field")
+    return parser
+
+
+def _suites(parser: _Parser) -> None:
+    parser.add_argument("--suite", action="append", metavar="NAME", help="cipher suite; repeat, best first")
+
+
+def _schemes(parser: _Parser) -> None:
+    parser.add_argument(
+        "--identity", action="append", metavar="SCHEME", help="identity scheme; repeat, best first"
+    )
+
+
+def _file(parser: _Parser) -> None:
+    parser.add_argument("--config", required=True, metavar="FILE", help="the configuration file (TOML)")
+
+
+def _set(parser: _Parser) -> None:
+    parser.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        metavar="KEY=VALUE",
+        help="set a value of the configuration, e.g. log.level=debug; repeat",
+    )
+
+
+def _control(parser: _Parser) -> None:
+    parser.add_argument("--control", metavar="PATH", help="the control socket of the running process")
+    parser.add_argument("--config", metavar="FILE", help="take the control socket from this file")
+
+
+def _force(parser: _Parser) -> None:
+    parser.add_argument("--force", action="store_true", help="replace files that exist")
+
+
+def _demo(groups: _Group[_Parser]) -> None:
+    parser = _command(
+        groups,
+        "demo",
+        "demo:demo",
+        "Show a network of five nodes on this machine and a fetch through three of them.",
+    )
+    parser.add_argument("--size", type=int, default=16, metavar="MIB", help="what to fetch, MiB (16)")
+
+
+def _testnet(groups: _Group[_Parser]) -> None:
+    group = _group(groups, "testnet", "Networks for tests, on this machine alone.")
+    parser = _command(
+        group, "up", "testnet:up", "Run a network of real processes in the foreground.", json=False
+    )
+    parser.add_argument("--dir", required=True, metavar="DIR", help="where its files and logs go")
+    parser.add_argument("--nodes", required=True, type=int, metavar="N", help="how many nodes (3 or more)")
+    parser.add_argument("--lanes", type=int, default=None, metavar="K", help="lanes per node, at least (2)")
+    parser.add_argument("--socks", metavar="HOST:PORT", help="where the client listens (a free port)")
+    parser.add_argument("--suite", metavar="NAME", help="the network's cipher suite")
+    parser.add_argument("--identity", metavar="SCHEME", help="the network's identity scheme")
+
+
+def _charter(groups: _Group[_Parser]) -> None:
+    group = _group(groups, "charter", "The signed parameters of a network.")
+    parser = _command(group, "init", "charter:init", "Make a charter and its update keys: a new network.")
+    parser.add_argument("--dir", required=True, metavar="DIR", help="where the files go")
+    _suites(parser)
+    _schemes(parser)
+    parser.add_argument("--update-keys", type=int, default=1, metavar="N", help="how many update keys (1)")
+    parser.add_argument("--threshold", type=int, default=None, metavar="K", help="how many must sign (N)")
+    parser.add_argument(
+        "--plain-text-exit",
+        action="append",
+        default=[],
+        metavar="FINGERPRINT",
+        help="trust this exit with unencrypted connections; repeat",
+    )
+    _force(parser)
+
+
+def _node(groups: _Group[_Parser]) -> None:
+    group = _group(groups, "node", "Nodes: carry the traffic of others.")
+    parser = _command(
+        group, "init", "node:init", "Make a node: its keys, its bottle and its configuration file."
+    )
+    _file(parser)
+    parser.add_argument("--charter", required=True, metavar="FILE", help="the network's charter")
+    parser.add_argument("--name", required=True, help="the node's name, unique in the network")
+    parser.add_argument("--group", help="whose node it is; routes never use two of one group (the name)")
+    parser.add_argument("--listen", required=True, metavar="HOST:PORT", help="where it listens, by tcp")
+    parser.add_argument("--advertise", metavar="HOST:PORT", help="where others reach it (what it listens on)")
+    parser.add_argument("--exit", action="store_true", help="open connections for others: legal weight")
+    parser.add_argument(
+        "--allow", action="append", metavar="RULE", help="exit rule, in order, e.g. 'accept *:443'; repeat"
+    )
+    parser.add_argument(
+        "--allow-private", action="store_true", help="let the exit reach private addresses (tests only)"
+    )
+    parser.add_argument("--bottles", metavar="DIR", help="where the network's bottles are (bottles)")
+    parser.add_argument("--lane", action="append", default=[], metavar="ID", help="keep a lane; repeat")
+    _suites(parser)
+    parser.add_argument("--identity", metavar="SCHEME", help="identity scheme (the charter's first)")
+    parser.add_argument("--days", type=int, default=30, metavar="N", help="days its prekeys last (30)")
+    _force(parser)
+    parser = _command(
+        group, "bottle", "node:bottle", "Sign a fresh bottle: after new lanes, addresses or exit rules."
+    )
+    _file(parser)
+    _set(parser)
+    parser.add_argument("--lane", action="append", default=[], metavar="ID", help="keep a lane too; repeat")
+    parser.add_argument("--days", type=int, default=30, metavar="N", help="days its prekeys last (30)")
+    parser = _command(group, "run", "node:run", "Run a node until SIGINT or SIGTERM.")
+    _file(parser)
+    _set(parser)
+    parser.add_argument("--while-stdin", action="store_true", help=argparse.SUPPRESS)
+    parser = _command(group, "status", "node:status", "Ask a running node how it is.")
+    _control(parser)
+
+
+def _client(groups: _Group[_Parser]) -> None:
+    group = _group(groups, "client", "Clients: take the connections of this machine's programs.")
+    parser = _command(group, "init", "client:init", "Make a client's configuration file.")
+    _file(parser)
+    parser.add_argument("--charter", required=True, metavar="FILE", help="the network's charter")
+    parser.add_argument("--bottles", metavar="DIR", help="where the network's bottles are (bottles)")
+    parser.add_argument(
+        "--socks",
+        default="127.0.0.1:1080",
+        metavar="HOST:PORT",
+        help="where programs find SOCKS5 (%(default)s)",
+    )
+    _suites(parser)
+    parser.add_argument("--policy", action="append", default=[], metavar="NAME", help="route policy; repeat")
+    _force(parser)
+    parser = _command(group, "run", "client:run", "Run a client until SIGINT or SIGTERM.")
+    _file(parser)
+    _set(parser)
+    parser.add_argument("--while-stdin", action="store_true", help=argparse.SUPPRESS)
+
+
+def _route(groups: _Group[_Parser]) -> None:
+    group = _group(groups, "route", "Routes through the network.")
+    _control(_command(group, "show", "route:show", "Show the circuits that a running client has open."))
+
+
+def _config(groups: _Group[_Parser]) -> None:
+    group = _group(groups, "config", "Configuration: file, PORT17_* variables and flags.")
+    parser = _command(
+        group, "show", "settings:show", "Show the configuration that a node or client would use."
+    )
+    _file(parser)
+    _set(parser)
+    parser.add_argument("--origin", action="store_true", help="say where each value comes from")
+    parser.add_argument(
+        "--kind", choices=["node", "client"], help="what the file is for (seen from its keys)"
+    )
+
+
+def _plugins(groups: _Group[_Parser]) -> None:
+    group = _group(groups, "plugins", "Plugins: suites, schemes, transports, policies, operations.")
+    _command(group, "list", "plugins:list_plugins", "List what is installed, without importing it.")
