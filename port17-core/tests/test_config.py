@@ -38,7 +38,7 @@ def test_later_source_wins_and_origins_say_so(tmp_path: Path) -> None:
     )
     assert (config.name, config.group, config.exit.enabled) == ("harbour", "three", False)
     assert origins["name"] == Origin("file", f"{path}:2")
-    assert origins["group"] == Origin("flag", "--group")
+    assert origins["group"] == Origin("flag", "--set group")
     assert origins["exit.enabled"] == Origin("env", "PORT17_EXIT__ENABLED")
     assert origins["listen.tcp"] == Origin("file", f"{path}:6")
     assert origins["log.level"] == Origin("default")

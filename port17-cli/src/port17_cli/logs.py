@@ -1,4 +1,4 @@
-"""Logging to stderr: a last net under the rule that nobody logs destinations, client addresses or circuits."""
+"""Logging to stderr: a last net under the rule that no destination, client address or circuit is logged."""
 
 from __future__ import annotations
 

@@ -11,8 +11,7 @@ from typing import Annotated, Any, Literal, TypeAlias
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
-NAME_PATTERN = r"^[A-Za-z0-9](?:[A-Za-z0-9._-]{0,62}[A-Za-z0-9])?$"
-"""A PortName or a group: what fits a DNS label and a file name, so that neither needs quoting."""
+from port17.records.record import PortName
 
 Options: TypeAlias = dict[str, Any]
 """One driver's own table, as its ``Config`` will check it."""
@@ -87,7 +86,7 @@ class NodeConfig(_Common):
     :param state: directory of the keyring, readable by its owner alone.
     :param lanes: JSON list of node ids or fingerprints (hex) with which this node keeps lanes.
     :param name: PortName, unique in the network.
-    :param group: whose node it is; the nodes of one group never share a route.
+    :param group: whose node it is; the nodes of one group never share a route. Empty is no mark.
     :param listen: address to bind per transport.
     :param advertise: addresses that the bottle names per transport; where empty, what was bound.
     :param operations: options of each operation by wire name.
@@ -95,8 +94,8 @@ class NodeConfig(_Common):
 
     state: Path = Path("state")
     lanes: Path | None = None
-    name: Annotated[str, Field(pattern=NAME_PATTERN)]
-    group: Annotated[str, Field(pattern=NAME_PATTERN)]
+    name: PortName
+    group: PortName | Literal[""] = ""
     listen: dict[str, str] = {"tcp": "127.0.0.1:0"}
     advertise: dict[str, list[str]] = {}
     operations: dict[str, Options] = {}

@@ -93,7 +93,7 @@ def load(
     :param model: :class:`NodeConfig`, :class:`ClientConfig` or another model that forbids extra keys.
     :param path: the TOML file; None takes none.
     :param env: variables, of which ``PORT17_*`` are read. Arrays and tables are written as in TOML.
-    :param flags: dotted key to value; a value of None was not given.
+    :param flags: dotted key to value, as in ``--set KEY=VALUE``; a value of None was not given.
     :returns: the value, and the origin of each leaf by its dotted key.
     :raises ConfigError: a file cannot be read, a key is unknown, a value is wrong.
     """
@@ -117,12 +117,12 @@ def load(
             if any(_annotation(other, key) is not None for other in MODELS):
                 continue
             _check_key(model, key, variable, spell=_variable)
-        found.put(key, _env_value(raw, variable), Origin("env", variable), here)
+        found.put(key, _given(raw, variable), Origin("env", variable), here)
     for dotted, given in (flags or {}).items():
         if given is not None:
             key = tuple(dotted.split("."))
-            _check_key(model, key, f"flag for {dotted}")
-            found.put(key, given, Origin("flag", "--" + key[-1].replace("_", "-")), here)
+            _check_key(model, key, f"--set {dotted}")
+            found.put(key, _given(given, f"--set {dotted}"), Origin("flag", f"--set {dotted}"), here)
     for key, (given, origin, start) in list(found.values.items()):
         found.values[key] = (_resolve(_annotation(model, key), given, start), origin, start)
     for name, info in model.model_fields.items():
@@ -194,15 +194,16 @@ def _dotted(text: str) -> Key:
     return tuple(part.strip().strip("\"'") for part in text.split("."))
 
 
-def _env_value(raw: str, variable: str) -> object:
-    if not raw.lstrip().startswith(("[", "{")):
-        return raw  # pydantic reads numbers and booleans from strings
+def _given(value: object, where: str) -> object:
+    """What a variable or a flag says: an array or a table in TOML, or a plain string."""
+    if not isinstance(value, str) or not value.lstrip().startswith(("[", "{")):
+        return value  # pydantic reads numbers and booleans from strings
     try:
-        return tomllib.loads(f"value = {raw}")["value"]
+        return tomllib.loads(f"value = {value}")["value"]
     except tomllib.TOMLDecodeError as error:
         raise ConfigError(
-            f"{variable} is neither a TOML array nor a TOML table: {error}.",
-            cure=f'Write it like {variable}=\'["one", "two"]\'.',
+            f"{where} is neither a TOML array nor a TOML table: {error}.",
+            cure=f"""Write it like {where}='["one", "two"]'.""",
         ) from error
 
 
