@@ -1,4 +1,4 @@
-"""The contract tests' fixtures: every suite, scheme and transport that is installed, found as the core finds it.
+"""The contract tests' fixtures: every installed suite, scheme and transport, as the core finds it.
 
 A plugin's author installs the plugin and runs these tests; they know no driver by name.
 """

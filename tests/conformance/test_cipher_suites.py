@@ -34,6 +34,11 @@ def flipped(data: bytes, bit: int) -> bytes:
     return bytes(changed)
 
 
+def edge_bits(data: bytes | bytearray) -> list[int]:
+    """The bits of the first and the last byte, which encodings like to mask."""
+    return [*range(8), *range(len(data) * 8 - 8, len(data) * 8)]
+
+
 def test_is_named_as_its_entry_point(suite: CipherSuite, entry_point: str) -> None:
     assert suite.name == entry_point
     assert NAME_PATTERN.fullmatch(suite.name)
@@ -107,15 +112,15 @@ def test_every_bit_of_a_ciphertext_counts(suite: CipherSuite) -> None:
     key = suite.generate()
     secret, ciphertext = suite.encapsulate(key.public)
 
-    @FEW
-    @given(st.integers(0, len(ciphertext) * 8 - 1))
     def check(bit: int) -> None:
         try:
             assert suite.decapsulate(key.private, flipped(ciphertext, bit)) != secret
         except ValueError:
             pass
 
-    check()
+    for bit in edge_bits(ciphertext):
+        check(bit)
+    FEW(given(st.integers(0, len(ciphertext) * 8 - 1))(check))()
 
 
 def test_keeps_a_private_key_at_rest(suite: CipherSuite) -> None:
@@ -174,13 +179,13 @@ def test_aead_refuses_every_change(suite: CipherSuite) -> None:
     sealed, opened = bytearray(100 + TAG_SIZE), bytearray(100)
     aead.encrypt_into(nonce(1), b"p" * 100, b"ad", sealed)
 
-    @FEW
-    @given(st.integers(0, len(sealed) * 8 - 1))
     def check(bit: int) -> None:
         with pytest.raises(suite.forged):
             aead.decrypt_into(nonce(1), flipped(bytes(sealed), bit), b"ad", opened)
 
-    check()
+    for bit in edge_bits(sealed):
+        check(bit)
+    FEW(given(st.integers(0, len(sealed) * 8 - 1))(check))()
     for counter, associated, key in ((2, b"ad", b"k"), (1, b"Ad", b"k"), (1, None, b"k"), (1, b"ad", b"l")):
         with pytest.raises(suite.forged):
             suite.aead(key * KEY_SIZE).decrypt_into(nonce(counter), sealed, associated, opened)

@@ -19,6 +19,11 @@ def flipped(data: bytes, bit: int) -> bytes:
     return bytes(changed)
 
 
+def edge_bits(data: bytes | bytearray) -> list[int]:
+    """The bits of the first and the last byte, which encodings like to mask."""
+    return [*range(8), *range(len(data) * 8 - 8, len(data) * 8)]
+
+
 def test_is_named_as_its_entry_point(scheme: IdentityScheme, entry_point: str) -> None:
     assert scheme.name == entry_point
     assert scheme.name.isascii()
@@ -52,12 +57,12 @@ def test_every_bit_of_a_signature_counts(scheme: IdentityScheme) -> None:
     key = scheme.generate()
     signature = scheme.sign(key, b"message")
 
-    @FEW
-    @given(st.integers(0, len(signature) * 8 - 1))
     def check(bit: int) -> None:
         assert scheme.verify(key.public, b"message", flipped(signature, bit)) is False
 
-    check()
+    for bit in edge_bits(signature):
+        check(bit)
+    FEW(given(st.integers(0, len(signature) * 8 - 1))(check))()
 
 
 def test_malformed_input_is_false_and_never_raises(scheme: IdentityScheme) -> None:
@@ -68,7 +73,7 @@ def test_malformed_input_is_false_and_never_raises(scheme: IdentityScheme) -> No
     first = key.public[0]
     for public in (
         (),
-        key.public + (first,),
+        (*key.public, first),
         ((first[0] + "x", first[1]), *key.public[1:]),
         ((first[0], b""), *key.public[1:]),
         ((first[0], first[1] + b"\0"), *key.public[1:]),
