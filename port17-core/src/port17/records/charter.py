@@ -1,0 +1,222 @@
+"""The charter: the signed parameters of one network, as one file that people hand on.
+
+The genesis fixes what can never change and the network's id; revisions hold everything else. Which suite
+two ends then choose, and what a moderator's signature does, is not said here.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import os
+import re
+import textwrap
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Self
+
+from port17.errors import ConfigError, RecordError
+from port17.records import cbor
+from port17.records.framing import BytesLike
+from port17.records.genesis import CELL_SIZE, MAX_HOPS, Genesis, network_id, read_genesis
+from port17.records.revision import Revision, SignedRevision, Signer
+from port17.records.scheme import IdentityScheme
+
+__all__ = ["CELL_SIZE", "MAX_HOPS", "Charter", "Genesis", "Revision", "SignedRevision", "Signer"]
+
+REVISIONS_CAP = 1024
+"""Most revisions in a charter: one a week for twenty years. Each costs the reader k signature checks."""
+CHARTER_CAP = 4 * 1024 * 1024
+"""Longest encoded charter, bytes: every revision with 4 KiB. Read whole, before anything is verified."""
+FILE_CAP = 2 * CHARTER_CAP
+"""Longest charter file, bytes: base64 and its line ends make 4 of 3, and the header."""
+LINE_WIDTH = 76
+"""Characters of a line of base64: what every mail program leaves alone (RFC 2045, 6.8)."""
+
+_BEGIN = "-----BEGIN PORT17 CHARTER-----"
+_END = "-----END PORT17 CHARTER-----"
+_ARMOUR = re.compile(rf"\s*{_BEGIN}\r?\n(.*?)\r?\n\r?\n(.*?)\r?\n{_END}\s*\Z", re.DOTALL)
+_CURE = "Get the charter again from where you had it; the file is kept exactly as it was given to you."
+
+
+@dataclass(frozen=True)
+class Charter:
+    """A network's genesis and its revisions, verified.
+
+    :param genesis: what ``genesis_payload`` says.
+    :param genesis_payload: the bytes whose hash is the network's id.
+    :param revisions: the chain from the first on; never empty.
+    """
+
+    genesis: Genesis
+    genesis_payload: bytes
+    revisions: tuple[SignedRevision, ...]
+
+    @cached_property
+    def network_id(self) -> bytes:
+        """32 bytes; in every signature and transcript of the network."""
+        return network_id(self.genesis_payload)
+
+    # -- making one -------------------------------------------------------------------------------
+    @classmethod
+    def found(cls, genesis: Genesis, first: Revision, signers: Iterable[Signer]) -> Self:
+        """A new network.
+
+        :param first: its ``seq`` and ``previous`` are filled in.
+        :param signers: (scheme, key) of at least ``genesis.threshold`` update keys.
+        :raises RecordError: too few signers, or a key that is no update key.
+        """
+        payload = genesis.to_cbor()
+        founded = cls(genesis, payload, ())
+        return founded._with(first, 0, founded.network_id, signers)
+
+    def amended(self, terms: Revision, signers: Iterable[Signer]) -> Self:
+        """The charter with one revision more.
+
+        :param terms: what shall hold; its ``seq`` and ``previous`` are filled in.
+        :param signers: as of :meth:`found`.
+        :raises RecordError: as of :meth:`found`, or it would hold from before its predecessor on.
+        """
+        last = self.revisions[-1]
+        if terms.not_before < last.revision.not_before:
+            raise RecordError("a revision that would hold from before its predecessor on")
+        return self._with(terms, last.revision.seq + 1, last.hash, signers)
+
+    def _with(self, terms: Revision, seq: int, previous: bytes, signers: Iterable[Signer]) -> Self:
+        revision = Revision.made(**{**terms.to_value(), "seq": seq, "previous": previous})
+        signed = SignedRevision.sign(revision, self.network_id, self.genesis, signers)
+        return type(self)(self.genesis, self.genesis_payload, (*self.revisions, signed))
+
+    # -- asking it --------------------------------------------------------------------------------
+    def current(self, now: float) -> Revision:
+        """The revision that holds at a moment.
+
+        :param now: Unix time, seconds.
+        :raises RecordError: the network has not begun.
+        """
+        return self.accepted(now)[0]
+
+    def accepted(self, now: float) -> tuple[Revision, ...]:
+        """The revisions that a peer may speak of: the one that holds, and its predecessor during the overlap.
+
+        :param now: Unix time, seconds.
+        :raises RecordError: the network has not begun.
+        """
+        begun = [signed.revision for signed in self.revisions if signed.revision.not_before <= now]
+        if not begun:
+            raise RecordError(
+                f"the network {self.genesis.name} begins in the future", cure="Set this machine's clock."
+            )
+        current = begun[-1]
+        if len(begun) > 1 and now < current.not_before + current.overlap_s:
+            return current, begun[-2]
+        return (current,)
+
+    # -- its encoding -----------------------------------------------------------------------------
+    @classmethod
+    def parse(cls, data: BytesLike, schemes: Mapping[str, IdentityScheme]) -> Self:
+        """The charter of its encoding, every signature and the chain verified.
+
+        :raises RecordError: anything that is not so.
+        """
+        value = cbor.decode(data, cap=CHARTER_CAP)
+        if not (isinstance(value, dict) and value.keys() == {"genesis", "revisions"}):
+            raise RecordError("not a charter: a map of genesis and revisions", cure=_CURE)
+        payload, revisions = value["genesis"], value["revisions"]
+        if not (isinstance(payload, bytes) and isinstance(revisions, list)):
+            raise RecordError("not a charter: a genesis of bytes and a list of revisions", cure=_CURE)
+        if not 0 < len(revisions) <= REVISIONS_CAP:
+            raise RecordError(f"a charter has 1 to {REVISIONS_CAP} revisions", cure=_CURE)
+        charter = cls(read_genesis(payload), payload, tuple(map(SignedRevision.from_value, revisions)))
+        charter.verify(schemes)
+        return charter
+
+    def verify(self, schemes: Mapping[str, IdentityScheme]) -> None:
+        """Accepts only an unbroken chain of revisions, each signed by enough update keys.
+
+        :raises RecordError: anything else.
+        """
+        previous, not_before = self.network_id, 0
+        for seq, signed in enumerate(self.revisions):
+            revision = signed.revision
+            if (revision.seq, revision.previous) != (seq, previous) or revision.not_before < not_before:
+                raise RecordError(
+                    f"revision {seq} of the charter does not follow the one before it", cure=_CURE
+                )
+            signed.verify(self.network_id, self.genesis, schemes)
+            previous, not_before = signed.hash, revision.not_before
+
+    def encode(self) -> bytes:
+        """The one encoding; signed payloads stand in it as they were received."""
+        return cbor.encode(
+            {"genesis": self.genesis_payload, "revisions": [signed.to_value() for signed in self.revisions]}
+        )
+
+    # -- its file ---------------------------------------------------------------------------------
+    @classmethod
+    def load(cls, path: Path, schemes: Mapping[str, IdentityScheme]) -> Self:
+        """The charter of a file, verified.
+
+        :raises ConfigError: there is no such file, or it can't be read.
+        :raises RecordError: what it holds is no valid charter.
+        """
+        try:
+            with open(path, "rb") as file:
+                text = file.read(FILE_CAP + 1)
+        except OSError as error:
+            raise ConfigError(
+                f"the charter {path} can't be read: {error.strerror}",
+                cure="Name the charter's file in the configuration, or make one with `port17 charter init`.",
+            ) from error
+        try:
+            return cls.from_armour(text, schemes)
+        except RecordError as error:
+            raise RecordError(f"{path}: {error.message}", cure=error.cure) from error
+
+    @classmethod
+    def from_armour(cls, text: bytes, schemes: Mapping[str, IdentityScheme]) -> Self:
+        """The charter of a file's bytes, verified; the header must name the network that follows.
+
+        :raises RecordError: anything that is not so.
+        """
+        if len(text) > FILE_CAP:
+            raise RecordError(f"a charter file of more than {FILE_CAP} bytes", cure=_CURE)
+        found = _ARMOUR.match(text.decode("ascii", "replace"))
+        if found is None:
+            raise RecordError(f"not a charter file: it lies between {_BEGIN} and {_END}", cure=_CURE)
+        try:
+            data = base64.b64decode("".join(found[2].split()), validate=True)
+        except (binascii.Error, ValueError) as error:
+            raise RecordError("a charter file whose base64 is damaged", cure=_CURE) from error
+        charter = cls.parse(data, schemes)
+        if f"Network-Id: {charter.network_id.hex()}" not in found[1].splitlines():
+            raise RecordError("a charter file whose header names another network than it holds", cure=_CURE)
+        return charter
+
+    def to_armour(self) -> str:
+        """The file's text: a header for people, then base64."""
+        body = base64.b64encode(self.encode()).decode("ascii")
+        header = (
+            f"Network: {self.genesis.name}",
+            f"Network-Id: {self.network_id.hex()}",
+            f"Revision: {self.revisions[-1].revision.seq}",
+        )
+        return "\n".join((_BEGIN, *header, "", *textwrap.wrap(body, LINE_WIDTH), _END, ""))
+
+    def dump(self, path: Path) -> None:
+        """Writes the file, whole or not at all.
+
+        :raises ConfigError: it can't be written.
+        """
+        fresh = path.with_name(f".{path.name}.{os.getpid()}")
+        try:
+            fresh.write_text(self.to_armour(), encoding="ascii")
+            fresh.replace(path)
+        except OSError as error:
+            fresh.unlink(missing_ok=True)
+            raise ConfigError(
+                f"the charter {path} can't be written: {error.strerror}",
+                cure="Choose a folder that exists and that you may write to.",
+            ) from error
