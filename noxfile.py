@@ -148,7 +148,7 @@ def wheels(session: nox.Session) -> None:
         )
         session.run("uv", "pip", "install", "--python", str(clean), "-c", CONSTRAINTS.name, *built)
         session.chdir(elsewhere)
-        for arguments in (["--version"], ["demo"]):
+        for arguments in (["--version"], ["plugins", "list"], ["demo"]):
             session.run(str(clean / "bin" / "port17"), *arguments, external=True)
 
 
