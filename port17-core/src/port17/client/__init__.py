@@ -1,0 +1,1 @@
+"""The leaf of the network: takes in the connections of programs and sends them through circuits."""

@@ -1,0 +1,67 @@
+"""The operation contract: what a node does for whoever opens a conveyor on it.
+
+Who may call, how often, and the framing of the conveyor are the node's engine's business.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from enum import Flag, auto
+from typing import ClassVar, Protocol
+
+from pydantic import BaseModel, ConfigDict
+
+from port17.links.splice import Conveyor
+
+
+class Caller(Flag):
+    """Who opened the conveyor."""
+
+    CLIENT = auto()
+    """Whoever built a circuit to this node: anybody, unknown."""
+    NODE = auto()
+    """The node at the other end of a lane."""
+    OPERATOR = auto()
+    """Whoever holds this node's operator key."""
+
+
+class OfferedConveyor(Conveyor, Protocol):
+    """A conveyor on the side it was opened to; :class:`port17.links.stream.ConveyorStream` is it."""
+
+    async def accept(self, data: bytes = b"") -> None:
+        """Tell the opener that the operation is ready.
+
+        :param data: the operation's own answer, at most one frame.
+        :raises NetworkError: the conveyor has ended meanwhile.
+        """
+
+
+class Operation(ABC):
+    """A driver of entry-point group ``port17.operations``; its entry point's name is ``name``.
+
+    One instance serves the whole node; each call of :meth:`handle` is a task of its own, which the
+    engine cancels when the conveyor's circuit ends.
+    """
+
+    name: ClassVar[str]
+    """The wire name, ASCII, e.g. ``TUNNEL``."""
+    callers: ClassVar[Caller]
+    """Who may open it; anybody else is answered ``POLICY`` before :meth:`handle` is called."""
+
+    class Config(BaseModel):
+        """The operation's own options."""
+
+        model_config = ConfigDict(extra="forbid", frozen=True)
+
+    def __init__(self, config: Config | None = None) -> None:
+        self.config = config if config is not None else self.Config()
+
+    @abstractmethod
+    async def handle(self, args: bytes, stream: OfferedConveyor) -> None:
+        """Serve one conveyor to its end.
+
+        Either :meth:`OfferedConveyor.accept` is called once, or ``stream.abort`` with the reason. The
+        conveyor is over when this returns.
+
+        :param args: what the opener asked for, in the operation's own encoding; hostile until checked.
+        """

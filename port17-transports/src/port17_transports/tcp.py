@@ -1,0 +1,138 @@
+"""The transport ``tcp``: ships that are TCP connections, over IPv4 and IPv6.
+
+Addresses are ``HOST:PORT`` or ``[IPV6]:PORT``. What all our TCP connections have in common is the core's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Annotated, ClassVar
+
+import anyio
+from anyio.abc import ObjectReceiveStream, SocketAttribute, SocketStream
+from pydantic import Field
+
+from port17.links.tcp import close, join_address, listening, set_if_known, split_address, tune
+from port17.links.transport import RECEIVE_SIZE, Listener, Ship, Transport
+from port17.records.framing import BytesLike
+
+HARBOUR = 64
+"""Accepted connections that wait for the node to take them in; more wait in the kernel's backlog."""
+
+
+class Tcp(Transport):
+    """Ships over TCP."""
+
+    name: ClassVar[str] = "tcp"
+
+    class Config(Transport.Config):
+        """Options of the transport.
+
+        :param user_timeout_s: seconds after which a ship breaks if the peer acknowledges nothing that was
+            sent. The kernel's own default is about 15 minutes.
+        :param unsent_kib: KiB that wait in the kernel before a send waits. What waits there can no longer be
+            reordered by the fair queue above, so it is latency for everybody else's cells.
+        """
+
+        user_timeout_s: Annotated[float, Field(ge=1, le=3600)] = 20.0
+        unsent_kib: Annotated[int, Field(ge=16, le=65536)] = 256
+
+    config: Config
+
+    def check_address(self, address: str) -> None:
+        """:raises ValueError: the address is neither ``HOST:PORT`` nor ``[IPV6]:PORT``."""
+        split_address(address)
+
+    async def dial(self, address: str) -> Ship:
+        """A ship to the address.
+
+        :raises OSError: it cannot be reached.
+        """
+        host, port = split_address(address)
+        stream = await anyio.connect_tcp(host, port)
+        try:
+            return self._ship(stream)
+        except OSError:
+            await close(stream)
+            raise
+
+    @asynccontextmanager
+    async def listen(self, address: str) -> AsyncGenerator[Listener]:
+        """Listen while the context is open; the host ``*`` is every address of the machine, of both families.
+
+        :raises OSError: the address cannot be bound.
+        """
+        host, port = split_address(address)
+        arrived, arriving = anyio.create_memory_object_stream[Ship](HARBOUR)
+
+        async def take(stream: SocketStream) -> None:
+            try:
+                ship = self._ship(stream)
+            except OSError:
+                await close(stream)
+                return
+            try:
+                await arrived.send(ship)
+            except anyio.BrokenResourceError:
+                await ship.aclose()
+
+        async with arrived, arriving, listening(host, port, take) as bound:
+            yield TcpListener(bound, arriving)
+
+    def _ship(self, stream: SocketStream) -> Ship:
+        raw = tune(stream)
+        set_if_known(raw, "TCP_USER_TIMEOUT", int(self.config.user_timeout_s * 1000))
+        set_if_known(raw, "TCP_NOTSENT_LOWAT", self.config.unsent_kib * 1024)
+        return StreamShip(stream)
+
+
+class TcpListener(Listener):
+    """Takes TCP ships in."""
+
+    def __init__(self, address: str, arriving: ObjectReceiveStream[Ship]) -> None:
+        self._address = address
+        self._arriving = arriving
+
+    @property
+    def address(self) -> str:
+        """``HOST:PORT`` as bound."""
+        return self._address
+
+    async def ships(self) -> AsyncIterator[Ship]:
+        """Incoming ships until the listener is closed."""
+        while True:
+            try:
+                ship = await self._arriving.receive()
+            except (anyio.EndOfStream, anyio.ClosedResourceError):
+                return
+            yield ship
+
+
+class StreamShip(Ship):
+    """A ship over any of anyio's byte streams on a socket."""
+
+    def __init__(self, stream: SocketStream) -> None:
+        self._stream = stream
+
+    async def receive(self, max_bytes: int = RECEIVE_SIZE) -> bytes:
+        """At least one byte, at most ``max_bytes``."""
+        return await self._stream.receive(max_bytes)
+
+    async def send(self, data: BytesLike) -> None:
+        """All of the data. A send cut short by cancellation breaks the ship: who knows where it stopped?"""
+        try:
+            await self._stream.send(data)  # type: ignore[arg-type]  # Both backends take any buffer.
+        except anyio.get_cancelled_exc_class():
+            await close(self._stream)
+            raise
+
+    async def aclose(self) -> None:
+        """End the connection at once."""
+        await close(self._stream)
+
+    @property
+    def remote(self) -> str:
+        """The peer's ``HOST:PORT``."""
+        address = self._stream.extra(SocketAttribute.remote_address)
+        return join_address(str(address[0]), int(address[1]))
