@@ -17,8 +17,6 @@ from port17.records.scheme import SIGNATURE_CAP, IdentityScheme, SigningKey
 
 PAYLOAD_CAP = 64 * 1024
 """Longest payload, bytes; every kind of payload has a narrower cap of its own."""
-ENVELOPE_CAP = PAYLOAD_CAP + SIGNATURE_CAP + 256
-"""Longest envelope, bytes: a payload, a signature, and the scheme's name with CBOR's heads."""
 
 
 class Envelope(Record):
@@ -30,8 +28,8 @@ class Envelope(Record):
     """
 
     scheme: DriverName
-    payload: Annotated[bytes, Field(max_length=PAYLOAD_CAP)]
-    signature: Annotated[bytes, Field(max_length=SIGNATURE_CAP)]
+    payload: Annotated[bytes, Field(max_length=PAYLOAD_CAP, repr=False)]
+    signature: Annotated[bytes, Field(max_length=SIGNATURE_CAP, repr=False)]
 
     def hash(self, kind: str) -> bytes:
         """Names the payload among all of its kind, whatever the signature. 32 bytes."""

@@ -32,7 +32,7 @@ class PrekeyRecord(Record):
     suite: DriverName
     slot: Sequence64
     expiry: UnixSecond
-    public: Annotated[bytes, Field(min_length=1, max_length=PUBLIC_CAP)]
+    public: Annotated[bytes, Field(min_length=1, max_length=PUBLIC_CAP, repr=False)]
 
     @property
     def hash(self) -> bytes:

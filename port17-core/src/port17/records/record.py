@@ -84,4 +84,4 @@ def _summary(error: ValidationError) -> str:
     first = error.errors(include_url=False, include_context=False, include_input=False)[0]
     place = ".".join(str(part)[:NAME_CAP] for part in first["loc"]) or "the whole"
     more = error.error_count() - 1
-    return f"{place}: {first['msg']}" + (f" (and {more} more)" if more else "")
+    return f"{place}: {first['msg'].removeprefix('Value error, ')}" + (f" (and {more} more)" if more else "")

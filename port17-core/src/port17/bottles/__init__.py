@@ -1,0 +1,1 @@
+"""How bottles are kept and, later, taken in and passed on."""
