@@ -12,14 +12,7 @@ from collections.abc import Callable
 from port17.errors import LocalViolation, PeerViolation
 from port17.records.framing import BytesLike
 from port17.wire.block import PAYLOAD_SIZE
-from port17.wire.frame import (
-    DATA_CAP,
-    FRAME_HEAD,
-    Frame,
-    decode_operation,
-    encode,
-    encode_operation,
-)
+from port17.wire.frame import FRAME_HEAD, Frame, decode_operation, encode, encode_operation
 from port17.wire.quota import Budget
 from port17.wire.reasons import Reason
 
@@ -35,6 +28,9 @@ CONVEYORS_CAP = 1024
 """Most conveyors open in one session: a browser's busiest page needs a tenth; each may hold a window."""
 CREDIT_SIZE = 4
 """Bytes of a CREDIT frame's data: u32 bytes."""
+CONTROL_CAP = 4 * CONVEYORS_CAP
+"""Most frames waiting to answer a peer that opens and does not read: each open conveyor may owe an
+ACCEPT, a CREDIT, a FIN and a RESET; past that it is a flood."""
 WORTHWHILE = 128
 """Bytes of room in a cell below which a longer piece of data waits for the next cell."""
 ZEROS = bytes(PAYLOAD_SIZE)
@@ -333,6 +329,8 @@ class Mux:
     def _opened(self, ident: int, data: bytes, on_open: OnOpen) -> None:
         if ident <= self._newest:
             raise PeerViolation("a conveyor's id was used before")
+        if len(self._control) >= CONTROL_CAP:
+            raise PeerViolation("conveyors are opened faster than their answers are read")
         name, arguments = decode_operation(data)
         self._newest = ident
         conveyor = Conveyor(self, ident)
@@ -370,6 +368,3 @@ class Mux:
             conveyor.drop(reason)
         self._control.clear()
         self._ready.clear()
-
-
-__all__ = ["DATA_CAP", "Conveyor", "Mux", "OnOpen"]

@@ -76,3 +76,10 @@ def decode_operation(data: bytes) -> tuple[str, bytes]:
     except UnicodeDecodeError as error:
         raise PeerViolation("an operation's name is not ASCII") from error
     return name, data[1 + data[0] :]
+
+
+def write_ratchet(payload: memoryview, data: bytes) -> None:
+    """Fill a payload with one RATCHET frame, which shares its cell with padding alone."""
+    frame = encode(SESSION, Frame.RATCHET, data)
+    payload[: len(frame)] = frame
+    payload[len(frame) :] = bytes(len(payload) - len(frame))

@@ -1,0 +1,211 @@
+"""A circuit at its client: built in one flight, spoken through to any hop, ended by whatever goes wrong."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable, Sequence
+
+from port17.errors import PeerViolation
+from port17.wire.block import SETUP_SIZE, Command
+from port17.wire.conveyor import Conveyor, Mux
+from port17.wire.frame import SESSION, Frame, frames, write_ratchet
+from port17.wire.leg import Leg
+from port17.wire.onion import Onion
+from port17.wire.prekey import Network, ResponderKey
+from port17.wire.quota import Budget
+from port17.wire.ratchet import CELLS_PER_STEP, InitiatorRatchet, Session, Turn
+from port17.wire.reasons import Reason
+from port17.wire.relay import EARLY_CAP, HOP, SETUP_REST
+from port17.wire.setup import make
+from port17.wire.suite import KemKey
+
+EARLY_LEAST = 5
+"""Fewest first cells marked EARLY: those of the longest route, so that the mark tells no length."""
+
+
+class Hop:
+    """The client's end of its session with one node of the circuit."""
+
+    def __init__(self, key: ResponderKey, session: Session, ratchet_key: KemKey, mux: Mux) -> None:
+        self.key = key
+        self.session = session
+        self.ratchet = InitiatorRatchet(session, ratchet_key)
+        self.mux = mux
+        self.confirmed = False
+        """Its authenticated answer (RSP 0) came."""
+
+    @property
+    def asking(self) -> bool:
+        """REQ 1 is due: the next cell to this hop is nothing else."""
+        return self.confirmed and self.ratchet.epoch == 0 and not self.ratchet.waiting
+
+    @property
+    def pending(self) -> bool:
+        """Something waits to be said to this hop."""
+        return self.asking or self.mux.pending
+
+
+class Circuit:
+    """One circuit at its client.
+
+    :meth:`begin` gives it the leg to its first hop; SETUP and the HOPs are then pulled from it like
+    everything else.
+    """
+
+    def __init__(
+        self,
+        network: Network,
+        route: Sequence[ResponderKey],
+        ratchet_keys: Sequence[KemKey],
+        budget: Budget,
+        wall_s: float,
+        *,
+        cells_per_step: int = CELLS_PER_STEP,
+    ) -> None:
+        """
+        :param route: the nodes, first hop first; 1 to ``MAX_HOPS``.
+        :param ratchet_keys: a fresh key of the node's suite for each.
+        :param budget: bytes that conveyors' windows may grow by.
+        :param wall_s: Unix time, for the stamps.
+        :raises HandshakeFailed: a prekey is unusable.
+        """
+        self._leg: Leg | None = None
+        self._onion = Onion()
+        self.hops: list[Hop] = []
+        self._setup: bytes = b""
+        self._early_left = EARLY_LEAST + secrets.randbelow(EARLY_CAP - EARLY_LEAST + 1)
+        self._wanting: set[int] = set()
+        self.closed: Reason | None = None
+        """Why it ended; None while it lives."""
+        self.lost_edge: int | None = None
+        """The hop whose edge to the next failed, if that is why it ended."""
+        self.on_closed: Callable[[], None] = _nothing
+        self.on_confirmed: Callable[[], None] = _nothing
+        """The last hop's authenticated answer came."""
+        for index, (key, ratchet_key) in enumerate(zip(route, ratchet_keys, strict=True)):
+            content, session = make(network, key, ratchet_key, wall_s, cells_per_step)
+            self._onion.add(session)
+            mux = Mux(budget, self._waker(index), None)
+            if index:
+                hop_conveyor = self.hops[-1].mux.open(HOP, key.fingerprint + content, 0.0)
+                hop_conveyor.watch = self._hop_watch(index - 1, hop_conveyor)
+            else:
+                self._setup = content
+            self.hops.append(Hop(key, session, ratchet_key, mux))
+
+    def begin(self, leg: Leg) -> None:
+        """Use this leg, whose peer is the first hop."""
+        self._leg = leg
+        leg.wake()
+
+    @property
+    def last(self) -> Hop:
+        """The last hop."""
+        return self.hops[-1]
+
+    def close(self, reason: Reason) -> None:
+        """End the circuit from our side."""
+        if self._leg is not None:
+            self._leg.destroy(reason)
+        self._end(reason)
+
+    def _end(self, reason: Reason) -> None:
+        if self.closed is None:
+            self.closed = reason
+            for hop in self.hops:
+                hop.mux.close(reason)
+            self.on_closed()
+
+    def _waker(self, index: int) -> Callable[[], None]:
+        def wake() -> None:
+            self._wanting.add(index)
+            if self._leg is not None:
+                self._leg.wake()
+
+        return wake
+
+    def _hop_watch(self, index: int, conveyor: Conveyor) -> Callable[[], None]:
+        def watch() -> None:
+            if conveyor.reset_reason is not None and self.closed is None:
+                self.lost_edge = index
+                self.close(conveyor.reset_reason)
+
+        return watch
+
+    # -- as a circuit end ---------------------------------------------------------------------------
+    def deliver(self, leg: Leg, command: int) -> None:
+        """See :class:`~port17.wire.leg.CircuitEnd`."""
+        if command != Command.RELAY:
+            raise PeerViolation("a backward cell is marked EARLY")
+        now_s = leg.link.now_s
+        index, payload = self._onion.open(leg.link.body)
+        leg.drained()
+        hop = self.hops[index]
+        frame_count = 0
+        ratcheted = False
+        for ident, kind, data in frames(payload):
+            frame_count += 1
+            if ident != SESSION:
+                hop.mux.receive(ident, kind, data, now_s)
+            elif kind == Frame.RATCHET:
+                hop.ratchet.response(bytes(data))
+                ratcheted = True
+            else:
+                raise PeerViolation("a session frame is not RATCHET")
+        if ratcheted:
+            if frame_count > 1:
+                raise PeerViolation("RATCHET shares its cell")
+            if not hop.confirmed:
+                self._confirm(index, hop)
+
+    def _confirm(self, index: int, hop: Hop) -> None:
+        hop.confirmed = True
+        self._wanting.add(index)
+        if self._leg is not None:
+            self._leg.wake()
+        hop.mux.release()
+        if hop is self.last:
+            self.on_confirmed()
+
+    def pull(self, leg: Leg, out: memoryview) -> Command | None:
+        """See :class:`~port17.wire.leg.CircuitEnd`."""
+        if self._setup:
+            out[:SETUP_SIZE] = self._setup
+            out[SETUP_SIZE:] = SETUP_REST
+            self._setup = b""
+            return Command.SETUP
+        while self._wanting:
+            # The first hop that wants goes first: its HOP is what the later ones wait for.
+            index = min(self._wanting)
+            hop = self.hops[index]
+            turn: Turn | None = None
+            if hop.asking:
+                turn = hop.ratchet.request()
+                write_ratchet(self._onion.payload, turn.data)
+            elif not hop.mux.pull(self._onion.payload):
+                self._wanting.discard(index)
+                continue
+            self._onion.seal(index, out)
+            if turn is not None:
+                turn.sealed()
+            if self._early_left:
+                self._early_left -= 1
+                return Command.EARLY
+            return Command.RELAY
+        return None
+
+    def pending(self, leg: Leg) -> bool:
+        """See :class:`~port17.wire.leg.CircuitEnd`."""
+        return bool(self._setup) or any(self.hops[index].pending for index in self._wanting)
+
+    def destroyed(self, leg: Leg, reason: Reason) -> None:
+        """See :class:`~port17.wire.leg.CircuitEnd`."""
+        self._end(reason)
+
+    def waiting_since(self) -> float | None:
+        """See :class:`~port17.wire.leg.CircuitEnd`: a client queues no cells."""
+        return None
+
+
+def _nothing() -> None:
+    """The listener of a circuit that nobody listens to."""

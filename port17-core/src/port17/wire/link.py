@@ -1,0 +1,391 @@
+"""The crane's state: sealed blocks in and out, circuits told apart, credits, and whose turn it is.
+
+Made once the handshake has keys for it (an initiator's may begin on early keys). Ships, tasks and clocks
+are :mod:`port17.links.crane`'s.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections import deque
+from collections.abc import Callable
+from enum import IntEnum
+
+from port17.errors import HandshakeFailed, LocalViolation, PeerViolation
+from port17.records.framing import BytesLike
+from port17.wire.block import (
+    BLOCK_SIZE,
+    BODY_SIZE,
+    CELL_SIZE,
+    CIRCUIT_ID_CAP,
+    HEADER,
+    LAYER_OVERHEAD,
+    LINK_CIRCUIT,
+    SETUP_SIZE,
+    Command,
+)
+from port17.wire.leg import FIRST_CREDIT, CircuitEnd, Leg
+from port17.wire.quota import Budget
+from port17.wire.ratchet import NONCE, Chain
+from port17.wire.reasons import Reason
+
+QUANTUM = 8
+"""Cells a circuit sends in its turn: deficit round robin, whose packets are all of one size. Eight blocks
+are 0.2 ms at 160 MB/s, and share the cost of a turn."""
+URGENT_CAP = 4096
+"""Most control cells waiting for a peer that makes us answer and does not read."""
+TOKEN = struct.Struct(">BQ")
+"""A LINK cell's kind and the token of PING and PONG."""
+
+
+class LinkMessage(IntEnum):
+    """The first byte of a LINK cell's body."""
+
+    END_EARLY = 1
+    """The last block under early keys."""
+    PING = 2
+    PONG = 3
+
+
+OnSetup = Callable[[Leg, bytes], CircuitEnd]
+"""A SETUP came on a new leg: (leg, content) -> the circuit. It raises to refuse."""
+
+
+class Link:
+    """One end of a crane, without its ship."""
+
+    def __init__(
+        self,
+        *,
+        initiator: bool,
+        send: Chain,
+        receive: Chain | None,
+        forged: type[Exception],
+        grants: Budget,
+        wake: Callable[[], None],
+        on_setup: OnSetup | None,
+    ) -> None:
+        """
+        :param send: keys of what we send; an initiator's early ones at first.
+        :param receive: keys of what we get; None at an initiator until :meth:`confirm`.
+        :param forged: what the suite's AEAD raises.
+        :param grants: cells that peers may be granted, shared by all links.
+        :param wake: called when :meth:`pull` has something to give again.
+        :param on_setup: a node's; None at a client, which refuses SETUP.
+        """
+        self._initiator = initiator
+        self._send = send
+        self._receive = receive
+        self._forged = forged
+        self.grants = grants
+        self._wake = wake
+        self._on_setup = on_setup
+        self._send_next: Chain | None = None
+        self._receive_next: Chain | None = None
+        self._legs: dict[int, Leg] = {}
+        self._own_id = -1 if initiator else 0
+        self._peer_id = 0
+        self._round: deque[Leg] = deque()
+        self._returns: deque[Leg] = deque()
+        self._urgent: deque[tuple[int, Command, bytes]] = deque()
+        self._pong: int | None = None
+        self._partial = b""
+        self.now_s = 0.0
+        """The time of the last call, by the shell's clock."""
+        self.round_trip_s = 0.0
+        """Shortest PING to PONG, seconds; 0 if none came back yet."""
+        self.heard_s = 0.0
+        """When a block last came."""
+        # One byte more than a cell, always zero: what a relay seals on the way back is the body without
+        # its first h bytes and with a flag of zero, and so it is a view of this very buffer.
+        self._cell = bytearray(CELL_SIZE + 1)
+        view = memoryview(self._cell)
+        self._cell_view = view[:CELL_SIZE]
+        self.body = view[HEADER.size : CELL_SIZE]
+        """The body of the cell that is being delivered."""
+        self.passed_on = view[HEADER.size + LAYER_OVERHEAD :]
+        """The layer's plaintext with which a relay passes that body on backward."""
+        self._out = bytearray(CELL_SIZE)
+        self._out_body = memoryview(self._out)[HEADER.size :]
+
+    # -- keys -------------------------------------------------------------------------------------
+    def confirm(self, send: Chain, receive: Chain) -> None:
+        """An initiator has flight 2: END_EARLY goes out, then the final keys are in force."""
+        self._receive = receive
+        self._send_next = send
+        self._urgent.append((LINK_CIRCUIT, Command.LINK, TOKEN.pack(LinkMessage.END_EARLY, 0)))
+        self._wake()
+
+    def expect_final(self, receive: Chain) -> None:
+        """A responder: after END_EARLY these keys are in force."""
+        self._receive_next = receive
+
+    # -- circuits ---------------------------------------------------------------------------------
+    @property
+    def legs(self) -> int:
+        """How many circuits use the link."""
+        return len(self._legs)
+
+    def open(self, circuit: CircuitEnd) -> Leg | None:
+        """A leg for a circuit of ours; None if ids or the grant budget are spent.
+
+        The circuit's first pull on it is to give SETUP.
+        """
+        if self._own_id + 2 > CIRCUIT_ID_CAP or not self.grants.take(FIRST_CREDIT):
+            return None
+        self._own_id += 2
+        leg = self._legs[self._own_id] = Leg(self, self._own_id, circuit)
+        return leg
+
+    def drop(self, leg: Leg) -> None:
+        """Forget a leg."""
+        if not leg.closed:
+            leg.closed = True
+            self._legs.pop(leg.ident, None)
+            self.grants.give(leg.window)
+
+    def longest_waiting(self) -> Leg | None:
+        """The leg whose circuit's oldest cell waits longest, if any waits."""
+        waits = [(since, leg) for leg in self._legs.values() if (since := leg.circuit.waiting_since()) is not None]
+        return min(waits, key=lambda wait: wait[0])[1] if waits else None
+
+    def lost(self, reason: Reason) -> None:
+        """The ship is gone: every circuit on this link ends."""
+        for leg in list(self._legs.values()):
+            self.drop(leg)
+            leg.circuit.destroyed(leg, reason)
+        self._round.clear()
+        self._returns.clear()
+        self._urgent.clear()
+
+    # -- in ---------------------------------------------------------------------------------------
+    def receive(self, data: bytes, now_s: float) -> None:
+        """Bytes came, of any number of blocks.
+
+        :raises PeerViolation: the link is at an end; nothing of it may be used further.
+        """
+        self.now_s = self.heard_s = now_s
+        view = memoryview(data)
+        at = 0
+        if self._partial:
+            at = BLOCK_SIZE - len(self._partial)
+            if len(data) < at:
+                self._partial += data
+                return
+            self._block(self._partial + data[:at])
+            self._partial = b""
+        end = len(data) - (len(data) - at) % BLOCK_SIZE
+        for start in range(at, end, BLOCK_SIZE):
+            self._block(view[start : start + BLOCK_SIZE])
+        if end < len(data):
+            self._partial = data[end:]
+
+    def _block(self, block: BytesLike) -> None:
+        chain = self._receive
+        if chain is None:
+            raise LocalViolation("blocks came before the keys to open them")
+        try:
+            chain.decrypt_into(NONCE.pack(chain.counter), block, None, self._cell_view)
+        except self._forged as error:
+            raise PeerViolation("a block is forged, lost or out of order") from error
+        chain.counter += 1
+        chain.left -= 1
+        if not chain.left:
+            chain.step()
+        ident, command, zero, credit = HEADER.unpack_from(self._cell)
+        leg = self._legs.get(ident)
+        if leg is not None:
+            if credit:
+                leg.grant(credit)
+            if command == Command.RELAY or command == Command.EARLY:
+                leg.allowance -= 1
+                try:
+                    if leg.allowance < 0:
+                        raise PeerViolation("a cell came beyond its circuit's credit")
+                    leg.circuit.deliver(leg, command)
+                except PeerViolation:
+                    self._end_leg(leg, Reason.PROTOCOL)
+                return
+        if zero or command > Command.LINK:
+            raise PeerViolation("a cell's header is malformed")
+        self._other(ident, command, leg)
+
+    def _other(self, ident: int, command: int, leg: Leg | None) -> None:
+        """Everything but RELAY and EARLY on a living leg."""
+        if command == Command.LINK:
+            if ident != LINK_CIRCUIT:
+                raise PeerViolation("a LINK cell names a circuit")
+            self._message()
+        elif command == Command.SETUP:
+            self._setup(ident)
+        elif ident != LINK_CIRCUIT and not 0 < ident <= max(self._own_id, self._peer_id):
+            raise PeerViolation("a cell names a circuit that never was")
+        elif command == Command.DESTROY and leg is not None:
+            self.drop(leg)
+            leg.circuit.destroyed(leg, Reason.read(int.from_bytes(self.body[:2], "big")))
+
+    def _end_leg(self, leg: Leg, reason: Reason) -> None:
+        if not leg.closed:
+            self.send_destroy(leg.ident, reason)
+            self.drop(leg)
+            leg.circuit.destroyed(leg, reason)
+
+    def _setup(self, ident: int) -> None:
+        if self._on_setup is None:
+            raise PeerViolation("SETUP was sent to a client")
+        if ident <= self._peer_id or ident % 2 == (1 if self._initiator else 0):
+            raise PeerViolation("a circuit's id is not the peer's next")
+        self._peer_id = ident
+        if not self.grants.take(FIRST_CREDIT):
+            self.send_destroy(ident, Reason.RESOURCES)
+            return
+        # The circuit and its leg need each other; the leg is first, and lives only if the circuit does.
+        leg = Leg(self, ident, _NoCircuit())
+        self._legs[ident] = leg
+        try:
+            leg.circuit = self._on_setup(leg, bytes(self.body[:SETUP_SIZE]))
+        except (HandshakeFailed, PeerViolation):
+            self.send_destroy(ident, Reason.GENERIC)
+            self.drop(leg)
+            return
+        leg.wake()
+
+    def _message(self) -> None:
+        kind, token = TOKEN.unpack_from(self.body)
+        if kind == LinkMessage.PING:
+            self._pong = token
+            self._wake()
+        elif kind == LinkMessage.PONG:
+            took_s = self.now_s - token / 1e6
+            if 0 <= took_s:
+                self.round_trip_s = min(self.round_trip_s or took_s, took_s)
+        elif kind == LinkMessage.END_EARLY and self._receive_next is not None:
+            self._receive, self._receive_next = self._receive_next, None
+        else:
+            raise PeerViolation("a LINK cell is malformed, or not allowed here and now")
+
+    # -- out --------------------------------------------------------------------------------------
+    def ping(self, now_s: float) -> None:
+        """Ask for a PONG; its token is our own clock, in microseconds."""
+        self._urge(LINK_CIRCUIT, Command.LINK, TOKEN.pack(LinkMessage.PING, int(now_s * 1e6)))
+
+    def send_destroy(self, ident: int, reason: Reason) -> None:
+        """Tell the peer that a circuit is over."""
+        self._urge(ident, Command.DESTROY, int(reason).to_bytes(2, "big"))
+
+    def _urge(self, ident: int, command: Command, body: bytes) -> None:
+        if len(self._urgent) >= URGENT_CAP:
+            raise PeerViolation("the peer makes us answer and does not read")
+        self._urgent.append((ident, command, body))
+        self._wake()
+
+    def schedule(self, leg: Leg) -> None:
+        """A leg has something to send."""
+        leg.queued = True
+        self._round.append(leg)
+        if len(self._round) == 1:
+            self._wake()
+
+    def schedule_return(self, leg: Leg) -> None:
+        """A leg has credit to return, and perhaps no cell to carry it."""
+        leg.returning = True
+        self._returns.append(leg)
+        if len(self._returns) == 1:
+            self._wake()
+
+    @property
+    def pending(self) -> bool:
+        """:meth:`pull` would give something."""
+        return bool(self._round or self._urgent or self._returns or self._pong is not None)
+
+    def pull(self, blocks: bytearray, now_s: float) -> int:
+        """Seal what is to be sent next.
+
+        :param blocks: a whole number of blocks to write to.
+        :returns: bytes written; 0 if nothing is to be sent.
+        """
+        self.now_s = now_s
+        view = memoryview(blocks)
+        size = len(blocks)
+        at = 0
+        out, out_body = self._out, self._out_body
+        while at < size and (self._urgent or self._pong is not None):
+            self._control(view[at : at + BLOCK_SIZE])
+            at += BLOCK_SIZE
+        rounds = self._round
+        while at < size and rounds:
+            leg = rounds.popleft()
+            leg.queued = False
+            if leg.closed:
+                continue
+            pull = leg.circuit.pull
+            for _ in range(min(QUANTUM, (size - at) // BLOCK_SIZE)):
+                if leg.credit <= 0:
+                    break
+                command = pull(leg, out_body)
+                if command is None:
+                    break
+                if command != Command.SETUP:
+                    leg.credit -= 1
+                credit = leg.take_owed(now_s) if leg.owed else 0
+                HEADER.pack_into(out, 0, leg.ident, command, 0, credit)
+                chain = self._send
+                chain.encrypt_into(NONCE.pack(chain.counter), out, None, view[at : at + BLOCK_SIZE])
+                chain.advance()
+                at += BLOCK_SIZE
+            if leg.credit > 0 and not leg.queued and not leg.closed and leg.circuit.pending(leg):
+                leg.queued = True
+                rounds.append(leg)
+        while at < size and self._returns:
+            leg = self._returns.popleft()
+            leg.returning = False
+            if leg.owed and not leg.closed:
+                out_body[:] = NO_BODY
+                self._seal(leg.ident, Command.PADDING, leg.take_owed(now_s), view[at : at + BLOCK_SIZE])
+                at += BLOCK_SIZE
+        return at
+
+    def _control(self, block: memoryview) -> None:
+        """Seal one control cell."""
+        if self._urgent:
+            ident, command, body = self._urgent.popleft()
+        else:
+            ident, command, body = (
+                LINK_CIRCUIT,
+                Command.LINK,
+                TOKEN.pack(LinkMessage.PONG, self._pong or 0),
+            )
+            self._pong = None
+        self._out_body[:] = NO_BODY
+        self._out_body[: len(body)] = body
+        self._seal(ident, command, 0, block)
+        if self._send_next is not None and command == Command.LINK and body[0] == LinkMessage.END_EARLY:
+            self._send, self._send_next = self._send_next, None
+
+    def _seal(self, ident: int, command: Command, credit: int, block: memoryview) -> None:
+        HEADER.pack_into(self._out, 0, ident, command, 0, credit)
+        chain = self._send
+        chain.encrypt_into(chain.nonce(), self._out, None, block)
+        chain.advance()
+
+
+NO_BODY = bytes(BODY_SIZE)
+
+
+class _NoCircuit:
+    """What a leg leads to while its SETUP is being opened."""
+
+    def deliver(self, leg: Leg, command: int) -> None:
+        raise PeerViolation("a cell came to a circuit that is not set up")
+
+    def pull(self, leg: Leg, out: memoryview) -> Command | None:
+        return None
+
+    def pending(self, leg: Leg) -> bool:
+        return False
+
+    def destroyed(self, leg: Leg, reason: Reason) -> None:
+        return None
+
+    def waiting_since(self) -> float | None:
+        return None

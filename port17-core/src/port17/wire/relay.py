@@ -1,0 +1,253 @@
+"""A circuit at a node: one layer off on the way out, one on on the way back, and what is for this node.
+
+The node around it (lanes, operations, quotas) is a :class:`RelayHost`.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import Protocol
+
+from port17.errors import PeerViolation
+from port17.records.framing import BytesLike
+from port17.wire.block import (
+    BODY_SIZE,
+    HEAD,
+    LAYER_OVERHEAD,
+    LAYER_SIZE,
+    SETUP_SIZE,
+    Command,
+    Flag,
+)
+from port17.wire.conveyor import Conveyor, Mux
+from port17.wire.frame import SESSION, Frame, frames, write_ratchet
+from port17.wire.handshake import FINGERPRINT_SIZE
+from port17.wire.leg import Leg
+from port17.wire.link import Link
+from port17.wire.quota import Budget
+from port17.wire.ratchet import NONCE, ResponderRatchet
+from port17.wire.reasons import Reason
+from port17.wire.setup import Opened
+
+EARLY_CAP = 8
+"""Most EARLY cells of a circuit: what a client's longest flight needs [HOP is obeyed only in these, so
+that honest relays cannot be chained further than the route's length allows]."""
+HOP_TRIES = 3
+"""Most HOPs that one circuit may try at one node."""
+SETUP_REST = bytes(BODY_SIZE - SETUP_SIZE)
+"""What follows SETUP content in its cell, alike from a client and from a relay."""
+HOP = "HOP"
+"""The operation that extends a circuit: fingerprint of the next node, SETUP content for it."""
+
+
+class RelayHost(Protocol):
+    """The node, as its circuits see it."""
+
+    budget: Budget
+
+    def lane(self, fingerprint: bytes, asking: Link) -> Link | None:
+        """The standing lane to a node, if there is one and the asking link's quota allows a HOP."""
+
+    def operation(self, relay: Relay, conveyor: Conveyor, name: str, arguments: bytes) -> None:
+        """An operation was opened on this node."""
+
+    def closed(self, relay: Relay) -> None:
+        """The circuit is over."""
+
+
+class Scratch:
+    """Buffers that all circuits of a node share: each use is over before the next begins."""
+
+    def __init__(self) -> None:
+        self.onward = bytearray(LAYER_OVERHEAD + LAYER_SIZE)
+        """A forward layer's plaintext behind room for the filler: passed on, it is a view's length off."""
+        view = memoryview(self.onward)
+        self.opened = view[LAYER_OVERHEAD:]
+        self.body = view[:BODY_SIZE]
+        self.for_us = view[LAYER_OVERHEAD + HEAD : -1]
+        self.spoken = bytearray(LAYER_SIZE)
+        """What this node says backward: a head of zeros, the payload, the flag."""
+        self.payload = memoryview(self.spoken)[HEAD:-1]
+        self.spoken[-1] = Flag.FOR_YOU
+
+
+class Relay:
+    """One circuit at one node, between the leg that it came by and, once extended, the next."""
+
+    def __init__(self, host: RelayHost, scratch: Scratch, previous: Leg, opened: Opened) -> None:
+        self._host = host
+        self._scratch = scratch
+        self.previous = previous
+        self.next: Leg | None = None
+        self._suite = opened.session.suite
+        self._forward = opened.session.forward
+        self._backward = opened.session.backward
+        self._ratchet = ResponderRatchet(opened.session, opened.ratchet_key)
+        self.mux = Mux(host.budget, previous.wake, self._opened)
+        self._command = Command.RELAY
+        """What the cell that is being opened came as."""
+        self._early = 0
+        self._hops_tried = 0
+        self._hop: Conveyor | None = None
+        self._setup: bytes | None = None
+        self._onward: deque[tuple[int, bytes]] = deque()
+        self._homeward: deque[bytes] = deque()
+        self._waiting_s = 0.0
+        self.dropped = 0
+        """Cells for a next hop that there is none of."""
+        self._asked_s: float | None = None
+
+    # -- as a circuit end ---------------------------------------------------------------------------
+    def deliver(self, leg: Leg, command: int) -> None:
+        """See :class:`~port17.wire.leg.CircuitEnd`."""
+        if leg is not self.previous:
+            if command != Command.RELAY:
+                raise PeerViolation("a backward cell is marked EARLY")
+            if not self._homeward:
+                self._waiting_s = leg.link.now_s
+            # Sealed when it is sent, so that what this node itself says is counted in the same order.
+            self._homeward.append(bytes(leg.link.passed_on))
+            self.previous.wake()
+            return
+        if command == Command.EARLY:
+            self._early += 1
+            if self._early > EARLY_CAP:
+                raise PeerViolation("a circuit has too many EARLY cells")
+        scratch, chain = self._scratch, self._forward
+        try:
+            chain.decrypt_into(NONCE.pack(chain.counter), leg.link.body, None, scratch.opened)
+        except self._suite.forged as error:
+            raise PeerViolation("a forward cell is forged, lost or out of order") from error
+        flag = scratch.onward[-1]
+        if flag == Flag.PASS_ON and self.next is not None:
+            scratch.onward[:LAYER_OVERHEAD] = chain.filler()
+            chain.advance()
+            if not self._onward:
+                self._waiting_s = leg.link.now_s
+            self._onward.append((command, bytes(scratch.body)))
+            self.next.wake()
+            return
+        chain.advance()
+        leg.drained()
+        if flag == Flag.FOR_YOU:
+            self._command = Command(command)
+            self._for_us(leg.link.now_s)
+        elif flag == Flag.PASS_ON and self._hop is not None:
+            self.dropped += 1
+        else:
+            raise PeerViolation("a forward cell is for nobody")
+
+    def pull(self, leg: Leg, out: memoryview) -> Command | None:
+        """See :class:`~port17.wire.leg.CircuitEnd`."""
+        if leg is not self.previous:
+            return self._pull_onward(out)
+        turn = None
+        if self._ratchet.due:
+            turn = self._ratchet.response()
+            write_ratchet(self._scratch.payload, turn.data)
+            self._asked_s = leg.link.now_s
+            plaintext: BytesLike = self._scratch.spoken
+        elif self.mux.pending and self.mux.pull(self._scratch.payload):
+            plaintext = self._scratch.spoken
+        elif self._homeward:
+            plaintext = self._homeward.popleft()
+            self._waiting_s = leg.link.now_s
+            if self.next is not None:
+                self.next.drained()
+        else:
+            return None
+        chain = self._backward
+        chain.encrypt_into(NONCE.pack(chain.counter), plaintext, None, out)
+        chain.advance()
+        if turn is not None:
+            turn.sealed()
+        return Command.RELAY
+
+    def pending(self, leg: Leg) -> bool:
+        """See :class:`~port17.wire.leg.CircuitEnd`."""
+        if leg is self.previous:
+            return bool(self._homeward) or self._ratchet.due or self.mux.pending
+        return bool(self._onward) or self._setup is not None
+
+    def destroyed(self, leg: Leg, reason: Reason) -> None:
+        """See :class:`~port17.wire.leg.CircuitEnd`."""
+        if leg is self.previous:
+            if self.next is not None:
+                self.next.destroy(Reason.GENERIC)
+                self.next = None
+            self._onward.clear()
+            self._homeward.clear()
+            self.mux.close(Reason.GENERIC)
+            self._host.closed(self)
+        elif leg is self.next:
+            self.next = None
+            self._setup = None
+            if self._onward:
+                self.previous.drained(len(self._onward))
+                self._onward.clear()
+            if self._hop is not None:
+                self._hop.reset(Reason.NEXT_HOP_LOST)
+
+    def waiting_since(self) -> float | None:
+        """See :class:`~port17.wire.leg.CircuitEnd`."""
+        return self._waiting_s if self._onward or self._homeward else None
+
+    # -- what is for this node ----------------------------------------------------------------------
+    def _for_us(self, now_s: float) -> None:
+        frame_count = 0
+        ratcheted = False
+        for ident, kind, data in frames(self._scratch.for_us):
+            frame_count += 1
+            if ident == SESSION:
+                if kind != Frame.RATCHET:
+                    raise PeerViolation("a session frame is not RATCHET")
+                self._ratchet.request(bytes(data))
+                ratcheted = True
+            else:
+                self.mux.receive(ident, kind, data, now_s)
+        if ratcheted:
+            if frame_count > 1:
+                raise PeerViolation("RATCHET shares its cell")
+            if self._asked_s is not None:
+                took_s = now_s - self._asked_s
+                self.mux.round_trip_s = min(self.mux.round_trip_s or took_s, took_s)
+            self.previous.wake()
+
+    def _opened(self, conveyor: Conveyor, name: str, arguments: bytes) -> None:
+        if name == HOP:
+            self._extend(conveyor, arguments)
+        else:
+            self._host.operation(self, conveyor, name, arguments)
+
+    def _extend(self, conveyor: Conveyor, arguments: bytes) -> None:
+        if self.next is not None or self._command != Command.EARLY or self._hops_tried >= HOP_TRIES:
+            raise PeerViolation("HOP is not allowed here and now")
+        if len(arguments) != FINGERPRINT_SIZE + SETUP_SIZE:
+            raise PeerViolation("a HOP is malformed")
+        self._hops_tried += 1
+        self._hop = conveyor
+        link = self._host.lane(arguments[:FINGERPRINT_SIZE], self.previous.link)
+        if link is None:
+            conveyor.reset(Reason.NO_LANE)
+            return
+        self.next = link.open(self)
+        if self.next is None:
+            conveyor.reset(Reason.RESOURCES)
+            return
+        self._setup = arguments[FINGERPRINT_SIZE:]
+        self.next.wake()
+
+    # -- what goes out ------------------------------------------------------------------------------
+    def _pull_onward(self, out: memoryview) -> Command | None:
+        if self._setup is not None:
+            out[:SETUP_SIZE] = self._setup
+            out[SETUP_SIZE:] = SETUP_REST
+            self._setup = None
+            return Command.SETUP
+        if not self._onward:
+            return None
+        command, body = self._onward.popleft()
+        out[:] = body
+        self.previous.drained()
+        self._waiting_s = self.previous.link.now_s
+        return Command.EARLY if command == Command.EARLY else Command.RELAY
