@@ -10,7 +10,7 @@ import errno
 import random
 import re
 from collections import Counter, deque
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from math import inf
 from typing import Annotated, ClassVar
@@ -18,14 +18,12 @@ from weakref import WeakSet, WeakValueDictionary
 
 import anyio
 import anyio.lowlevel
-from anyio.abc import ObjectReceiveStream, ObjectSendStream
 from pydantic import Field
 
 from port17.links.transport import RECEIVE_SIZE, Listener, Ship, Transport
 from port17.records.framing import BytesLike
+from port17_transports.harbour import Harbour
 
-HARBOUR = 64
-"""Dialled ships that wait for the listener to take them in; more wait in their dials."""
 PIECE = 16 * 1024
 """Bytes that arrive together on a line of limited bandwidth: large sends trickle in, as they do on a wire."""
 
@@ -38,7 +36,7 @@ class Network:
     _named: ClassVar[WeakValueDictionary[str, Network]] = WeakValueDictionary()
 
     def __init__(self) -> None:
-        self.listeners: dict[str, ObjectSendStream[Ship]] = {}
+        self.listeners: dict[str, Harbour] = {}
         self._lines: WeakSet[Line] = WeakSet()
         self._dials: Counter[tuple[str, str]] = Counter()
 
@@ -124,14 +122,9 @@ class Memory(Transport):
         if harbour is None:
             raise ConnectionRefusedError(errno.ECONNREFUSED, "nobody listens at this endpoint")
         line = self.network.line(self.config.endpoint, address, self.config)
-        try:
-            await harbour.send(
-                MemoryShip(line, incoming=line.there, outgoing=line.back, remote=self.config.endpoint)
-            )
-        except (anyio.BrokenResourceError, anyio.ClosedResourceError):
-            raise ConnectionRefusedError(
-                errno.ECONNREFUSED, "nobody listens at this endpoint any more"
-            ) from None
+        arrived = MemoryShip(line, incoming=line.there, outgoing=line.back, remote=self.config.endpoint)
+        if not await harbour.berth(arrived):
+            raise ConnectionRefusedError(errno.ECONNREFUSED, "nobody listens at this endpoint any more")
         return MemoryShip(line, incoming=line.back, outgoing=line.there, remote=address)
 
     @asynccontextmanager
@@ -143,35 +136,13 @@ class Memory(Transport):
         self.check_address(address)
         if address in self.network.listeners:
             raise OSError(errno.EADDRINUSE, "somebody listens at this endpoint already")
-        arrived, arriving = anyio.create_memory_object_stream[Ship](HARBOUR)
-        with arrived, arriving:
-            self.network.listeners[address] = arrived
+        with Harbour() as harbour:
+            harbour.address = address
+            self.network.listeners[address] = harbour
             try:
-                yield MemoryListener(address, arriving)
+                yield harbour
             finally:
                 del self.network.listeners[address]
-
-
-class MemoryListener(Listener):
-    """Takes memory ships in."""
-
-    def __init__(self, address: str, arriving: ObjectReceiveStream[Ship]) -> None:
-        self._address = address
-        self._arriving = arriving
-
-    @property
-    def address(self) -> str:
-        """The endpoint's name."""
-        return self._address
-
-    async def ships(self) -> AsyncIterator[Ship]:
-        """Incoming ships until the listener is closed."""
-        while True:
-            try:
-                ship = await self._arriving.receive()
-            except (anyio.EndOfStream, anyio.ClosedResourceError):
-                return
-            yield ship
 
 
 class Line:

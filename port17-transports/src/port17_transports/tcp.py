@@ -5,20 +5,19 @@ Addresses are ``HOST:PORT`` or ``[IPV6]:PORT``. What all our TCP connections hav
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, AsyncIterator
+import socket
+from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from typing import Annotated, ClassVar
 
 import anyio
-from anyio.abc import ObjectReceiveStream, SocketAttribute, SocketStream
+from anyio.abc import SocketAttribute, SocketStream
 from pydantic import Field
 
 from port17.links.tcp import close, join_address, listening, set_if_known, split_address, tune
 from port17.links.transport import RECEIVE_SIZE, Listener, Ship, Transport
 from port17.records.framing import BytesLike
-
-HARBOUR = 64
-"""Accepted connections that wait for the node to take them in; more wait in the kernel's backlog."""
+from port17_transports.harbour import Harbour
 
 
 class Tcp(Transport):
@@ -64,49 +63,25 @@ class Tcp(Transport):
         :raises OSError: the address cannot be bound.
         """
         host, port = split_address(address)
-        arrived, arriving = anyio.create_memory_object_stream[Ship](HARBOUR)
+        with Harbour() as harbour:
 
-        async def take(stream: SocketStream) -> None:
-            try:
-                ship = self._ship(stream)
-            except OSError:
-                await close(stream)
-                return
-            try:
-                await arrived.send(ship)
-            except anyio.BrokenResourceError:
-                await ship.aclose()
+            async def take(stream: SocketStream) -> None:
+                try:
+                    ship = self._ship(stream)
+                except OSError:
+                    await close(stream)
+                    return
+                if not await harbour.berth(ship):
+                    await ship.aclose()
 
-        async with arrived, arriving, listening(host, port, take) as bound:
-            yield TcpListener(bound, arriving)
+            async with listening(host, port, take) as harbour.address:
+                yield harbour
 
     def _ship(self, stream: SocketStream) -> Ship:
         raw = tune(stream)
         set_if_known(raw, "TCP_USER_TIMEOUT", int(self.config.user_timeout_s * 1000))
         set_if_known(raw, "TCP_NOTSENT_LOWAT", self.config.unsent_kib * 1024)
         return StreamShip(stream)
-
-
-class TcpListener(Listener):
-    """Takes TCP ships in."""
-
-    def __init__(self, address: str, arriving: ObjectReceiveStream[Ship]) -> None:
-        self._address = address
-        self._arriving = arriving
-
-    @property
-    def address(self) -> str:
-        """``HOST:PORT`` as bound."""
-        return self._address
-
-    async def ships(self) -> AsyncIterator[Ship]:
-        """Incoming ships until the listener is closed."""
-        while True:
-            try:
-                ship = await self._arriving.receive()
-            except (anyio.EndOfStream, anyio.ClosedResourceError):
-                return
-            yield ship
 
 
 class StreamShip(Ship):
@@ -130,6 +105,12 @@ class StreamShip(Ship):
     async def aclose(self) -> None:
         """End the connection at once."""
         await close(self._stream)
+
+    @property
+    def socket(self) -> socket.socket:
+        """The socket beneath, for its options."""
+        raw: socket.socket = self._stream.extra(SocketAttribute.raw_socket)
+        return raw
 
     @property
     def remote(self) -> str:

@@ -136,10 +136,13 @@ async def accept_each(listener: SocketListener, handle: Handle) -> None:
             stream = await listener.accept()
         except anyio.ClosedResourceError:
             return
-        except OSError as error:
-            if error.errno in _LISTENER_GONE:
+        except (OSError, anyio.BrokenResourceError) as error:
+            # Of anyio's backends one raises the system's error, the other wraps it.
+            cause = error if isinstance(error, OSError) else error.__cause__
+            number = cause.errno if isinstance(cause, OSError) else None
+            if number in _LISTENER_GONE:
                 raise
-            _log.warning("cannot accept a connection now: %s", errno.errorcode.get(error.errno or 0, "?"))
+            _log.warning("cannot accept a connection now: %s", errno.errorcode.get(number or 0, "unknown"))
             await anyio.sleep(ACCEPT_PAUSE_S)
             continue
         try:
