@@ -9,6 +9,12 @@ from port17.records.framing import BytesLike
 from port17.records.scheme import IdentityScheme, SigningKey
 
 
+FIELD = 2**255 - 19
+"""Modulus of the field that Ed25519's points lie over (RFC 8032, 5.1)."""
+CURVE_D = -121665 * pow(121666, -1, FIELD) % FIELD
+"""The curve's constant d (RFC 8032, 5.1)."""
+
+
 class Ed25519(IdentityScheme):
     """Ed25519 (RFC 8032). Claims nothing against an attacker with a quantum computer."""
 
@@ -26,8 +32,11 @@ class Ed25519(IdentityScheme):
     def verify(self, public: tuple[tuple[str, bytes], ...], message: BytesLike, signature: bytes) -> bool:
         if tuple(algorithm for algorithm, _ in public) != self.algorithms:
             return False
+        key = public[0][1]
+        if _small_order(key):
+            return False
         try:
-            Ed25519PublicKey.from_public_bytes(public[0][1]).verify(signature, message)
+            Ed25519PublicKey.from_public_bytes(key).verify(signature, message)
         except (InvalidSignature, ValueError):
             return False
         return True
@@ -37,6 +46,17 @@ class Ed25519(IdentityScheme):
 
     def load_private(self, stored: bytes) -> SigningKey:
         return _pair(Ed25519PrivateKey.from_private_bytes(stored))
+
+
+def _small_order(key: bytes) -> bool:
+    """Whether a public key is one of the eight points that everybody can sign for.
+
+    The library takes them, as RFC 8032 allows. Their y solve y = 0 (order 4), y^2 = 1 (orders 1 and 2), or
+    d y^4 + 2 y^2 = 1 (order 8: twice the point has y = 0), however they are written.
+    """
+    y = int.from_bytes(key, "little") % (1 << 255)
+    square = y * y % FIELD
+    return y * (square - 1) * (CURVE_D * square * square + 2 * square - 1) % FIELD == 0
 
 
 def _pair(private: Ed25519PrivateKey) -> SigningKey:

@@ -48,12 +48,16 @@ class XWingAes256GcmSha256(CipherSuite):
         return HKDFExpand(SHA256(), length, info).derive(key)
 
     def aead(self, key: bytes) -> Aead:
-        if len(key) != KEY_SIZE:  # AESGCM would make AES-128 of a short key
-            raise ValueError("an AES-256-GCM key is 32 bytes long")
-        return AESGCM(key)
+        return AESGCM(_aes_key(key))
 
     def keystreams(self, key: bytes, first: int, count: int, length: int) -> bytes:
-        return gcm.keystreams(key, first, count, length)
+        return gcm.keystreams(_aes_key(key), first, count, length)
+
+
+def _aes_key(key: bytes) -> bytes:
+    if len(key) != KEY_SIZE:  # the library would make AES-128 of a short key
+        raise ValueError("an AES-256-GCM key is 32 bytes long")
+    return key
 
 
 def _xwing(private: object) -> xwing.XWingPrivate:
