@@ -19,8 +19,9 @@ KEY = SCHEME.generate()
 def test_against_wycheproof(wycheproof: Callable[[str], Iterator[Any]]) -> None:
     valid = refused = 0
     for group, case in wycheproof("Signature/wycheproof/ed25519_test.json"):
-        held = group.get("publicKey", group.get("key"))
-        public = (("ed25519", bytes.fromhex(held["pk"])),)
+        if case["result"] == "acceptable":  # keys with a torsion part: only their own maker can sign for them
+            continue
+        public = (("ed25519", bytes.fromhex(group["publicKey"]["pk"])),)
         expected = case["result"] == "valid"
         assert SCHEME.verify(public, bytes.fromhex(case["msg"]), bytes.fromhex(case["sig"])) == expected, case
         valid += expected

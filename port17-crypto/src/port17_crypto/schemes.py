@@ -8,7 +8,6 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey,
 from port17.records.framing import BytesLike
 from port17.records.scheme import IdentityScheme, SigningKey
 
-
 FIELD = 2**255 - 19
 """Modulus of the field that Ed25519's points lie over (RFC 8032, 5.1)."""
 CURVE_D = -121665 * pow(121666, -1, FIELD) % FIELD
