@@ -1,0 +1,98 @@
+"""Port17, as plugin authors see it: what can be imported from here is public, and nothing else is.
+
+Names are loaded when they are touched, so that ``import port17`` costs nothing.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+
+# Type checkers take the name for true, whoever defines it; to import it from typing costs more than all else.
+TYPE_CHECKING = False
+
+if TYPE_CHECKING:
+    from port17.bottles.rack import BottleStore as BottleStore
+    from port17.bottles.verdict import ACCEPT as ACCEPT
+    from port17.bottles.verdict import Ruling as Ruling
+    from port17.bottles.verdict import Verdict as Verdict
+    from port17.bottles.verdict import distrust as distrust
+    from port17.bottles.verdict import reject as reject
+    from port17.client.ingress import Ingress as Ingress
+    from port17.client.ingress import Open as Open
+    from port17.errors import CircuitFailed as CircuitFailed
+    from port17.errors import ConfigError as ConfigError
+    from port17.errors import ConveyorReset as ConveyorReset
+    from port17.errors import HandshakeFailed as HandshakeFailed
+    from port17.errors import LinkLost as LinkLost
+    from port17.errors import NetworkError as NetworkError
+    from port17.errors import NoRoute as NoRoute
+    from port17.errors import PeerViolation as PeerViolation
+    from port17.errors import PluginError as PluginError
+    from port17.errors import Port17Error as Port17Error
+    from port17.errors import RecordError as RecordError
+    from port17.hookspecs import hookimpl as hookimpl
+    from port17.links.transport import RECEIVE_SIZE as RECEIVE_SIZE
+    from port17.links.transport import Listener as Listener
+    from port17.links.transport import Ship as Ship
+    from port17.links.transport import Transport as Transport
+    from port17.navigator.chart import ChartNode as ChartNode
+    from port17.navigator.chart import Lane as Lane
+    from port17.navigator.policy import Request as Request
+    from port17.navigator.policy import Route as Route
+    from port17.navigator.policy import RoutePolicy as RoutePolicy
+    from port17.node.operation import Caller as Caller
+    from port17.node.operation import OfferedConveyor as OfferedConveyor
+    from port17.node.operation import Operation as Operation
+    from port17.records.bottle import Bottle as Bottle
+    from port17.records.exit_rules import ExitRules as ExitRules
+    from port17.records.framing import BytesLike as BytesLike
+    from port17.records.identity import Identity as Identity
+    from port17.records.prekey import PrekeyRecord as PrekeyRecord
+    from port17.records.scheme import IdentityScheme as IdentityScheme
+    from port17.records.scheme import SigningKey as SigningKey
+    from port17.wire.reasons import Reason as Reason
+    from port17.wire.suite import KEY_SIZE as KEY_SIZE
+    from port17.wire.suite import NONCE_SIZE as NONCE_SIZE
+    from port17.wire.suite import TAG_SIZE as TAG_SIZE
+    from port17.wire.suite import Aead as Aead
+    from port17.wire.suite import CipherSuite as CipherSuite
+    from port17.wire.suite import KemKey as KemKey
+    from port17.wire.suite import Level as Level
+    from port17.wire.suite import Status as Status
+
+_HOMES = {
+    "bottles.rack": "BottleStore",
+    "bottles.verdict": "ACCEPT Ruling Verdict distrust reject",
+    "client.ingress": "Ingress Open",
+    "errors": "CircuitFailed ConfigError ConveyorReset HandshakeFailed LinkLost NetworkError NoRoute"
+    " PeerViolation PluginError Port17Error RecordError",
+    "hookspecs": "hookimpl",
+    "links.transport": "RECEIVE_SIZE Listener Ship Transport",
+    "navigator.chart": "ChartNode Lane",
+    "navigator.policy": "Request Route RoutePolicy",
+    "node.operation": "Caller OfferedConveyor Operation",
+    "records.bottle": "Bottle",
+    "records.exit_rules": "ExitRules",
+    "records.framing": "BytesLike",
+    "records.identity": "Identity",
+    "records.prekey": "PrekeyRecord",
+    "records.scheme": "IdentityScheme SigningKey",
+    "wire.reasons": "Reason",
+    "wire.suite": "KEY_SIZE NONCE_SIZE TAG_SIZE Aead CipherSuite KemKey Level Status",
+}
+"""Where each public name is, for those who import at run time; the imports above say it to type checkers."""
+
+_HOME_OF = {name: f"port17.{home}" for home, names in _HOMES.items() for name in names.split()}
+__all__ = sorted(_HOME_OF)
+
+if not TYPE_CHECKING:
+    # Hidden from type checkers, which would take any misspelt name for one of these.
+    def __getattr__(name: str) -> object:
+        home = _HOME_OF.get(name)
+        if home is None:
+            raise AttributeError(f"module 'port17' has no attribute {name!r}")
+        value = globals()[name] = getattr(import_module(home), name)
+        return value
+
+    def __dir__() -> list[str]:
+        return sorted({*globals(), *_HOME_OF})

@@ -1,0 +1,149 @@
+"""The hooks: questions that Port17 asks all plugins which have an opinion.
+
+Write a function of the same name, mark it ``@hookimpl``, take those of the arguments that you need; put it
+into a module (or a :class:`~port17.navigator.policy.RoutePolicy`) that an entry point of group ``port17``
+(or ``port17.policies``) names. Answer None to have no opinion.
+
+Every hook is synchronous and pure: same arguments, same answer, no I/O. Answers can only narrow what is
+used; none overrides another's. One that raises, or answers something else than is said here, counts as an
+objection: an opinion that was lost must not open what it would have closed.
+"""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+import pluggy
+
+from port17.bottles.verdict import Verdict
+from port17.links.transport import Transport
+from port17.navigator.chart import ChartNode, Lane
+from port17.navigator.policy import Request, Route
+from port17.records.bottle import Bottle
+from port17.wire.suite import CipherSuite
+
+PROJECT = "port17"
+"""The name that pluggy's markers carry; also the entry-point group of hooks."""
+
+hookspec = pluggy.HookspecMarker(PROJECT)
+hookimpl = pluggy.HookimplMarker(PROJECT)
+"""Marks a plugin's function as an implementation of the hook of its name."""
+
+
+# -- cipher suites and transports: drivers, chosen by name; these can only take away -------------------
+@hookspec
+def refuse_suite(suite: CipherSuite) -> str | None:
+    """Must this cipher suite not be used on this machine?
+
+    Asked once per suite, when configuration or charter name it.
+
+    :returns: the reason, or None.
+    """
+
+
+@hookspec
+def refuse_transport(transport: Transport) -> str | None:
+    """Must this transport not be used on this machine?
+
+    Asked once per transport, when the configuration names it.
+
+    :returns: the reason, or None.
+    """
+
+
+# -- route policies ------------------------------------------------------------------------------------
+@hookspec
+def exclude_node(node: ChartNode) -> str | None:
+    """Must the node be part of no route?
+
+    Asked once per node and chart.
+
+    :returns: the reason, or None.
+    """
+
+
+@hookspec
+def exclude_lane(source: ChartNode, target: ChartNode, lane: Lane) -> str | None:
+    """Must no route go from source to target? (The other direction is asked about separately.)
+
+    Asked once per lane and chart.
+
+    :returns: the reason, or None.
+    """
+
+
+@hookspec
+def lane_cost(source: ChartNode, target: ChartNode, lane: Lane) -> float | None:
+    """How much slower shall the way from source to target count than it is?
+
+    Asked once per lane and chart; the answers of all policies are added.
+
+    :returns: microseconds, at least 0; every 20,000 halve the chance of a route that goes there.
+    """
+
+
+@hookspec
+def exclude_exit(node: ChartNode, request: Request) -> str | None:
+    """Must the node not open this connection? Its exit rules allow it.
+
+    Asked once per possible exit and request.
+
+    :returns: the reason, or None.
+    """
+
+
+@hookspec
+def exit_cost(node: ChartNode, request: Request) -> float | None:
+    """How much slower shall this exit count for this connection? So are exits preferred: add cost to others.
+
+    Asked once per possible exit and request; the answers of all policies are added.
+
+    :returns: microseconds, as for :func:`lane_cost`.
+    """
+
+
+@hookspec
+def veto_route(route: Route, request: Request) -> str | None:
+    """Must this route not be used for this connection?
+
+    Asked per route drawn. What can be said of a node or a lane alone is better said there: a route that is
+    vetoed is drawn again.
+
+    :returns: the reason, or None.
+    """
+
+
+# -- bottle validators ---------------------------------------------------------------------------------
+@hookspec
+def validate_bottle(bottle: Bottle) -> Verdict | None:
+    """What is to become of a bottle whose signatures are right?
+
+    Asked once per new or changed bottle. Any reject wins.
+
+    :returns: ``ACCEPT``, ``distrust(reason)``, ``reject(reason)``, or None.
+    """
+
+
+class Hooks(Protocol):
+    """The hooks as they are called: keywords only, and the opinions of all plugins that have one.
+
+    pluggy's own relay is untyped; a cast to this lets the type checker see calls.
+    """
+
+    def refuse_suite(self, *, suite: CipherSuite) -> list[str]: ...
+
+    def refuse_transport(self, *, transport: Transport) -> list[str]: ...
+
+    def exclude_node(self, *, node: ChartNode) -> list[str]: ...
+
+    def exclude_lane(self, *, source: ChartNode, target: ChartNode, lane: Lane) -> list[str]: ...
+
+    def lane_cost(self, *, source: ChartNode, target: ChartNode, lane: Lane) -> list[float]: ...
+
+    def exclude_exit(self, *, node: ChartNode, request: Request) -> list[str]: ...
+
+    def exit_cost(self, *, node: ChartNode, request: Request) -> list[float]: ...
+
+    def veto_route(self, *, route: Route, request: Request) -> list[str]: ...
+
+    def validate_bottle(self, *, bottle: Bottle) -> list[Verdict]: ...

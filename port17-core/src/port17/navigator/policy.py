@@ -1,0 +1,187 @@
+"""What route policies are asked, and what they may answer.
+
+Which policies there are and who calls them is the plugin frame's; what becomes of the answers is the route's.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar, Final, Literal, Protocol
+
+from pydantic import BaseModel, ConfigDict
+
+from port17.navigator.chart import ChartNode, Lane
+
+PLAIN_TEXT_PORTS: Final = frozenset(
+    {
+        20, 21,  # FTP
+        23,  # Telnet
+        25, 587, 110, 143,  # mail: what starts in the clear stays there if the exit hides STARTTLS
+        43, 70, 79,  # whois, gopher, finger
+        53,  # DNS over TCP
+        80, 81, 591, 8000, 8008, 8080, 8081, 8088, 8888, 3128,  # HTTP and its usual other ports
+        109, 119, 194, 389,  # POP2, NNTP, IRC, LDAP
+        512, 513, 514,  # rexec, rlogin, rsh
+        554, 873, 1935,  # RTSP, rsync, RTMP
+        1883, 5222, 5269,  # MQTT, XMPP
+        5900, 5901,  # VNC
+        6379, 11211,  # Redis, memcached
+        6660, 6661, 6662, 6663, 6664, 6665, 6666, 6667, 6668, 6669,  # IRC
+    }
+)  # fmt: skip
+"""Ports whose usual protocol begins unencrypted, STARTTLS included, since the exit could strip it: only exits
+that the charter trusts for plain text get them. What runs on other ports is taken to protect itself."""
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """A connection that a program asks for.
+
+    :param host: a name or an address, as the program gave it; names are resolved at the exit.
+    :param port: 1 to 65535.
+    :param isolation: requests of different values never share a circuit; holds what the ingress separates
+        by (user and password, say), so it is secret.
+    :param early: data may leave before the exit has answered; it then lacks forward secrecy beyond the
+        life of the prekeys. The tunnel decides it; an ingress leaves it.
+    :param protocol: what the exit is to open.
+    """
+
+    host: str
+    port: int
+    isolation: bytes = b""
+    early: bool = False
+    protocol: Literal["tcp", "udp"] = "tcp"
+
+    @property
+    def plain_text(self) -> bool:
+        """Whether the port's usual protocol begins unencrypted."""
+        return self.port in PLAIN_TEXT_PORTS
+
+    def __repr__(self) -> str:
+        # A request that slips into a log or a traceback tells nobody who talks to whom.
+        return "Request(<redacted>)"
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """The nodes of a circuit.
+
+    :param nodes: from the entry to the exit, all different and of different groups.
+    """
+
+    nodes: tuple[ChartNode, ...]
+
+    @property
+    def entry(self) -> ChartNode:
+        """The node that the client connects to."""
+        return self.nodes[0]
+
+    @property
+    def exit(self) -> ChartNode:
+        """The node that connects to the destination."""
+        return self.nodes[-1]
+
+    @property
+    def lanes(self) -> tuple[Lane, ...]:
+        """The lanes between the nodes, one fewer than nodes."""
+        return tuple(
+            source.lanes[target.fingerprint]
+            for source, target in zip(self.nodes, self.nodes[1:], strict=False)
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Objection:
+    """Why something cannot be part of a route.
+
+    :param by: who says so: a policy's name, or what of the network forbids it.
+    :param reason: for the user, who may have written the policy.
+    """
+
+    by: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Judgement:
+    """What all policies together say of one thing.
+
+    :param objections: any excludes it.
+    :param cost_us: microseconds that it counts as slower than it is.
+    """
+
+    objections: tuple[Objection, ...] = ()
+    cost_us: float = 0.0
+
+
+AGREED: Final = Judgement()
+"""Nobody has anything to say."""
+
+
+class Policies(Protocol):
+    """All policies of a client, as the navigator asks them.
+
+    Nodes and lanes are asked about once per chart, exits once per request, routes once per draw.
+    """
+
+    def judge_node(self, node: ChartNode) -> Judgement:
+        """May the node be part of any route?"""
+
+    def judge_lane(self, source: ChartNode, target: ChartNode, lane: Lane) -> Judgement:
+        """May a route go from source to target, and at what extra cost?"""
+
+    def judge_exit(self, node: ChartNode, request: Request) -> Judgement:
+        """May the node open this connection, and at what extra cost?"""
+
+    def judge_route(self, route: Route, request: Request) -> Judgement:
+        """May the route as a whole be used?"""
+
+
+class NoPolicies:
+    """:class:`Policies` of a client that has none."""
+
+    def judge_node(self, node: ChartNode) -> Judgement:
+        """Agrees."""
+        return AGREED
+
+    def judge_lane(self, source: ChartNode, target: ChartNode, lane: Lane) -> Judgement:
+        """Agrees."""
+        return AGREED
+
+    def judge_exit(self, node: ChartNode, request: Request) -> Judgement:
+        """Agrees."""
+        return AGREED
+
+    def judge_route(self, route: Route, request: Request) -> Judgement:
+        """Agrees."""
+        return AGREED
+
+
+class RoutePolicy:
+    """A driver of entry-point group ``port17.policies``, or a class in a local file.
+
+    A client's configuration names it; its methods marked ``@hookimpl`` are then asked together with
+    everybody else's. It has an opinion through any of ``exclude_node``, ``exclude_lane``, ``lane_cost``,
+    ``exclude_exit``, ``exit_cost`` and ``veto_route``, described in :mod:`port17.hookspecs`; each may leave
+    out the arguments that it doesn't need. They are pure: same arguments, same answer; no I/O, no waiting.
+
+    Options are fields of a ``Config`` of its own::
+
+        class Config(RoutePolicy.Config):
+            groups: list[str]
+
+        config: Config
+    """
+
+    name: ClassVar[str]
+    """Optional; if set, it is the entry point's name."""
+
+    class Config(BaseModel):
+        """The policy's own options, from ``[policy_options.NAME]``."""
+
+        model_config = ConfigDict(extra="forbid", frozen=True)
+
+    config: Config
+
+    def __init__(self, config: Config | None = None) -> None:
+        self.config = config if config is not None else self.Config()
