@@ -67,9 +67,16 @@ def test_relative_paths_start_where_they_are_written(tmp_path: Path, monkeypatch
 
 
 def test_local_policies_are_found_beside_the_file(tmp_path: Path) -> None:
-    text = 'charter = "/c"\npolicies = ["fastest", "./eu.py:EuOnly"]\n'
+    text = """
+        charter = "/c"
+        policies = ["fastest", "./eu.py:EuOnly"]
+        [policy_options."./eu.py:EuOnly"]
+        countries = ["de"]
+    """
     config, _ = load(ClientConfig, write(tmp_path, text))
-    assert config.policies == ["fastest", f"{tmp_path}/eu.py:EuOnly"]
+    local = f"{tmp_path}/eu.py:EuOnly"
+    assert config.policies == ["fastest", local]
+    assert config.policy_options == {local: {"countries": ["de"]}}
 
 
 @pytest.mark.parametrize(

@@ -137,7 +137,8 @@ def _testnet(groups: _Group[_Parser]) -> None:
 def _charter(groups: _Group[_Parser]) -> None:
     group = _group(groups, "charter", "The signed parameters of a network.")
     parser = _command(group, "init", "charter:init", "Make a charter and its update keys: a new network.")
-    parser.add_argument("--dir", required=True, metavar="DIR", help="where the files go")
+    parser.add_argument("--dir", default=".", metavar="DIR", help="where the files go (%(default)s)")
+    parser.add_argument("--name", default="port17", help="the network's name, for people (%(default)s)")
     _suites(parser)
     _schemes(parser)
     parser.add_argument("--update-keys", type=int, default=1, metavar="N", help="how many update keys (1)")
@@ -174,7 +175,7 @@ def _node(groups: _Group[_Parser]) -> None:
     parser.add_argument("--lane", action="append", default=[], metavar="ID", help="keep a lane; repeat")
     _suites(parser)
     parser.add_argument("--identity", metavar="SCHEME", help="identity scheme (the charter's first)")
-    parser.add_argument("--days", type=int, default=30, metavar="N", help="days its prekeys last (30)")
+    parser.add_argument("--days", type=int, default=7, metavar="N", help="days its prekeys last (7)")
     _force(parser)
     parser = _command(
         group, "bottle", "node:bottle", "Sign a fresh bottle: after new lanes, addresses or exit rules."
@@ -182,7 +183,7 @@ def _node(groups: _Group[_Parser]) -> None:
     _file(parser)
     _set(parser)
     parser.add_argument("--lane", action="append", default=[], metavar="ID", help="keep a lane too; repeat")
-    parser.add_argument("--days", type=int, default=30, metavar="N", help="days its prekeys last (30)")
+    parser.add_argument("--days", type=int, default=7, metavar="N", help="days its prekeys last (7)")
     parser = _command(group, "run", "node:run", "Run a node until SIGINT or SIGTERM.")
     _file(parser)
     _set(parser)
@@ -232,4 +233,5 @@ def _config(groups: _Group[_Parser]) -> None:
 
 def _plugins(groups: _Group[_Parser]) -> None:
     group = _group(groups, "plugins", "Plugins: suites, schemes, transports, policies, operations.")
-    _command(group, "list", "plugins:list_plugins", "List what is installed, without importing it.")
+    parser = _command(group, "list", "plugins:list_plugins", "List what is installed, and whether it works.")
+    parser.add_argument("--no-import", action="store_true", help="only read metadata; load nothing")

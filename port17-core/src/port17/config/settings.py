@@ -28,6 +28,10 @@ def _ingress_listen(value: dict[str, Options]) -> dict[str, Options]:
     return value
 
 
+PolicyName: TypeAlias = Annotated[str, LocalFile()]
+"""A route policy's driver name, or its place in a file."""
+
+
 class _Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -107,7 +111,7 @@ class ClientConfig(_Common):
 
     :param ingress: where programs hand over their connections; one table per ingress driver.
     :param policies: route policies by driver name or ``./file.py:Class``; all of them must agree.
-    :param policy_options: options of each named policy.
+    :param policy_options: options of each policy, by what ``policies`` calls it.
     :param early: which connections send data before the route's last node has answered: those to TLS
         ports, all, or none. Early data has no forward secrecy beyond the prekey's life.
     """
@@ -115,8 +119,8 @@ class ClientConfig(_Common):
     ingress: Annotated[dict[str, Options], AfterValidator(_ingress_listen)] = {
         "socks5": {"listen": "127.0.0.1:1080"}
     }
-    policies: list[Annotated[str, LocalFile()]] = []
-    policy_options: dict[str, Options] = {}
+    policies: list[PolicyName] = []
+    policy_options: dict[PolicyName, Options] = {}
     early: Literal["tls", "always", "never"] = "tls"
 
 

@@ -124,7 +124,9 @@ def load(
             _check_key(model, key, f"--set {dotted}")
             found.put(key, _given(given, f"--set {dotted}"), Origin("flag", f"--set {dotted}"), here)
     for key, (given, origin, start) in list(found.values.items()):
-        found.values[key] = (_resolve(_annotation(model, key), given, start), origin, start)
+        del found.values[key]
+        resolved = _resolve(_annotation(model, key), given, start)
+        found.values[_resolve_key(model, key, start)] = (resolved, origin, start)
     for name, info in model.model_fields.items():
         if isinstance(info.default, Path) and not any(key[0] == name for key in found.values):
             found.values[(name,)] = (base / info.default, Origin("default"), base)
@@ -259,11 +261,23 @@ def _resolve(annotation: object, value: object, base: Path) -> object:
     options = (annotation, *get_args(annotation))
     if Path in options and isinstance(value, str | Path):
         return base / Path(value).expanduser()
-    if isinstance(value, list) and get_origin(annotation) is list:
-        (item,) = get_args(annotation)
-        if any(isinstance(mark, LocalFile) for mark in get_args(item)):
-            return [_resolve_local(entry, base) for entry in value]
+    if isinstance(value, list) and get_origin(annotation) is list and _is_local(get_args(annotation)[0]):
+        return [_resolve_local(entry, base) for entry in value]
     return value
+
+
+def _resolve_key(model: type[BaseModel], key: Key, base: Path) -> Key:
+    """The key with what names a file made absolute, as options of a local policy have it."""
+    parts = list(key)
+    for length in range(1, len(key)):
+        annotation = _annotation(model, key[:length])
+        if get_origin(annotation) is dict and _is_local(get_args(annotation)[0]):
+            parts[length] = str(_resolve_local(key[length], base))
+    return tuple(parts)
+
+
+def _is_local(annotation: object) -> bool:
+    return any(isinstance(mark, LocalFile) for mark in get_args(annotation))
 
 
 def _resolve_local(entry: object, base: Path) -> object:

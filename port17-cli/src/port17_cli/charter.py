@@ -1,0 +1,127 @@
+"""``port17 charter``: founding a network."""
+
+from __future__ import annotations
+
+import argparse
+import shutil
+import time
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from port17.errors import ConfigError, UsageError
+from port17.node.keyring import Keyring
+from port17.plugins.loader import Registry
+from port17.records.charter import Charter
+from port17.records.genesis import UPDATE_KEYS_CAP, Genesis
+from port17.records.revision import Revision, Signer
+from port17.records.scheme import IdentityScheme
+from port17_cli import drivers, output
+
+CLOCK_SLACK_S = 120
+"""A new network holds from a little before its founding on, seconds: for members whose clocks are slow."""
+NO_NETWORK = bytes(32)
+"""Update keys exist before the network whose id is made of them, and have no prekeys that would name it."""
+
+
+def init(args: argparse.Namespace) -> int:
+    """``port17 charter init``."""
+    threshold = args.threshold if args.threshold is not None else args.update_keys
+    if not 1 <= threshold <= args.update_keys <= UPDATE_KEYS_CAP:
+        raise UsageError(
+            f"{threshold} of {args.update_keys} update keys cannot be.",
+            cure=f"Give --update-keys 1 to {UPDATE_KEYS_CAP}, and --threshold 1 to as many.",
+        )
+    directory = Path(args.dir)
+    path, keys = directory / f"{args.name}.charter", directory / f"{args.name}-update-keys"
+    if not args.force:
+        refuse_existing(path, keys)
+    registry = Registry()
+    suites = args.suite or [drivers.USUAL_SUITE]
+    drivers.suites(registry, suites)  # a charter that names what nobody has is of no use
+    schemes = [drivers.scheme(registry, name) for name in args.identity or [drivers.USUAL_SCHEME]]
+    exits = tuple(map(_fingerprint, args.plain_text_exit))
+    directory.mkdir(parents=True, exist_ok=True)
+    if keys.exists():
+        shutil.rmtree(keys)
+    now = time.time()
+    holders = update_keys(keys, schemes[0], args.update_keys)
+    charter = Charter.found(
+        genesis(args.name, holders, threshold, now), terms(suites, schemes, exits, now), signers(holders)
+    )
+    charter.dump(path)
+    if args.json:
+        values = {
+            "charter": str(path),
+            "network_id": charter.network_id.hex(),
+            "update_keys": [str(holder.folder) for holder in holders],
+            "threshold": threshold,
+            "suites": suites,
+            "schemes": [scheme.name for scheme in schemes],
+        }
+        print(output.document("port17.charter.init/1", values))
+        return 0
+    print(f"Charter of the network {args.name}: {path}")
+    print(f"  network id {charter.network_id.hex()}")
+    for holder in holders:
+        print(f"Update key: {holder.folder} (keep it offline: {threshold} of these change the charter)")
+    return 0
+
+
+def update_keys(folder: Path, scheme: IdentityScheme, count: int) -> list[Keyring]:
+    """Fresh update keys, each in a folder of its own that can be carried away."""
+    return [
+        Keyring.create(folder / str(number), scheme, [], NO_NETWORK, 0, 0, 1)
+        for number in range(1, count + 1)
+    ]
+
+
+def genesis(name: str, holders: Sequence[Keyring], threshold: int, now: float) -> Genesis:
+    """What the network is founded on."""
+    return Genesis.made(
+        name=name,
+        created=int(now),
+        update_keys=[holder.identity for holder in holders],
+        threshold=threshold,
+    )
+
+
+def terms(
+    suites: Sequence[str], schemes: Sequence[IdentityScheme], exits: Iterable[bytes], now: float
+) -> Revision:
+    """What holds in the network at first.
+
+    :param exits: fingerprints of the exits trusted with unencrypted connections.
+    """
+    return Revision.made(
+        not_before=int(now) - CLOCK_SLACK_S,
+        suites=list(suites),
+        schemes=[scheme.name for scheme in schemes],
+        plain_text_exits=list(exits),
+    )
+
+
+def signers(holders: Iterable[Keyring]) -> list[Signer]:
+    """(scheme, key) of every holder of an update key."""
+    return [(holder.scheme, holder.signing_key) for holder in holders]
+
+
+def refuse_existing(*paths: Path) -> None:
+    """:raises ConfigError: one of them exists."""
+    for path in paths:
+        if path.exists():
+            raise ConfigError(
+                f"{path} exists already; nothing was changed.",
+                cure="Choose another place, or give --force to replace it.",
+            )
+
+
+def _fingerprint(text: str) -> bytes:
+    try:
+        value = bytes.fromhex(text)
+    except ValueError:
+        value = b""
+    if len(value) != 32:
+        raise UsageError(
+            f"{text!r} is no fingerprint.", cure="`port17 node init` prints it: 64 hexadecimal digits."
+        )
+    return value

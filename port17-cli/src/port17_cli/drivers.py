@@ -1,0 +1,59 @@
+"""The suites and schemes that the setting-up commands need, from whatever is installed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+from port17.errors import ConfigError, PluginError
+from port17.plugins.families import CIPHER_SUITES, IDENTITY_SCHEMES
+
+if TYPE_CHECKING:
+    from port17.plugins.loader import Registry
+    from port17.records.scheme import IdentityScheme
+    from port17.wire.suite import CipherSuite
+
+USUAL_SUITE = "p17-1-xwing-aes256gcm-sha256"
+USUAL_SCHEME = "ed25519"
+
+
+def suites(registry: Registry, names: Iterable[str]) -> list[CipherSuite]:
+    """The suites of these names.
+
+    :raises PluginError: one is not installed or broken.
+    """
+    return [registry.make(CIPHER_SUITES, name) for name in names]
+
+
+def scheme(registry: Registry, name: str) -> IdentityScheme:
+    """The identity scheme of a name.
+
+    :raises PluginError: it is not installed or broken.
+    """
+    return registry.make(IDENTITY_SCHEMES, name)
+
+
+def schemes(registry: Registry) -> dict[str, IdentityScheme]:
+    """Every identity scheme that works; who needs one that doesn't will miss it by name."""
+    found: dict[str, IdentityScheme] = {}
+    for name in registry.names(IDENTITY_SCHEMES):
+        try:
+            found[name] = scheme(registry, name)
+        except PluginError:
+            continue  # `port17 plugins list` says what is wrong with it
+    return found
+
+
+def allowed(asked: Iterable[str], charter: Iterable[str], noun: str) -> list[str]:
+    """What was asked for, if the charter allows it; what the charter allows, if nothing was asked for.
+
+    :raises ConfigError: something was asked for that the charter does not allow.
+    """
+    permitted = list(charter)
+    chosen = list(asked) or permitted
+    for name in chosen:
+        if name not in permitted:
+            raise ConfigError(
+                f"The charter does not allow the {noun} {name}.", cure=f"It allows {', '.join(permitted)}."
+            )
+    return chosen

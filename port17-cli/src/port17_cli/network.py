@@ -1,0 +1,221 @@
+"""The files of a test network: charter, identities, bottles, lanes and configurations, all on loopback."""
+
+from __future__ import annotations
+
+import random
+import socket
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from port17.bottles.rack import save_bottle
+from port17.config import ClientConfig, NodeConfig
+from port17.errors import ConfigError, UsageError
+from port17.node.keyring import Keyring
+from port17.plugins.loader import Registry
+from port17.records.charter import Charter
+from port17.records.genesis import network_id
+from port17_cli import charter as founding
+from port17_cli import drivers, enrolment, settings
+from port17_cli.workplace import Workplace
+
+HOST = "127.0.0.1"
+DAYS = 5
+"""How long a test network can run on the prekeys that it is made with, days."""
+PORTS = (20_000, 32_767)
+"""Where ports are picked: below the range from which systems take the ports of outgoing connections, or the
+first nodes' connections could take the last nodes' ports before those listen."""
+PORT_TRIES = 1000
+"""Attempts at free ports: more than enough on a machine that has any."""
+
+
+@dataclass(frozen=True)
+class NodePlan:
+    """One node's place."""
+
+    name: str
+    node_id: str
+    address: str
+    config: Path
+    control: Path
+
+
+@dataclass(frozen=True)
+class ClientPlan:
+    """The client's place."""
+
+    name: str
+    socks: str
+    config: Path
+    control: Path
+
+    @property
+    def proxy(self) -> tuple[str, int]:
+        """Where it listens, as sockets have it."""
+        return parse_address(self.socks)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Everything of a network that is on disk."""
+
+    charter: Path
+    nodes: tuple[NodePlan, ...]
+    client: ClientPlan
+
+
+def make(
+    place: Workplace,
+    *,
+    nodes: int,
+    lanes: int,
+    socks: str | None,
+    suite: str | None,
+    identity: str | None,
+) -> Plan:
+    """Make a network's files.
+
+    :param lanes: lanes per node, at least.
+    :param socks: HOST:PORT for the client; None picks a free port.
+    :raises ConfigError: no free ports, or a file cannot be written.
+    :raises PluginError: suite or scheme is not installed.
+    """
+    directory = place.directory
+    registry = Registry()
+    suites = drivers.suites(registry, [suite or drivers.USUAL_SUITE])
+    scheme = drivers.scheme(registry, identity or drivers.USUAL_SCHEME)
+    now = time.time()
+    holders = founding.update_keys(directory / "update.key", scheme, 1)
+    genesis = founding.genesis("testnet", holders, 1, now)
+    founded = network_id(genesis.to_cbor())
+    preview = founding.terms([one.name for one in suites], [scheme], (), now)
+    first, slots = enrolment.span(preview, now, DAYS)
+    names = [f"n{number}" for number in range(1, nodes + 1)]
+    keyrings = [
+        Keyring.create(
+            directory / "nodes" / name / "state",
+            scheme,
+            suites,
+            founded,
+            first,
+            slots,
+            preview.prekey_lifetime_s,
+            overlap=preview.overlap_s,
+        )
+        for name in names
+    ]
+    prints = [keyring.identity.fingerprint for keyring in keyrings]
+    # The tests' destinations speak plain text on any port: this network trusts its own exits with it.
+    terms = founding.terms([one.name for one in suites], [scheme], prints, now)
+    charter = Charter.found(genesis, terms, founding.signers(holders))
+    charter_path = directory / "testnet.charter"
+    charter.dump(charter_path)
+    bottles = directory / "bottles"
+    bottles.mkdir()
+    ports = free_ports(nodes + 1)
+    graph = lane_graph(nodes, lanes)
+    plans = []
+    for number, (name, keyring) in enumerate(zip(names, keyrings, strict=True)):
+        neighbours = [prints[other] for other in sorted(graph[number])]
+        folder = directory / "nodes" / name
+        address = f"{HOST}:{ports[number]}"
+        control = place.sockets / f"{name}.sock"
+        config = settings.write(
+            folder / "node.toml",
+            {
+                "charter": str(charter_path),
+                "name": name,
+                "group": f"group-{name}",
+                "state": "state",
+                "bottles": str(bottles),
+                "lanes": "lanes.json",
+                "control": str(control),
+                "suites": [one.name for one in suites],
+                "listen": {"tcp": address},
+                "exit": {"enabled": True, "allow": ["accept *:*"], "allow_private": True},
+            },
+            NodeConfig,
+            "A node of a test network",
+        )
+        enrolment.write_lanes(folder / "lanes.json", [fingerprint.hex() for fingerprint in neighbours])
+        bottle = enrolment.seal(config, charter, keyring, [one.name for one in suites], neighbours, now)
+        save_bottle(bottles, bottle)
+        plans.append(NodePlan(name, bottle.node_id, address, folder / "node.toml", control))
+    client = _client(place, charter_path, bottles, socks or f"{HOST}:{ports[nodes]}")
+    return Plan(charter_path, tuple(plans), client)
+
+
+def _client(place: Workplace, charter: Path, bottles: Path, socks: str) -> ClientPlan:
+    parse_address(socks)
+    config = place.directory / "client" / "client.toml"
+    control = place.sockets / "client.sock"
+    settings.write(
+        config,
+        {
+            "charter": str(charter),
+            "bottles": str(bottles),
+            "control": str(control),
+            "ingress": {"socks5": {"listen": socks}},
+        },
+        ClientConfig,
+        "The client of a test network",
+    )
+    return ClientPlan("client", socks, config, control)
+
+
+def lane_graph(nodes: int, lanes: int) -> list[set[int]]:
+    """Which node keeps lanes with which: a ring, so that all are connected, with chords.
+
+    :param lanes: 2 to ``nodes - 1``: how many lanes each node has at least.
+    """
+    graph: list[set[int]] = [set() for _ in range(nodes)]
+    for distance in range(1, -(-lanes // 2) + 1):
+        for node in range(nodes):
+            other = (node + distance) % nodes
+            graph[node].add(other)
+            graph[other].add(node)
+    return graph
+
+
+def free_ports(count: int) -> list[int]:
+    """Ports of loopback that were free a moment ago, all different.
+
+    :raises ConfigError: there are not enough.
+    """
+    held: list[socket.socket] = []
+    try:
+        for candidate in _candidates():
+            if len(held) == count:
+                break
+            probe = socket.socket()
+            try:
+                probe.bind((HOST, candidate))
+            except OSError:
+                probe.close()
+                continue
+            held.append(probe)
+        if len(held) < count:
+            raise ConfigError(
+                f"There are no {count} free ports from {PORTS[0]} to {PORTS[1]}.",
+                cure="End other test networks.",
+            )
+        return [probe.getsockname()[1] for probe in held]
+    finally:
+        for probe in held:
+            probe.close()
+
+
+def _candidates() -> Iterable[int]:
+    return random.SystemRandom().sample(range(PORTS[0], PORTS[1] + 1), PORT_TRIES)
+
+
+def parse_address(text: str) -> tuple[str, int]:
+    """HOST and port of HOST:PORT; brackets around an IPv6 address are taken off.
+
+    :raises UsageError: it is none.
+    """
+    host, colon, port = text.rpartition(":")
+    if not (colon and host and port.isascii() and port.isdigit() and 0 < int(port) < 65536):
+        raise UsageError(f"{text!r} is no address.", cure="Write HOST:PORT, like 127.0.0.1:1080.")
+    return host.removeprefix("[").removesuffix("]"), int(port)

@@ -1,0 +1,187 @@
+"""``port17 node``: making a node, running it, and asking how it is."""
+
+from __future__ import annotations
+
+import argparse
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from port17.bottles.rack import save_bottle
+from port17.config import NodeConfig
+from port17.errors import ConfigError
+from port17_cli import drivers, enrolment, output, settings
+
+if TYPE_CHECKING:
+    from port17.node.keyring import Keyring
+    from port17.plugins.loader import Registry
+    from port17.records.bottle import Bottle
+    from port17.records.charter import Charter
+
+LANES = "lanes.json"
+
+
+def init(args: argparse.Namespace) -> int:
+    """``port17 node init``."""
+    from port17.node.keyring import IDENTITY_FILE, Keyring
+    from port17.plugins.loader import Registry
+    from port17.records.charter import Charter
+    from port17_cli.charter import refuse_existing
+
+    path = Path(args.config)
+    if not args.force:
+        refuse_existing(path)
+    registry = Registry()
+    schemes = drivers.schemes(registry)
+    charter = Charter.load(Path(args.charter), schemes)
+    now = time.time()
+    revision = charter.current(now)
+    suites = drivers.allowed(args.suite or (), revision.suites, "cipher suite")
+    first, slots = enrolment.span(revision, now, args.days)
+    scheme = drivers.allowed([args.identity or revision.schemes[0]], revision.schemes, "identity scheme")[0]
+    config = settings.write(
+        path, _values(args, path), NodeConfig, "A node of Port17; see docs/command-line.md"
+    )
+    offered = drivers.suites(registry, suites)
+    fresh = not (config.state / IDENTITY_FILE).exists()
+    if fresh:
+        keyring = Keyring.create(
+            config.state,
+            drivers.scheme(registry, scheme),
+            offered,
+            charter.network_id,
+            first,
+            slots,
+            revision.prekey_lifetime_s,
+            overlap=revision.overlap_s,
+        )
+    else:
+        keyring = _open(config, charter, registry)
+        keyring.stock(
+            charter.network_id, first, slots, revision.prekey_lifetime_s, overlap=revision.overlap_s
+        )
+        keyring.save()
+    lanes = enrolment.fingerprints(
+        dict.fromkeys([*enrolment.read_lanes(config), *args.lane]), config, charter, schemes, now
+    )
+    if config.lanes is not None:
+        enrolment.write_lanes(config.lanes, [fingerprint.hex() for fingerprint in lanes])
+    bottle = enrolment.seal(config, charter, keyring, suites, lanes, now)
+    _tell(args, config, bottle, "port17.node.init/1", keys_kept=not fresh)
+    return 0
+
+
+def bottle(args: argparse.Namespace) -> int:
+    """``port17 node bottle``."""
+    from port17.plugins.loader import Registry
+    from port17.records.charter import Charter
+
+    config, _ = settings.read(NodeConfig, args.config, args.set)
+    registry = Registry()
+    schemes = drivers.schemes(registry)
+    charter = Charter.load(config.charter, schemes)
+    now = time.time()
+    revision = charter.current(now)
+    suites = drivers.allowed(config.suites, revision.suites, "cipher suite")
+    ids = list(dict.fromkeys([*enrolment.read_lanes(config), *args.lane]))
+    lanes = enrolment.fingerprints(ids, config, charter, schemes, now)
+    if args.lane:
+        if config.lanes is None:
+            raise ConfigError("The node has no lanes file.", cure=f'Set lanes = "{LANES}" in {args.config}.')
+        enrolment.write_lanes(config.lanes, ids)
+    keyring = _open(config, charter, registry)
+    keyring.burn(now)
+    first, slots = enrolment.span(revision, now, args.days)
+    keyring.stock(charter.network_id, first, slots, revision.prekey_lifetime_s, overlap=revision.overlap_s)
+    keyring.save()
+    sealed = enrolment.seal(config, charter, keyring, suites, lanes, now)
+    _tell(args, config, sealed, "port17.node.bottle/1", keys_kept=True)
+    return 0
+
+
+def run(args: argparse.Namespace) -> int:
+    """``port17 node run``."""
+    config, _ = settings.read(NodeConfig, args.config, args.set)
+    from port17.node import manager
+    from port17.plugins.loader import Registry
+    from port17_cli import logs, service
+
+    logs.set_up(config.log.level)
+    service.run(
+        manager.run,
+        config,
+        Registry(),
+        service.ready_line("port17.node.run/1", json=args.json),
+        while_stdin=args.while_stdin,
+    )
+    return 0
+
+
+def status(args: argparse.Namespace) -> int:
+    """``port17 node status``."""
+    from port17.control import ask
+    from port17_cli import loop
+
+    answer = loop.run(ask, settings.control_path(args, NodeConfig), "status")
+    if args.json:
+        print(output.document("port17.node.status/1", answer))
+        return 0
+    for name, value in answer.items():
+        print(f"{name}: {value}")
+    return 0
+
+
+def _values(args: argparse.Namespace, path: Path) -> dict[str, object]:
+    values: dict[str, object] = {
+        "charter": settings.spell(args.charter, path),
+        "name": args.name,
+        "group": args.group if args.group is not None else args.name,
+        "state": f"{path.stem}-state",
+        "bottles": settings.spell(args.bottles, path) if args.bottles else "bottles",
+        "lanes": f"{path.stem}-{LANES}",
+        "control": f"{path.stem}.sock",
+        "suites": args.suite,
+        "listen": {"tcp": args.listen},
+        "advertise": {"tcp": [args.advertise]} if args.advertise else None,
+    }
+    if args.exit:
+        values["exit"] = {
+            "enabled": True,
+            "allow": args.allow or ["accept *:*"],
+            "allow_private": args.allow_private,
+        }
+    return values
+
+
+def _open(config: NodeConfig, charter: Charter, registry: Registry) -> Keyring:
+    from port17.node.keyring import Keyring
+
+    names = drivers.allowed(config.suites, charter.current(time.time()).suites, "cipher suite")
+    held = {suite.name: suite for suite in drivers.suites(registry, names)}
+    return Keyring.load(config.state, drivers.schemes(registry), held, charter.network_id)
+
+
+def _tell(
+    args: argparse.Namespace, config: NodeConfig, sealed: Bottle, schema: str, *, keys_kept: bool
+) -> None:
+    config.bottles.mkdir(parents=True, exist_ok=True)
+    file = save_bottle(config.bottles, sealed)
+    fingerprint = sealed.fingerprint.hex()
+    if args.json:
+        values = {
+            "id": sealed.node_id,
+            "name": config.name,
+            "fingerprint": fingerprint,
+            "config": str(Path(args.config).absolute()),
+            "state": str(config.state),
+            "bottle": str(file),
+            "addresses": dict(sealed.label.addresses),
+            "lanes": [lane.fingerprint.hex() for lane in sealed.contents.lanes],
+        }
+        print(output.document(schema, values))
+        return
+    print(f"Node {config.name}: {sealed.node_id}")
+    print(f"  fingerprint {fingerprint}")
+    print(f"  configuration {args.config}")
+    print(f"  keys in {config.state}{' (kept)' if keys_kept else ''}")
+    print(f"  bottle {file} (give it to every node and client of the network)")

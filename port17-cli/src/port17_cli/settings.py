@@ -1,0 +1,117 @@
+"""Configurations as commands find them: file, ``PORT17_*`` and ``--set``; and ``port17 config show``."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import tomllib
+from collections.abc import Iterable
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, TypeVar
+
+from pydantic import BaseModel
+
+from port17.config import ClientConfig, NodeConfig, Origin, leaves, load
+from port17.errors import ConfigError, UsageError
+from port17_cli import output, toml
+
+Model = TypeVar("Model", bound=BaseModel)
+CONTROL_VARIABLE = "PORT17_CONTROL"
+
+
+def read(model: type[Model], path: str, settings: Iterable[str] = ()) -> tuple[Model, dict[str, Origin]]:
+    """A configuration and the origin of each value.
+
+    :param settings: ``KEY=VALUE``, as ``--set`` takes them.
+    :raises UsageError: one has no ``=``.
+    :raises ConfigError: as :func:`port17.config.load`.
+    """
+    return load(model, Path(path), os.environ, _flags(settings))
+
+
+def control_path(args: argparse.Namespace, model: type[NodeConfig] | type[ClientConfig]) -> Path:
+    """The control socket that a command is to ask: ``--control``, or what a configuration says.
+
+    :raises UsageError: neither is given.
+    """
+    if args.control:
+        return Path(args.control)
+    if args.config:
+        return read(model, args.config)[0].control
+    if os.environ.get(CONTROL_VARIABLE):
+        return Path(os.environ[CONTROL_VARIABLE])
+    raise UsageError(
+        "Which process is to be asked is not said.",
+        cure=f"Give --control PATH or --config FILE, or set {CONTROL_VARIABLE}.",
+    )
+
+
+def show(args: argparse.Namespace) -> int:
+    """``port17 config show``."""
+    model: type[NodeConfig] | type[ClientConfig] = NodeConfig if _kind(args) == "node" else ClientConfig
+    config, origins = read(model, args.config, args.set)
+    rows = [(".".join(key), value) for key, value in leaves(config)]
+    if args.json:
+        values = [
+            {"key": key, "value": value}
+            | ({"origin": {"kind": origins[key].kind, "where": origins[key].where}} if args.origin else {})
+            for key, value in rows
+        ]
+        kind = "node" if model is NodeConfig else "client"
+        print(output.document("port17.config.show/1", {"kind": kind, "values": values}))
+        return 0
+    lines = [f"{key} = {toml.literal(value) if value is not None else '(none)'}" for key, value in rows]
+    width = max(map(len, lines))
+    for line, (key, _) in zip(lines, rows, strict=True):
+        print(f"{line.ljust(width)}  # {origins[key]}" if args.origin else line)
+    return 0
+
+
+def _kind(args: argparse.Namespace) -> str:
+    """What a file is for. Only a node has a name: a file without any of a node's own keys is a client's."""
+    if args.kind:
+        return str(args.kind)
+    keys: set[str] = set()
+    with suppress(OSError, ValueError):  # reading it properly will say what is wrong
+        keys = set(tomllib.loads(Path(args.config).read_text("utf-8")))
+    return "node" if keys & (NodeConfig.model_fields.keys() - ClientConfig.model_fields.keys()) else "client"
+
+
+def _flags(settings: Iterable[str]) -> dict[str, object]:
+    flags: dict[str, object] = {}
+    for setting in settings:
+        key, equals, value = setting.partition("=")
+        if not equals or not key:
+            raise UsageError(f"--set {setting} has no value.", cure="Write --set KEY=VALUE.")
+        flags[key] = value
+    return flags
+
+
+def write(path: Path, values: dict[str, Any], model: type[Model], comment: str) -> Model:
+    """Write a configuration file, after what is in it was found valid.
+
+    :param comment: the file's first line.
+    :raises ConfigError: a value is wrong, or the file cannot be written; an old one is then still there.
+    """
+    fresh = path.with_name(f".{path.name}.new")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        fresh.write_text(f"# {comment}\n{toml.dumps(values)}", "utf-8")
+        try:
+            config, _ = load(model, fresh)
+            fresh.replace(path)
+        finally:
+            fresh.unlink(missing_ok=True)
+    except OSError as error:
+        raise ConfigError(
+            f"{path} cannot be written: {error.strerror}.", cure="Choose a directory that is yours."
+        ) from error
+    return config
+
+
+def spell(path: str | Path, beside: Path) -> str:
+    """A path as a configuration file names it: relative if it lies below the file's directory."""
+    absolute = Path(path).expanduser().absolute()
+    base = beside.absolute().parent
+    return str(absolute.relative_to(base)) if absolute.is_relative_to(base) else str(absolute)
