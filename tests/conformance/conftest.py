@@ -52,6 +52,6 @@ transport = pytest.fixture(_made, name="transport")
 @pytest.fixture
 def entry_point(request: pytest.FixtureRequest) -> str:
     """The entry point's name of the driver that the test gets."""
-    group, name = next(iter(request.node.callspec.params.values()))
-    assert group in GROUPS.values()
+    parameters = request.node.callspec.params
+    _, name = next(parameters[fixture] for fixture in GROUPS if fixture in parameters)
     return str(name)
