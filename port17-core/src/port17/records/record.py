@@ -60,7 +60,7 @@ class Record(BaseModel):
         try:
             return cls.model_validate(value)
         except ValidationError as error:
-            raise RecordError(f"not a {cls.__name__}: {_summary(error)}") from error
+            raise RecordError(f"not a valid {cls.__name__}: {_summary(error)}") from error
 
     @classmethod
     def made(cls, **fields: Any) -> Self:
