@@ -1,11 +1,12 @@
-"""How Port17 treats every TCP connection, a ship's as a program's or a destination's: its options, an
-accept loop that lives on, and the abortive close. What travels in it is others' business.
+"""How Port17 treats every TCP connection, a ship's as a program's or a destination's: its options, a stream
+that holds nothing back in memory, an accept loop that lives on, and the abortive close.
 """
 
 from __future__ import annotations
 
 import errno
 import logging
+import os
 import socket
 import struct
 from collections.abc import AsyncGenerator, Callable, Coroutine
@@ -13,9 +14,14 @@ from contextlib import asynccontextmanager, suppress
 from typing import Any, TypeAlias
 
 import anyio
-from anyio.abc import SocketAttribute, SocketListener, SocketStream
+import anyio.lowlevel
+from anyio.abc import SocketAttribute, SocketStream
+
+from port17.records.framing import BytesLike
 
 LAST_PORT = 65535
+RECEIVE_SIZE = 256 * 1024
+"""Bytes asked of a socket at once, so that the cost of a call is shared by some 64 cells."""
 ACCEPT_PAUSE_S = 0.1
 """Seconds without accepting after the machine refused a connection for want of descriptors or memory:
 short for whoever waits, long enough that the loop costs nothing while it lasts."""
@@ -40,12 +46,10 @@ def split_address(text: str) -> tuple[str, int]:
     :raises ValueError: the text is of neither form; says what is.
     """
     host, colon, port = text.rpartition(":")
-    if host.startswith("[") and host.endswith("]"):
+    bracketed = host.startswith("[") and host.endswith("]")
+    if bracketed:
         host = host[1:-1]
-        bare = False
-    else:
-        bare = True
-    if not colon or not host or (bare and ":" in host) or not host.isprintable() or " " in host:
+    if not colon or not host or (":" in host and not bracketed) or not host.isprintable() or " " in host:
         raise ValueError(f"not an address: {text!r}; write HOST:PORT, or [IPV6]:PORT")
     if not (port.isascii() and port.isdigit() and len(port) <= 5 and int(port) <= LAST_PORT):
         raise ValueError(f"not a port: {port!r}; a port is a number up to {LAST_PORT}")
@@ -57,97 +61,99 @@ def join_address(host: str, port: int) -> str:
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
-def tune(stream: SocketStream) -> socket.socket:
-    """Set what all our connections have in common: no Nagle delay, and keepalive.
+def tune(sock: socket.socket) -> None:
+    """Set what all our connections have in common: non-blocking, no Nagle delay, keepalive.
 
-    Nagle's algorithm holds back small writes for as long as the peer delays its ACKs (40 ms here);
+    Nagle's algorithm holds small writes back for as long as the peer delays its ACKs (40 ms here);
     everything we write is already a batch.
 
-    :returns: the raw socket, for options of the caller's own.
     :raises OSError: the connection is dead already.
     """
-    raw = stream.extra(SocketAttribute.raw_socket)
-    raw.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    raw.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-    for option, value in (
-        ("TCP_KEEPIDLE", KEEPALIVE_IDLE_S),
-        ("TCP_KEEPINTVL", KEEPALIVE_INTERVAL_S),
-        ("TCP_KEEPCNT", KEEPALIVE_PROBES),
-    ):
-        set_if_known(raw, option, value)
-    return raw
+    sock.setblocking(False)
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    set_if_known(sock, "TCP_KEEPIDLE", KEEPALIVE_IDLE_S)
+    set_if_known(sock, "TCP_KEEPINTVL", KEEPALIVE_INTERVAL_S)
+    set_if_known(sock, "TCP_KEEPCNT", KEEPALIVE_PROBES)
 
 
-def set_if_known(raw: socket.socket, option: str, value: int) -> None:
+def set_if_known(sock: socket.socket, option: str, value: int) -> None:
     """Set a TCP option by its name where this platform has one; elsewhere the system's default stays."""
     number = getattr(socket, option, None)
     if number is not None:
-        raw.setsockopt(socket.IPPROTO_TCP, number, value)
+        sock.setsockopt(socket.IPPROTO_TCP, number, value)
 
 
-async def reset(stream: SocketStream) -> None:
-    """Close with RST: what was cut short must never look like an orderly end to the other side."""
-    # The socket may be closed or dead already; then there is nobody left to be told.
-    with suppress(OSError, anyio.TypedAttributeLookupError):
-        raw = stream.extra(SocketAttribute.raw_socket)
-        raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _LINGER_NONE)
-    await close(stream)
+class TcpStream(SocketStream):
+    """A connected socket as a stream that reads only when it is asked to.
 
+    anyio's own stream goes on reading an accepted socket into memory, without bound, until a receive has
+    once had to wait; whoever connects and sends at once could fill a process's memory with that.
 
-async def close(stream: SocketStream) -> None:
-    """Close whatever the state of the stream or of the calling task; never raises."""
-    with anyio.CancelScope(shield=True), suppress(OSError, anyio.BrokenResourceError):
-        await stream.aclose()
-
-
-Handle: TypeAlias = Callable[[SocketStream], Coroutine[Any, Any, None]]
-"""Takes a connection over. While it waits, nothing more is accepted: that is the backpressure."""
-
-
-@asynccontextmanager
-async def listening(host: str, port: int, handle: Handle) -> AsyncGenerator[str]:
-    """Hand over every connection that comes in, tuned, while the context is open.
-
-    :param host: an address, a name of this machine, or ``*`` for all of its addresses, IPv4 and IPv6.
-    :param port: 0 takes a free one.
-    :returns: ``HOST:PORT`` as it was bound.
-    :raises OSError: it cannot be bound.
+    :param sock: connected and tuned; owned by the stream from here on.
     """
-    multi = await anyio.create_tcp_listener(local_host=None if host == "*" else host, local_port=port)
-    async with multi, anyio.create_task_group() as group:
-        for listener in multi.listeners:
-            assert isinstance(listener, SocketListener)
-            group.start_soon(accept_each, listener, handle)
-        bound = multi.listeners[0].extra(SocketAttribute.local_address)
-        yield join_address(str(bound[0]), int(bound[1]))
-        group.cancel_scope.cancel()
 
+    def __init__(self, sock: socket.socket) -> None:
+        self._sock = sock
+        self._closed = False
+        self._receiving = anyio.ResourceGuard("receiving from")
+        self._sending = anyio.ResourceGuard("sending to")
 
-async def accept_each(listener: SocketListener, handle: Handle) -> None:
-    """Accept connections until the listener is closed.
+    @property
+    def _raw_socket(self) -> socket.socket:
+        return self._sock
 
-    A connection that dies between the kernel's accept and ours, or a machine out of descriptors, ends
-    nothing: the loop goes on as soon as there is something to accept again.
+    async def receive(self, max_bytes: int = RECEIVE_SIZE) -> bytes:
+        """At least one byte, at most ``max_bytes``."""
+        with self._receiving:
+            waited = False
+            while True:
+                try:
+                    data = self._sock.recv(max_bytes)
+                except (BlockingIOError, InterruptedError):
+                    await anyio.wait_readable(self._sock)
+                    waited = True
+                except OSError as error:
+                    raise self._broken(error) from error
+                else:
+                    break
+            if not waited:
+                # A sender that is never outrun must not keep everybody else from running.
+                await self._checkpoint_with(data)
+            if not data:
+                raise anyio.EndOfStream
+            return data
 
-    :raises OSError: the listening socket itself is unusable.
-    """
-    while True:
+    async def send(self, item: BytesLike) -> None:
+        """All of the data, with backpressure."""
+        with self._sending:
+            waited = False
+            with memoryview(item) as view:
+                sent = 0
+                while sent < len(view):
+                    try:
+                        sent += self._sock.send(view[sent:])
+                    except (BlockingIOError, InterruptedError):
+                        await anyio.wait_writable(self._sock)
+                        waited = True
+                    except OSError as error:
+                        raise self._broken(error) from error
+            if not waited:
+                await anyio.lowlevel.checkpoint()
+
+    async def send_eof(self) -> None:
+        """End this direction in order."""
         try:
-            stream = await listener.accept()
-        except anyio.ClosedResourceError:
-            return
-        except (OSError, anyio.BrokenResourceError) as error:
-            # Of anyio's backends one raises the system's error, the other wraps it.
-            cause = error if isinstance(error, OSError) else error.__cause__
-            number = cause.errno if isinstance(cause, OSError) else None
-            if number in _LISTENER_GONE:
-                raise
-            _log.warning("cannot accept a connection now: %s", errno.errorcode.get(number or 0, "unknown"))
-            await anyio.sleep(ACCEPT_PAUSE_S)
-            continue
-        try:
-            tune(stream)
-        except OSError:
-            await close(stream)
-            continue
-        await handle(stream)
+            self._sock.shutdown(socket.SHUT_WR)
+        except OSError as error:
+            raise self._broken(error) from error
+
+    async def aclose(self) -> None:
+        """Close both directions at once. Never waits and never raises."""
+        if not self._closed:
+            self._closed = True
+            anyio.notify_closing(self._sock)
+            self._sock.close()
+
+    def _broken(self, error: OSError) -> Exception:
+        return anyio.ClosedResourceError() if self._closed else anyio.BrokenResourceError(os.strerror(error.errno))

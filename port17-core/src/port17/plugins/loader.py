@@ -247,7 +247,7 @@ class Registry:
         """Why a loaded object is no driver of its family, as a clause; empty if it is."""
         contract = family.load_contract()
         if not isinstance(plugin, type):
-            return f"it is a {type(plugin).__name__}, not a class"
+            return f"it is an instance of {type(plugin).__name__}, not a class"
         if not issubclass(plugin, contract):
             return f"{plugin.__name__} does not derive from {contract.__module__}.{contract.__name__}"
         if inspect.isabstract(plugin):

@@ -23,7 +23,9 @@ def construct(cls: type[Any], options: Mapping[str, object], what: str, dist: st
     model = getattr(cls, "Config", None)
     try:
         if isinstance(model, type) and issubclass(model, BaseModel):
-            instance = cls(_validated(model, options, what))
+            config = _validated(model, options, what)
+            # Who inherits a Config but writes no constructor has nothing to take it with.
+            instance = cls() if cls.__init__ is object.__init__ else cls(config)
         elif options:
             raise faults.no_options(what)
         else:
@@ -33,7 +35,7 @@ def construct(cls: type[Any], options: Mapping[str, object], what: str, dist: st
     except Exception as error:
         raise faults.crashed(what, dist, "to be made", error) from error
     if not isinstance(instance, cls):
-        raise faults.unfit(what, dist, f"making it gave a {type(instance).__name__}")
+        raise faults.unfit(what, dist, f"making it gave an instance of {type(instance).__name__}")
     return instance
 
 

@@ -50,9 +50,7 @@ class IdentityScheme(ABC):
         """``signature_size`` bytes."""
 
     @abstractmethod
-    def verify(
-        self, public: tuple[tuple[str, bytes], ...], message: BytesLike, signature: bytes
-    ) -> bool:
+    def verify(self, public: tuple[tuple[str, bytes], ...], message: BytesLike, signature: bytes) -> bool:
         """True only if every component's signature is valid. Malformed keys are False, never a raise."""
 
     @abstractmethod

@@ -79,6 +79,10 @@ class Circuit:
         """Why it ended; None while it lives."""
         self.lost_edge: int | None = None
         """The hop whose edge to the next failed, if that is why it ended."""
+        self.written_s: float | None = None
+        """When SETUP was handed to the ship, by the link's clock."""
+        self.confirmed_s: float | None = None
+        """When the last hop's authenticated answer came, by the same clock."""
         self.on_closed: Callable[[], None] = _nothing
         self.on_confirmed: Callable[[], None] = _nothing
         """The last hop's authenticated answer came."""
@@ -163,8 +167,8 @@ class Circuit:
         self._wanting.add(index)
         if self._leg is not None:
             self._leg.wake()
-        hop.mux.release()
         if hop is self.last:
+            self.confirmed_s = self._leg.link.now_s if self._leg is not None else None
             self.on_confirmed()
 
     def pull(self, leg: Leg, out: memoryview) -> Command | None:
@@ -173,6 +177,7 @@ class Circuit:
             out[:SETUP_SIZE] = self._setup
             out[SETUP_SIZE:] = SETUP_REST
             self._setup = b""
+            self.written_s = leg.link.now_s
             return Command.SETUP
         while self._wanting:
             # The first hop that wants goes first: its HOP is what the later ones wait for.
@@ -201,10 +206,6 @@ class Circuit:
     def destroyed(self, leg: Leg, reason: Reason) -> None:
         """See :class:`~port17.wire.leg.CircuitEnd`."""
         self._end(reason)
-
-    def waiting_since(self) -> float | None:
-        """See :class:`~port17.wire.leg.CircuitEnd`: a client queues no cells."""
-        return None
 
 
 def _nothing() -> None:

@@ -60,8 +60,8 @@ class Conveyor:
         "ended",
         "fin_sent",
         "finished",
-        "held",
         "ident",
+        "low_water",
         "opened_s",
         "received",
         "reset_reason",
@@ -76,13 +76,13 @@ class Conveyor:
         self._offset = 0
         self.waiting = 0
         """Bytes queued here and not yet in a cell."""
+        self.low_water = -1
+        """Bytes of :attr:`waiting` at which :attr:`watch` is called; -1 for whoever does not wait."""
         self.credit = FIRST_WINDOW
         """Bytes we may still send."""
         self._finishing = False
         self.fin_sent = False
         self._ready = False
-        self.held = False
-        """Data stays here until the hop is confirmed; OPEN goes out at once."""
         self._received: list[bytes] = []
         self.received = 0
         """Bytes that came and were not yet taken."""
@@ -131,14 +131,6 @@ class Conveyor:
             self.accepted = True
             self._mux.control(encode(self.ident, Frame.ACCEPT, data))
 
-    def release(self) -> None:
-        """The hop is confirmed: held data goes."""
-        if self.held:
-            self.held = False
-            if self.waiting:
-                self._mux.ready(self)
-            self._fin_if_empty()
-
     # -- our side takes ---------------------------------------------------------------------------
     def take(self) -> bytes:
         """All bytes that came since the last call; may be none."""
@@ -184,6 +176,9 @@ class Conveyor:
                 self._offset = offset + got
         self.waiting -= size
         self.credit -= size
+        self._mux.sent += size
+        if self.waiting <= self.low_water:
+            self.watch()
         if not self.waiting:
             self._fin_if_empty()
         return size + FRAME_HEAD.size
@@ -191,10 +186,10 @@ class Conveyor:
     @property
     def sendable(self) -> bool:
         """There is data that may go."""
-        return self.waiting > 0 and self.credit > 0 and not self.held
+        return self.waiting > 0 and self.credit > 0
 
     def _fin_if_empty(self) -> None:
-        if self._finishing and not self.waiting and not self.held and not self.fin_sent and not self.ended:
+        if self._finishing and not self.waiting and not self.fin_sent and not self.ended:
             self.fin_sent = True
             self._mux.control(encode(self.ident, Frame.FIN))
             if self.finished:
@@ -205,6 +200,7 @@ class Conveyor:
         self.allowance -= len(data)
         if self.allowance < 0 or self.finished:
             raise PeerViolation("a conveyor got data beyond its credit or after its end")
+        self._mux.got += len(data)
         self._received.append(bytes(data))
         self.received += len(data)
 
@@ -236,6 +232,10 @@ class Mux:
         self.budget = budget
         self.round_trip_s = 0.0
         """Shortest round trip seen, seconds; 0 if none was."""
+        self.sent = 0
+        """Bytes of DATA that went out."""
+        self.got = 0
+        """Bytes of DATA that came."""
         self.conveyors: dict[int, Conveyor] = {}
         self._wake = wake
         self._on_open = on_open
@@ -351,11 +351,6 @@ class Mux:
         """Queue a frame that goes before data."""
         self._control.append(frame)
         self._wake()
-
-    def release(self) -> None:
-        """The hop is confirmed."""
-        for conveyor in list(self.conveyors.values()):
-            conveyor.release()
 
     def forget(self, conveyor: Conveyor, grown: int) -> None:
         """A conveyor is over; its growth goes back to the budget."""

@@ -38,9 +38,6 @@ class CircuitEnd(Protocol):
     def destroyed(self, leg: Leg, reason: Reason) -> None:
         """The leg is over: the peer's DESTROY, a violation, or its link was lost."""
 
-    def waiting_since(self) -> float | None:
-        """When the oldest cell that waits here came, by the link's clock; None if none waits."""
-
 
 class Leg:
     """Made by :class:`~port17.wire.link.Link` alone."""
@@ -103,7 +100,7 @@ class Leg:
             floor_s = max(2 * self.link.round_trip_s, GROWTH_FLOOR_S)
             quick = now_s - self._last_return_s < floor_s
             self._last_return_s = now_s
-            if quick and self.window < CREDIT_MAX and self.link.grants.take(self.window):
+            if quick and self.window < CREDIT_MAX and self.link.grants.take_spare(self.window):
                 grant += self.window
                 self.window *= 2
         grant = min(grant, CREDIT_CAP)

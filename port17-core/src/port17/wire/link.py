@@ -96,6 +96,8 @@ class Link:
         """Shortest PING to PONG, seconds; 0 if none came back yet."""
         self.heard_s = 0.0
         """When a block last came."""
+        self.flooded = False
+        """The peer makes us answer and does not read: the shell is to end the link."""
         # One byte more than a cell, always zero: what a relay seals on the way back is the body without
         # its first h bytes and with a flag of zero, and so it is a view of this very buffer.
         self._cell = bytearray(CELL_SIZE + 1)
@@ -143,11 +145,6 @@ class Link:
             leg.closed = True
             self._legs.pop(leg.ident, None)
             self.grants.give(leg.window)
-
-    def longest_waiting(self) -> Leg | None:
-        """The leg whose circuit's oldest cell waits longest, if any waits."""
-        waits = [(since, leg) for leg in self._legs.values() if (since := leg.circuit.waiting_since()) is not None]
-        return min(waits, key=lambda wait: wait[0])[1] if waits else None
 
     def lost(self, reason: Reason) -> None:
         """The ship is gone: every circuit on this link ends."""
@@ -275,7 +272,9 @@ class Link:
 
     def _urge(self, ident: int, command: Command, body: bytes) -> None:
         if len(self._urgent) >= URGENT_CAP:
-            raise PeerViolation("the peer makes us answer and does not read")
+            # Not raised here: it may be another link's cell that is being handled.
+            self.flooded = True
+            return
         self._urgent.append((ident, command, body))
         self._wake()
 
@@ -385,7 +384,4 @@ class _NoCircuit:
         return False
 
     def destroyed(self, leg: Leg, reason: Reason) -> None:
-        return None
-
-    def waiting_since(self) -> float | None:
         return None

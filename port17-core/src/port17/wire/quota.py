@@ -50,6 +50,10 @@ class Budget:
         self.used += amount
         return True
 
+    def take_spare(self, amount: int) -> bool:
+        """Take the amount if half of the budget is left after: growth never starves what is new."""
+        return 2 * (self.used + amount) <= self._total and self.take(amount)
+
     def give(self, amount: int) -> None:
         """Give back what was taken."""
         self.used -= amount

@@ -189,8 +189,13 @@ class Relay:
                 self._hop.reset(Reason.NEXT_HOP_LOST)
 
     def waiting_since(self) -> float | None:
-        """See :class:`~port17.wire.leg.CircuitEnd`."""
+        """When the queue that waits here last moved, by the link's clock; None if none waits."""
         return self._waiting_s if self._onward or self._homeward else None
+
+    def end(self, reason: Reason) -> None:
+        """End the circuit from this node."""
+        self.previous.destroy(reason)
+        self.destroyed(self.previous, reason)
 
     # -- what is for this node ----------------------------------------------------------------------
     def _for_us(self, now_s: float) -> None:

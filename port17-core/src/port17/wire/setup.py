@@ -1,6 +1,6 @@
 """SETUP: the one message that opens a session with a hop, at zero round trips.
 
-``suite name length u8 | suite name | slot u32 | KEM ciphertext | AEAD box`` in ``SETUP_SIZE`` bytes; the
+``suite name length u8 | suite name | slot u64 | KEM ciphertext | AEAD box`` in ``SETUP_SIZE`` bytes; the
 box holds ``stamp u32 | ratchet key length u16 | ratchet key | parameters length u16 | parameters |
 zeros`` and binds all before it (PROTOCOL.md, "Circuits").
 """
@@ -19,7 +19,7 @@ from port17.wire.ratchet import CELLS_PER_STEP, Session
 from port17.wire.replay import REPLAY_KEY_SIZE, ReplaySet, stamp
 from port17.wire.suite import KEY_SIZE, NAME_CAP, TAG_SIZE, CipherSuite, KemKey, nonce
 
-SLOT = struct.Struct(">I")
+SLOT = struct.Struct(">Q")
 BOX_HEAD = struct.Struct(">IH")
 """Stamp (minutes) and the ratchet key's length."""
 PARAMETERS_HEAD = struct.Struct(">HI")

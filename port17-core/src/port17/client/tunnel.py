@@ -1,0 +1,234 @@
+"""The tunnel: a client's ingresses, circuits and links together, from its configuration.
+
+Nothing here ever connects to a destination: what has no route ends with its error.
+"""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+from typing import Any
+
+import anyio
+from anyio.abc import TaskGroup, TaskStatus
+
+from port17 import control
+from port17.client.circuits import Built, Circuits
+from port17.client.entries import Entries
+from port17.client.ingress import Ingress
+from port17.client.opened import TRIES, OpenedStream
+from port17.config.settings import ClientConfig
+from port17.errors import ConfigError, NetworkError, NoRoute, UsageError
+from port17.links.crane import Terms
+from port17.links.transport import Transport
+from port17.navigator.policy import Request
+from port17.network import KnownNetwork
+from port17.plugins.loader import Registry
+from port17.records import cbor
+from port17.wire.block import BLOCK_SIZE
+from port17.wire.conveyor import Conveyor
+from port17.wire.quota import Budget
+
+TLS_PORTS = frozenset({443, 465, 563, 636, 853, 989, 990, 992, 993, 994, 995, 5061, 5223, 5671, 6697, 8443, 8883})
+"""Ports whose usual protocol begins with TLS: what a program sends first is a hello that means nothing when
+replayed, so it may be early data."""
+GRANTS_SHARE = 0.5
+"""Share of the memory budget for cells from entry nodes; a client takes them out at once, so it is windows of
+conveyors that hold memory."""
+BUILDS_CAP = 1000
+"""Most circuits that one control request may build."""
+BUILD_S = 20.0
+"""Seconds after which a circuit that was asked for by itself counts as failed."""
+
+_log = logging.getLogger(__name__)
+
+
+class Tunnel:
+    """One running client."""
+
+    def __init__(
+        self,
+        config: ClientConfig,
+        registry: Registry,
+        network: KnownNetwork,
+        tasks: TaskGroup,
+        folder: Path | None = None,
+    ) -> None:
+        """
+        :param folder: what local policy files are relative to.
+        :raises ConfigError: a policy or an ingress refuses its options.
+        :raises PluginError: a transport, a policy or an ingress is unusable.
+        """
+        self._config = config
+        self._tasks = tasks
+        panel = registry.policies(config.policies, config.policy_options, folder=folder)
+        transports: dict[str, Transport] = {
+            name: registry.make("port17.transports", name, config.transports.get(name))
+            for name in {"tcp", *config.transports}
+        }
+        memory = config.limits.memory_mib * 1024 * 1024
+        terms = Terms(
+            network=network.transcript,
+            verify=network.verify,
+            grants=Budget(int(memory * GRANTS_SHARE) // BLOCK_SIZE),
+            wall=network.wall,
+        )
+        self._entries = Entries(network, transports, terms, tasks)
+        self._circuits = Circuits(
+            network,
+            self._entries,
+            lambda: panel,
+            list(transports),
+            Budget(int(memory * (1 - GRANTS_SHARE))),
+        )
+        self._ingresses: dict[str, Ingress] = {
+            name: registry.make("port17.ingress", name, options) for name, options in config.ingress.items()
+        }
+
+    async def open(self, request: Request) -> OpenedStream:
+        """A stream to a destination, before it has accepted.
+
+        :raises NoRoute: no route satisfies request and policies.
+        :raises NetworkError: no entry node could be reached.
+        """
+
+        async def reopen() -> tuple[Built, Conveyor]:
+            return await self._open_conveyor(request)
+
+        built, conveyor = await self._open_conveyor(request)
+        return OpenedStream(built, conveyor, self._early(request), reopen)
+
+    async def _open_conveyor(self, request: Request) -> tuple[Built, Conveyor]:
+        arguments = cbor.encode({"proto": request.protocol, "host": request.host, "port": request.port})
+        for remaining in range(TRIES - 1, -1, -1):
+            try:
+                built = await self._circuits.get(request)
+                break
+            except NoRoute:
+                raise
+            except NetworkError:
+                if not remaining:
+                    raise
+        conveyor = built.circuit.last.mux.open("TUNNEL", arguments, anyio.current_time())
+        return built, conveyor
+
+    def _early(self, request: Request) -> bool:
+        if self._config.early == "tls":
+            return request.port in TLS_PORTS
+        return self._config.early == "always"
+
+    async def run(self) -> dict[str, Any]:
+        """Start everything; it runs in the client's task group.
+
+        :returns: where programs can connect, per ingress.
+        :raises ConfigError: an address cannot be bound.
+        """
+        self._tasks.start_soon(self._circuits.tidy)
+        self._tasks.start_soon(self._circuits.restock)
+        bound: dict[str, str] = {}
+        for name, ingress in self._ingresses.items():
+            try:
+                bound[name] = await self._tasks.start(self._serve, ingress)
+            except OSError as error:
+                raise ConfigError(
+                    f"the ingress {name} cannot listen: {error}",
+                    cure=f"Set listen in [ingress.{name}] to an address of this machine that is free.",
+                ) from error
+        verbs = {"circuits": self.circuits, "build": self.build}
+        await self._tasks.start(self._serve_control, verbs)
+        return {"ingress": bound}
+
+    async def _serve(self, ingress: Ingress, *, task_status: TaskStatus[str]) -> None:
+        await ingress.serve(self.open, task_status=task_status)
+
+    async def _serve_control(
+        self, verbs: dict[str, control.Verb], *, task_status: TaskStatus[None]
+    ) -> None:
+        await control.serve(self._config.control, verbs, task_status=task_status)
+
+    async def circuits(self, args: dict[str, Any]) -> dict[str, Any]:
+        """What the control verb ``circuits`` answers."""
+        now_s = anyio.current_time()
+        return {"circuits": [describe(built, now_s) for built in self._circuits]}
+
+    async def build(self, args: dict[str, Any]) -> dict[str, Any]:
+        """What the control verb ``build`` does: fresh circuits, one after the other, timed and ended.
+
+        Arguments: ``count``, and ``host`` and ``port`` that the exits are to allow.
+        """
+        count, host, port = args.get("count", 1), args.get("host", "127.0.0.1"), args.get("port", 443)
+        if type(count) is not int or not 1 <= count <= BUILDS_CAP or not isinstance(host, str):
+            raise UsageError(f"build takes a count from 1 to {BUILDS_CAP}, a host and a port.")
+        if type(port) is not int or not 0 < port < 65536:
+            raise UsageError("build takes a port from 1 to 65535.")
+        answered_ms: list[float] = []
+        whole_ms: list[float] = []
+        for _ in range(count):
+            begun_s = anyio.current_time()
+            built = await self._circuits.build(Request(host, port))
+            with anyio.move_on_after(BUILD_S):
+                await built.waiting.wait()
+            circuit = built.circuit
+            if circuit.confirmed_s is None or circuit.written_s is None:
+                self._circuits.end(built)
+                raise NetworkError("a circuit could not be built")
+            answered_ms.append((circuit.confirmed_s - circuit.written_s) * 1e3)
+            whole_ms.append((circuit.confirmed_s - begun_s) * 1e3)
+            self._circuits.end(built)
+            await anyio.sleep(0.15)
+        return {"build_ms": answered_ms, "whole_ms": whole_ms}
+
+
+def describe(built: Built, now_s: float) -> dict[str, Any]:
+    """A circuit as the control socket shows it; its destinations are nobody's business, not even there."""
+    circuit = built.circuit
+    return {
+        "id": built.ident,
+        "hops": [
+            {
+                "id": node.node_id,
+                "name": node.name,
+                "suite": hop.session.suite.name,
+                "confirmed": hop.confirmed,
+                "cells_up": hop.session.forward.counter,
+                "cells_down": hop.session.backward.counter,
+                "steps": {
+                    "forward": hop.session.forward.steps,
+                    "backward": hop.session.backward.steps,
+                    "forward_rekeys": hop.session.forward.rekeys,
+                    "backward_rekeys": hop.session.backward.rekeys,
+                },
+            }
+            for node, hop in zip(built.route.nodes, circuit.hops, strict=True)
+        ],
+        "state": "open" if circuit.confirmed_s is not None else "building",
+        "build_ms": (
+            round((circuit.confirmed_s - circuit.written_s) * 1e3, 3)
+            if circuit.confirmed_s is not None and circuit.written_s is not None
+            else None
+        ),
+        "age_s": round(now_s - built.made_s, 3),
+        "bytes_up": circuit.last.mux.sent,
+        "bytes_down": circuit.last.mux.got,
+        "conveyors": len(circuit.last.mux.conveyors),
+    }
+
+
+async def run(
+    config: ClientConfig,
+    registry: Registry,
+    *,
+    folder: Path | None = None,
+    task_status: TaskStatus[dict[str, Any]] = anyio.TASK_STATUS_IGNORED,
+) -> None:
+    """Run a client until cancelled.
+
+    :param folder: what local policy files are relative to.
+    :param task_status: gets ``{"ingress": {name: address}}`` once programs can connect.
+    :raises Port17Error: the configuration, a file it names, or a plugin is unusable.
+    """
+    network = KnownNetwork.load(config, registry)
+    async with anyio.create_task_group() as tasks:
+        tunnel = Tunnel(config, registry, network, tasks, folder)
+        task_status.started(await tunnel.run())
+        await anyio.sleep_forever()

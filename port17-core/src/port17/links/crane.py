@@ -1,0 +1,265 @@
+"""The crane: handshake, then the tasks that own one link over one ship.
+
+What the bytes mean is :mod:`port17.wire.link`'s; which links there are is the node's or the client's.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Awaitable, Callable, Iterable
+from dataclasses import dataclass, field
+
+import anyio
+from anyio.abc import TaskStatus
+
+from port17.errors import HandshakeFailed, LinkLost, PeerViolation
+from port17.links.transport import RECEIVE_SIZE, Ship
+from port17.wire.block import BLOCK_SIZE
+from port17.wire.handshake import Initiator, NodeSigner, Verify, respond
+from port17.wire.link import Link, OnSetup
+from port17.wire.prekey import Network, OwnPrekey, ResponderKey
+from port17.wire.quota import Budget
+from port17.wire.ratchet import Chain
+from port17.wire.reasons import Reason
+from port17.wire.replay import ReplaySet
+
+BLOCKS_AT_ONCE = 64
+"""Blocks of one send, 256 KiB: a call's cost shared by many cells, and 1.5 ms of a link at 160 MB/s, which
+is what a cell that comes next has to wait for."""
+HANDSHAKE_S = 10.0
+"""Seconds for a handshake: several round trips of the slowest link in use."""
+SILENCE_S = 20.0
+"""Seconds for which a refused caller is left without an answer, before its ship is closed: it learns nothing
+from the moment, and its slot is freed."""
+TICK_S = 1.0
+"""Seconds between looks at a link's health."""
+PING_AFTER_S = 2.0
+"""Seconds without a block after which a PING is due."""
+DEAD_AFTER_S = 7.0
+"""Seconds without a block after which a link is lost: programs learn of it within 10 s."""
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Terms:
+    """What all cranes of one node or client have in common.
+
+    :param network: what transcripts bind at present.
+    :param verify: checks a known node's signature.
+    :param grants: cells that peers may be granted, over all links.
+    :param signer: a node's identity; None at a client.
+    :param on_setup: a node's; None at a client, which refuses SETUP.
+    :param wall: Unix time, seconds.
+    """
+
+    network: Callable[[], Network]
+    verify: Verify
+    grants: Budget
+    signer: NodeSigner | None = None
+    on_setup: OnSetup | None = None
+    wall: Callable[[], float] = field(default=time.time)
+
+
+class Crane:
+    """One link over one ship. Made by :func:`dial` or :func:`answer`; lives while :meth:`run` runs."""
+
+    def __init__(
+        self,
+        ship: Ship,
+        terms: Terms,
+        *,
+        initiator: bool,
+        send: Chain,
+        receive: Chain | None,
+        forged: type[Exception],
+        peer: bytes | None,
+        begin: Callable[[Crane], Awaitable[bytes]],
+    ) -> None:
+        """
+        :param peer: the peer's fingerprint; None if it is a client.
+        :param begin: what is still to be read before blocks come, the handshake's rest; returns the bytes
+            that came behind it.
+        """
+        self._ship = ship
+        self._begin_with = begin
+        self._wanted: anyio.Event | None = None
+        self.peer = peer
+        """The peer's fingerprint; None if it is a client."""
+        self.link = Link(
+            initiator=initiator,
+            send=send,
+            receive=receive,
+            forged=forged,
+            grants=terms.grants,
+            wake=self._wake,
+            on_setup=terms.on_setup,
+        )
+        self.standing = anyio.Event()
+        """The peer has proved who it is. An initiator's cells may go out before."""
+        self.lost = False
+        """The link is at an end."""
+
+    def _wake(self) -> None:
+        if self._wanted is not None:
+            self._wanted.set()
+            self._wanted = None
+
+    async def run(self) -> None:
+        """Own the link until it is lost; every circuit on it has then ended. Never raises for the peer's sake."""
+        link = self.link
+        link.heard_s = anyio.current_time()
+        link.ping(link.heard_s)
+        try:
+            async with anyio.create_task_group() as group:
+                group.start_soon(self._write)
+                group.start_soon(self._tend)
+                await self._begin()
+                receive = self._ship.receive
+                while True:
+                    link.receive(await receive(RECEIVE_SIZE), anyio.current_time())
+        except* (anyio.EndOfStream, anyio.BrokenResourceError, anyio.ClosedResourceError, OSError):
+            _log.debug("a link's ship ended")
+        except* (LinkLost, PeerViolation, HandshakeFailed) as errors:
+            for error in errors.exceptions:
+                _log.info("a link was ended: %s", error)
+        finally:
+            self.lost = True
+            link.lost(Reason.LINK_LOST)
+            with anyio.CancelScope(shield=True):
+                await self._ship.aclose()
+
+    async def _begin(self) -> None:
+        with anyio.move_on_after(HANDSHAKE_S) as scope:
+            rest = await self._begin_with(self)
+        if scope.cancelled_caught:
+            raise LinkLost("the peer did not answer a handshake in time")
+        self.standing.set()
+        if rest:
+            self.link.receive(rest, anyio.current_time())
+
+    async def _write(self) -> None:
+        link, send, now = self.link, self._ship.send, anyio.current_time
+        blocks = bytearray(BLOCKS_AT_ONCE * BLOCK_SIZE)
+        view = memoryview(blocks)
+        while True:
+            size = link.pull(blocks, now())
+            if size:
+                # A copy: some event loops keep what they were given until it is sent.
+                await send(bytes(view[:size]))
+            else:
+                self._wanted = wanted = anyio.Event()
+                await wanted.wait()
+
+    async def _tend(self) -> None:
+        link = self.link
+        while True:
+            await anyio.sleep(TICK_S)
+            now_s = anyio.current_time()
+            silent_s = now_s - link.heard_s
+            if silent_s > DEAD_AFTER_S:
+                raise LinkLost("the peer has not answered for too long")
+            if link.flooded:
+                raise PeerViolation("the peer makes us answer and does not read")
+            if silent_s > PING_AFTER_S:
+                link.ping(now_s)
+
+
+async def dial(ship: Ship, terms: Terms, to: ResponderKey) -> Crane:
+    """Call a responder: flight 1 is sent, cells may follow at once. The crane's run takes flight 2.
+
+    :param ship: a fresh one to the responder; the crane's from now on, closed if this raises.
+    :raises HandshakeFailed: the responder's prekey is unusable.
+    :raises OSError: or anyio's errors; the ship ended.
+    """
+    try:
+        initiator = Initiator(terms.network(), to, terms.wall(), signer=terms.signer)
+        size = len(initiator.flight)
+
+        async def begin(crane: Crane) -> bytes:
+            answer = await _receive_at_least(ship, size)
+            established = initiator.finish(answer[:size], terms.verify)
+            crane.link.confirm(established.session.forward, established.session.backward)
+            return answer[size:]
+
+        await ship.send(initiator.flight)
+    except BaseException:
+        with anyio.CancelScope(shield=True):
+            await ship.aclose()
+        raise
+    return Crane(
+        ship,
+        terms,
+        initiator=True,
+        send=initiator.early,
+        receive=None,
+        forged=to.suite.forged,
+        peer=to.fingerprint,
+        begin=begin,
+    )
+
+
+async def answer(
+    ship: Ship,
+    terms: Terms,
+    signer: NodeSigner,
+    prekeys: Callable[[], Iterable[OwnPrekey]],
+    replays: ReplaySet,
+) -> Crane | None:
+    """Answer whoever called; None if it was nobody we answer, and the ship is closed.
+
+    A refused caller gets silence: no byte, and no hint from the moment of the close.
+
+    :param prekeys: the node's own, in force now.
+    :param replays: of flight 1 alone.
+    """
+    network = terms.network()
+    size = network.flight_blocks * BLOCK_SIZE
+    try:
+        with anyio.fail_after(HANDSHAKE_S):
+            flight = await _receive_at_least(ship, size)
+        try:
+            reply, established = respond(
+                network, signer, prekeys(), replays, terms.verify, flight[:size], terms.wall()
+            )
+        except (HandshakeFailed, PeerViolation) as error:
+            _log.debug("a call was refused: %s", error)
+            await _stay_silent(ship)
+            return None
+        await ship.send(reply)
+    except (anyio.EndOfStream, anyio.BrokenResourceError, anyio.ClosedResourceError, OSError):
+        with anyio.CancelScope(shield=True):
+            await ship.aclose()
+        return None
+
+    async def begin(crane: Crane) -> bytes:
+        crane.link.expect_final(established.session.forward)
+        return flight[size:]
+
+    return Crane(
+        ship,
+        terms,
+        initiator=False,
+        send=established.session.backward,
+        receive=established.early,
+        forged=established.session.suite.forged,
+        peer=established.initiator,
+        begin=begin,
+    )
+
+
+async def _receive_at_least(ship: Ship, size: int) -> bytes:
+    data = b""
+    while len(data) < size:
+        data += await ship.receive(RECEIVE_SIZE)
+    return data
+
+
+async def _stay_silent(ship: Ship) -> None:
+    """Read on without an answer, for as long as for any other caller that is refused."""
+    with anyio.move_on_after(SILENCE_S):
+        while True:
+            await ship.receive(RECEIVE_SIZE)
+    with anyio.CancelScope(shield=True):
+        await ship.aclose()

@@ -1,0 +1,142 @@
+"""The lanes of a node: which stand, and the upkeep of those that should.
+
+For now the list of lanes is a file's; of the two ends the one with the smaller fingerprint dials.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import random
+from collections.abc import Awaitable, Callable, Mapping
+from pathlib import Path
+
+import anyio
+from anyio.abc import TaskGroup
+
+from port17.errors import ConfigError, NetworkError, RecordError
+from port17.dialling import call
+from port17.links.crane import Crane, Terms
+from port17.links.transport import Transport
+from port17.network import KnownNetwork
+from port17.records.identity import NODE_ID_SIZE, parse_node_id
+from port17.wire.link import Link
+
+LANES_FILE_CAP = 64 * 1024
+"""Longest lanes file, bytes: a thousand ids."""
+RETRY_FIRST_S, RETRY_MOST_S = 0.25, 15.0
+"""Seconds before a lost lane is dialled again: at first, and at most after doubling; each drawn from half to
+the whole, so that the neighbours of a node that comes back don't call all at once."""
+
+_log = logging.getLogger(__name__)
+
+
+def read_lanes(file: Path, network: KnownNetwork) -> list[bytes]:
+    """The fingerprints of a lanes file: a JSON list of node ids, or of fingerprints in hex.
+
+    :raises ConfigError: it is no such list, or names a node that no bottle is of.
+    """
+    cure = 'It is a JSON list of node ids, e.g. ["k3v...", "p7a..."].'
+    try:
+        with file.open("rb") as stream:
+            listed = json.loads(stream.read(LANES_FILE_CAP))
+    except OSError as error:
+        raise ConfigError(f"the lanes file {file} can't be read: {error.strerror}", cure=cure) from error
+    except ValueError as error:
+        raise ConfigError(f"the lanes file {file} is not JSON", cure=cure) from error
+    if not (isinstance(listed, list) and all(isinstance(entry, str) for entry in listed)):
+        raise ConfigError(f"the lanes file {file} holds no list of ids", cure=cure)
+    known = {bottle.fingerprint[:NODE_ID_SIZE]: bottle.fingerprint for bottle in network.rack}
+    lanes: list[bytes] = []
+    for entry in listed:
+        fingerprint = known.get(_prefix(entry, file, cure))
+        if fingerprint is None:
+            raise ConfigError(
+                f"{file} names {entry}, of which there is no bottle",
+                cure="Put that node's bottle into the folder of bottles, or take the id out.",
+            )
+        lanes.append(fingerprint)
+    return lanes
+
+
+def _prefix(entry: str, file: Path, cure: str) -> bytes:
+    try:
+        if len(entry) == 64:
+            return bytes.fromhex(entry)[:NODE_ID_SIZE]
+        return parse_node_id(entry)
+    except (ValueError, RecordError) as error:
+        raise ConfigError(f"{file}: {entry!r} is no node id", cure=cure) from error
+
+
+class Lanes:
+    """The lanes of one node."""
+
+    def __init__(
+        self,
+        own: bytes,
+        wanted: list[bytes],
+        network: KnownNetwork,
+        transports: Mapping[str, Transport],
+        terms: Terms,
+        keep: Callable[[Crane], Awaitable[None]],
+    ) -> None:
+        """
+        :param own: the node's fingerprint.
+        :param wanted: fingerprints of the nodes to have lanes with.
+        :param keep: owns a crane until it is lost.
+        """
+        self._own = own
+        self._wanted = frozenset(wanted) - {own}
+        self._network = network
+        self._transports = transports
+        self._terms = terms
+        self._keep = keep
+        self._standing: dict[bytes, Crane] = {}
+
+    @property
+    def standing(self) -> list[bytes]:
+        """Fingerprints of the nodes to which a lane stands."""
+        return list(self._standing)
+
+    @property
+    def wanted(self) -> frozenset[bytes]:
+        """Fingerprints of the nodes to which a lane should stand."""
+        return self._wanted
+
+    def link(self, fingerprint: bytes) -> Link | None:
+        """The standing lane to a node."""
+        crane = self._standing.get(fingerprint)
+        return crane.link if crane is not None else None
+
+    def stands(self, crane: Crane) -> None:
+        """A lane has proved its peer. A newer one takes the place of an older one, which ends by itself."""
+        if crane.peer is not None:
+            self._standing[crane.peer] = crane
+
+    def ended(self, crane: Crane) -> None:
+        """A lane is lost."""
+        if crane.peer is not None and self._standing.get(crane.peer) is crane:
+            del self._standing[crane.peer]
+
+    def start(self, tasks: TaskGroup) -> None:
+        """Keep up every lane that is ours to dial."""
+        for fingerprint in sorted(self._wanted):
+            if self._own < fingerprint:
+                tasks.start_soon(self._keep_up, fingerprint)
+
+    async def _keep_up(self, fingerprint: bytes) -> None:
+        wait_s = RETRY_FIRST_S
+        while True:
+            begun_s = anyio.current_time()
+            try:
+                node = self._network.chart().nodes.get(fingerprint)
+                if node is None:
+                    raise NetworkError("the node cannot be used now")
+                crane = await call(node, self._network, self._transports, self._terms)
+                await self._keep(crane)
+            except NetworkError as error:
+                _log.debug("a lane could not be made: %s", error)
+            if anyio.current_time() - begun_s > RETRY_MOST_S:
+                wait_s = RETRY_FIRST_S
+            await anyio.sleep(wait_s * random.uniform(0.5, 1.0))  # noqa: S311 - a delay, no secret
+            wait_s = min(2 * wait_s, RETRY_MOST_S)

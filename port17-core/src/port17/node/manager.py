@@ -1,0 +1,249 @@
+"""The manager: starts a node from its configuration, keeps it standing, and stops it cleanly."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Iterable, Mapping
+from contextlib import AsyncExitStack
+from typing import Any
+
+import anyio
+from anyio.abc import TaskGroup, TaskStatus
+
+from port17 import control
+from port17.config.settings import NodeConfig
+from port17.errors import ConfigError
+from port17.links.crane import Crane, Terms, answer
+from port17.links.transport import Listener, Ship, Transport
+from port17.network import KnownNetwork
+from port17.node.engine import Engine
+from port17.node.keyring import Keyring
+from port17.node.lanes import Lanes, read_lanes
+from port17.node.operation import Operation
+from port17.node.replays import Replays
+from port17.plugins.loader import Registry
+from port17.wire.block import BLOCK_SIZE
+from port17.wire.handshake import NodeSigner
+from port17.wire.link import Link
+from port17.wire.prekey import OwnPrekey
+from port17.wire.quota import Budget
+
+CALLS_CAP = 1024
+"""Most ships at once that have not yet proved a handshake: 8 KiB and a descriptor each."""
+LINKS_CAP = 8192
+"""Most links at once: each costs some 400 KiB when it is busy, and a descriptor."""
+BURN_S = 60.0
+"""Seconds between looks for expired prekeys."""
+GRANTS_SHARE = 0.75
+"""Share of the memory budget that cells may queue in; the rest is for conveyors' windows."""
+
+_log = logging.getLogger(__name__)
+
+
+class Node:
+    """One running node."""
+
+    def __init__(
+        self, config: NodeConfig, registry: Registry, network: KnownNetwork, tasks: TaskGroup
+    ) -> None:
+        """
+        :raises ConfigError: keys, lanes or state are missing or wrong.
+        :raises PluginError: a transport or an operation is unusable.
+        """
+        self._config = config
+        self._network = network
+        self._tasks = tasks
+        self._keyring = Keyring.load(
+            config.state, network.schemes, network.suites, network.charter.network_id
+        )
+        self._keyring.burn(network.wall())
+        self.identity = self._keyring.identity
+        if not self._keyring.prekeys:
+            raise ConfigError(
+                f"the keyring {config.state} has no prekey that can still be used",
+                cure="Make new ones: nobody can call the node without.",
+            )
+        self._replays = Replays.load(config.state, network.revision.clock_skew_s, network.wall())
+        self._transports: dict[str, Transport] = {
+            name: registry.make("port17.transports", name, config.transports.get(name))
+            for name in {**config.listen, **config.advertise, **config.transports}
+        }
+        memory = config.limits.memory_mib * 1024 * 1024
+        grants = Budget(int(memory * GRANTS_SHARE) // BLOCK_SIZE)
+        self.signer = NodeSigner(self.identity.fingerprint, self._sign)
+        self._engine = Engine(
+            fingerprint=self.identity.fingerprint,
+            network=network.transcript,
+            prekeys=self._prekey,
+            replays=self._replays.setups,
+            lane=self._lane,
+            operations=_operations(config, registry),
+            budget=Budget(int(memory * (1 - GRANTS_SHARE))),
+            grants=grants,
+            wall=network.wall,
+            tasks=tasks,
+        )
+        self._terms = Terms(
+            network=network.transcript,
+            verify=network.verify,
+            grants=grants,
+            signer=self.signer,
+            on_setup=self._engine.setup,
+            wall=network.wall,
+        )
+        wanted = read_lanes(config.lanes, network) if config.lanes is not None else []
+        self._lanes = Lanes(
+            self.identity.fingerprint, wanted, network, self._transports, self._terms, self._keep
+        )
+        self._calls = 0
+        self._cranes: set[Crane] = set()
+        self._begun_s = time.monotonic()
+
+    def _sign(self, message: bytes) -> bytes:
+        return self._keyring.scheme.sign(self._keyring.signing_key, message)
+
+    def _prekey(self, suite: str, slot: int) -> OwnPrekey | None:
+        held = self._keyring.prekeys.get((suite, slot))
+        if held is None or held[0].expiry <= self._network.wall():
+            return None
+        record, key = held
+        return OwnPrekey(self._network.suites[suite], record.hash, slot, key, record.expiry)
+
+    def _prekeys(self) -> Iterable[OwnPrekey]:
+        """Those in force, the present slot's first: callers use hardly any other."""
+        present = int(self._network.wall()) // self._network.revision.prekey_lifetime_s
+        places = sorted(self._keyring.prekeys, key=lambda place: abs(place[1] - present))
+        return [own for place in places if (own := self._prekey(*place)) is not None]
+
+    def _lane(self, fingerprint: bytes) -> Link | None:
+        return self._lanes.link(fingerprint)
+
+    async def _keep(self, crane: Crane) -> None:
+        """Own a crane until it is lost."""
+        self._cranes.add(crane)
+        try:
+            async with anyio.create_task_group() as group:
+                group.start_soon(self._register, crane)
+                await crane.run()
+                group.cancel_scope.cancel()
+        finally:
+            self._cranes.discard(crane)
+            self._lanes.ended(crane)
+            self._engine.forget(crane.link)
+
+    async def _register(self, crane: Crane) -> None:
+        await crane.standing.wait()
+        self._lanes.stands(crane)
+
+    async def _answer(self, ship: Ship) -> None:
+        self._calls += 1
+        try:
+            crane = await answer(ship, self._terms, self.signer, self._prekeys, self._replays.links)
+        finally:
+            self._calls -= 1
+        if crane is None:
+            return
+        if crane.peer is not None and crane.peer not in self._lanes.wanted:
+            _log.info("a node called that is not among our lanes")
+            await ship.aclose()
+            return
+        await self._keep(crane)
+
+    async def _listen(self, listener: Listener) -> None:
+        async for ship in listener.ships():
+            if self._calls >= CALLS_CAP or len(self._cranes) >= LINKS_CAP:
+                await ship.aclose()
+                continue
+            self._tasks.start_soon(self._answer, ship)
+
+    async def _burn(self) -> None:
+        while True:
+            await anyio.sleep(BURN_S)
+            for record in self._keyring.burn(self._network.wall()):
+                _log.info("the prekey of slot %d has expired and is erased", record.slot)
+
+    async def run(self, stack: AsyncExitStack) -> dict[str, Any]:
+        """Start everything; it runs in the node's task group.
+
+        :returns: the node's status.
+        :raises ConfigError: an address cannot be bound.
+        """
+        self.bound: dict[str, str] = {}
+        for name, address in self._config.listen.items():
+            transport = self._transports[name]
+            try:
+                transport.check_address(address)
+                listener = await stack.enter_async_context(transport.listen(address))
+            except (OSError, ValueError) as error:
+                raise ConfigError(
+                    f"the node cannot listen on {name} {address}: {error}",
+                    cure="Set listen to an address of this machine that is free.",
+                ) from error
+            self.bound[name] = listener.address
+            self._tasks.start_soon(self._listen, listener)
+        self._lanes.start(self._tasks)
+        self._tasks.start_soon(self._engine.relieve)
+        self._tasks.start_soon(self._burn)
+        await self._tasks.start(_serve_control, self._config, {"status": self.status})
+        return await self.status({})
+
+    async def status(self, args: dict[str, Any]) -> dict[str, Any]:
+        """What the control verb ``status`` answers."""
+        return {
+            "id": self.identity.node_id,
+            "name": self._config.name,
+            "listen": self.bound,
+            "lanes": {"standing": len(self._lanes.standing), "wanted": len(self._lanes.wanted)},
+            "links": len(self._cranes),
+            "circuits": self._engine.circuits,
+            "operations": self._engine.operations_open,
+            "uptime_s": round(time.monotonic() - self._begun_s, 3),
+        }
+
+    def stop(self) -> None:
+        """Leave behind what the next start needs."""
+        try:
+            self._replays.store(self._config.state)
+        except OSError as error:
+            _log.warning("the replay sets could not be stored: %s", error.strerror)
+
+
+async def _serve_control(
+    config: NodeConfig, verbs: Mapping[str, control.Verb], *, task_status: TaskStatus[None]
+) -> None:
+    await control.serve(config.control, verbs, task_status=task_status)
+
+
+def _operations(config: NodeConfig, registry: Registry) -> dict[str, Operation]:
+    if not config.exit.enabled:
+        return {}
+    options = {
+        "allow": config.exit.allow,
+        "allow_private": config.exit.allow_private,
+        **config.operations.get("TUNNEL", {}),
+    }
+    tunnel: Operation = registry.make("port17.operations", "TUNNEL", options)
+    return {"TUNNEL": tunnel}
+
+
+async def run(
+    config: NodeConfig,
+    registry: Registry,
+    *,
+    task_status: TaskStatus[dict[str, Any]] = anyio.TASK_STATUS_IGNORED,
+) -> None:
+    """Run a node until cancelled.
+
+    :param task_status: gets the node's status once it listens.
+    :raises Port17Error: the configuration, a file it names, or a plugin is unusable.
+    """
+    network = KnownNetwork.load(config, registry)
+    async with AsyncExitStack() as stack:
+        tasks = await stack.enter_async_context(anyio.create_task_group())
+        node = Node(config, registry, network, tasks)
+        try:
+            task_status.started(await node.run(stack))
+            await anyio.sleep_forever()
+        finally:
+            node.stop()

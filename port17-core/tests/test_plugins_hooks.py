@@ -1,0 +1,360 @@
+"""Hooks: who is refused at registration and why, policies from configuration, and judgements of many."""
+
+from __future__ import annotations
+
+import inspect
+import logging
+from pathlib import Path
+from typing import Protocol
+
+import pluggy
+import pytest
+
+from port17 import hookspecs
+from port17.bottles.verdict import ACCEPT, Ruling, distrust, reject, together
+from port17.errors import ConfigError, PluginError
+from port17.hookspecs import hookimpl
+from port17.navigator.chart import ChartNode, Lane
+from port17.navigator.policy import Judgement, Objection, Policies, Request
+from port17.plugins.board import HookBoard
+from port17.plugins.doctor import examine
+from port17.plugins.loader import Registry
+from port17.plugins.panel import Panel
+from port17.wire.suite import CipherSuite
+
+HEAD = "from port17 import ACCEPT, ChartNode, RoutePolicy, distrust, hookimpl, reject\n"
+NODE = ChartNode(fingerprint=bytes(32), node_id="aaaa", name="alice", group="a")
+OTHER = ChartNode(fingerprint=bytes([1]) * 32, node_id="baaa", name="bob", group="b")
+REQUEST = Request("example.com", 443)
+
+
+class Shelf(Protocol):
+    def install(
+        self, dist: str, entry_points: dict[str, dict[str, str]], version: str = "1.2.3", **modules: str
+    ) -> Path: ...
+
+
+def hook_plugin(shelf: Shelf, source: str, dist: str = "views", name: str = "views") -> None:
+    module = dist.replace("-", "_")
+    shelf.install(dist, {"port17": {name: module}}, **{module: HEAD + source})
+
+
+def policy(shelf: Shelf, source: str, name: str = "views") -> None:
+    body = f"class P(RoutePolicy):\n{source}"
+    shelf.install("views", {"port17.policies": {name: "views:P"}}, views=HEAD + body)
+
+
+def objections(judgement: Judgement) -> list[tuple[str, str]]:
+    return [(objection.by, objection.reason) for objection in judgement.objections]
+
+
+def problem(registry: Registry) -> str:
+    assert registry.hooks is not None
+    (only,) = registry.problems
+    assert only.cure
+    return only.message
+
+
+def test_a_hook_plugin_is_asked(shelf: Shelf) -> None:
+    hook_plugin(shelf, "@hookimpl\ndef exclude_node(node):\n    return f'not {node.name}'\n")
+    registry = Registry()
+    assert registry.hooks.exclude_node(node=NODE) == ["not alice"]
+    assert objections(registry.panel.judge_node(NODE)) == [("views", "not alice")]
+    assert registry.problems == []
+
+
+@pytest.mark.parametrize(
+    ("source", "cause"),
+    [
+        ("import no_such_module_at_all", "No module named 'no_such_module_at_all'"),
+        ("@hookimpl\nasync def exclude_node(node): return None", "exclude_node is async"),
+        ("@hookimpl\ndef exclude_node(node): yield None", "exclude_node is a generator"),
+        ("@hookimpl\nasync def exclude_node(node): yield None", "exclude_node is async"),
+        (
+            "@hookimpl\ndef exclude_nodes(node): return None",
+            "no hook 'exclude_nodes' (did its author mean 'exc",
+        ),
+        ("def exclude_node(node): return None", "exclude_node is not marked @hookimpl"),
+        ("@hookimpl\ndef exclude_node(nod): return None", "an argument 'nod' (did its author mean 'node'?)"),
+        ("@hookimpl\ndef exclude_exit(node, request=None): return None", "gives 'request' a default"),
+        ("@hookimpl\ndef exclude_exit(*node): return None", "takes 'node' in a way"),
+        ("@hookimpl(wrapper=True)\ndef validate_bottle(bottle):\n    yield\n    return []", "hook wrapper"),
+        ("@hookimpl(hookwrapper=True)\ndef exclude_node(node):\n    yield", "hook wrapper"),
+        ("", "it implements no hook"),
+        (
+            "import functools\ndef slow(f):\n    @functools.wraps(f)\n    def inner(*a): return f(*a)\n"
+            "    return inner\n@hookimpl\n@slow\nasync def exclude_node(node): return None",
+            "exclude_node is async",
+        ),
+    ],
+)
+def test_a_hook_plugin_that_cannot_be_used_is_left_out_and_named(
+    shelf: Shelf, source: str, cause: str
+) -> None:
+    hook_plugin(shelf, source)
+    hook_plugin(shelf, "@hookimpl\ndef exclude_node(node):\n    return 'sound'\n", "sound", "sound")
+    registry = Registry()
+    message = problem(registry)
+    assert cause in message
+    assert "hook plugin 'views' of views 1.2.3 (views)" in message
+    assert registry.hooks.exclude_node(node=NODE) == ["sound"], "the rest keeps working"
+    assert [row.status for row in examine(Registry()) if row.name == "views"] == ["broken"]
+
+
+def test_two_hook_plugins_of_one_name_are_both_asked_and_reported(shelf: Shelf) -> None:
+    hook_plugin(shelf, "@hookimpl\ndef exclude_node(node):\n    return 'one'\n", "first")
+    hook_plugin(shelf, "@hookimpl\ndef exclude_node(node):\n    return 'two'\n", "second")
+    registry = Registry()
+    assert sorted(objections(registry.panel.judge_node(NODE))) == [
+        ("views@first", "one"),
+        ("views@second", "two"),
+    ]
+    message = problem(registry)
+    assert "first 1.2.3" in message
+    assert "second 1.2.3" in message
+
+
+def test_a_blocked_name_is_left_out_and_named(shelf: Shelf) -> None:
+    hook_plugin(shelf, "@hookimpl\ndef exclude_node(node):\n    return 'no'\n")
+    registry = Registry(blocked=["views"])
+    assert "'views' of views 1.2.3" in problem(registry)
+    assert "is blocked" in problem(registry)
+    assert registry.panel.judge_node(NODE) == Judgement()
+
+
+def test_a_class_is_made_and_counts_though_it_is_false(shelf: Shelf) -> None:
+    source = "class V(list):\n    @hookimpl\n    def exclude_node(self, node): return 'no'"
+    shelf.install("views", {"port17": {"views": "views:V"}}, views=HEAD + source)
+    assert objections(Registry().panel.judge_node(NODE)) == [("views", "no")]
+
+
+def test_registering_twice_leaves_the_board_as_it_was() -> None:
+    class Plugin:
+        @hookimpl
+        def exclude_node(self, node: ChartNode) -> str | None:
+            return "no"
+
+    board, plugin = HookBoard(), Plugin()
+    board.register(plugin, "port17", "one", "plugin one", "one")
+    for again in (plugin, Plugin()):
+        with pytest.raises(PluginError, match="registered already"):
+            board.register(again, "port17", "one", "plugin one", "one")
+    assert board.hooks.exclude_node(node=NODE) == ["no"]
+
+
+def test_one_that_fails_or_talks_nonsense_objects_and_the_others_are_heard(
+    shelf: Shelf, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    for dist, answer in {
+        "crash": "raise RuntimeError('bad day')",
+        "false": "return False",
+        "empty": "return ''",
+        "none": "return None",
+        "plain": "return 'no'",
+    }.items():
+        hook_plugin(shelf, f"@hookimpl\ndef exclude_node(node):\n    {answer}\n", f"{dist}_views", dist)
+    assert sorted(objections(Registry().panel.judge_node(NODE))) == [
+        ("crash", "it failed with RuntimeError: bad day"),
+        ("empty", ""),
+        ("false", "it answered False instead of a reason or None"),
+        ("plain", "no"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("answer", "said"),
+    [
+        ("-1", "-1 instead of exit_cost of 0 or more microseconds"),
+        ("float('nan')", "nan instead of"),
+        ("float('inf')", "inf instead of"),
+        ("True", "True instead of"),
+        ("'much'", "a str instead of"),
+        ("1 / 0", "ZeroDivisionError"),
+    ],
+)
+def test_a_cost_that_is_none_objects(shelf: Shelf, answer: str, said: str) -> None:
+    hook_plugin(shelf, f"@hookimpl\ndef exit_cost(node, request):\n    return {answer}\n")
+    ((by, reason),) = objections(Registry().panel.judge_exit(NODE, REQUEST))
+    assert by == "views"
+    assert said in reason
+
+
+def test_costs_add_up(shelf: Shelf) -> None:
+    for dist, cost in {"one": 10, "two": 2.5}.items():
+        hook_plugin(shelf, f"@hookimpl\ndef lane_cost(source, lane):\n    return {cost}\n", dist, dist)
+    assert Registry().panel.judge_lane(NODE, OTHER, Lane()) == Judgement((), 12.5)
+
+
+def test_any_reject_wins_and_a_crash_is_one(shelf: Shelf) -> None:
+    def installed(**answers: str) -> None:
+        for dist, answer in answers.items():
+            hook_plugin(shelf, f"@hookimpl\ndef validate_bottle(bottle):\n    {answer}\n", dist, dist)
+
+    bottle = object()
+    installed(fine="return ACCEPT", silent="return None")
+    assert Registry().panel.judge_bottle(bottle) == ACCEPT  # type: ignore[arg-type]
+    installed(doubt="return distrust('odd')")
+    assert Registry().judge_bottle(bottle) == distrust("doubt: odd")  # type: ignore[arg-type]
+    installed(hard="return reject('bad')", crash="raise KeyError('oh')", wrong="return True")
+    verdict = Registry().judge_bottle(bottle)  # type: ignore[arg-type]
+    assert verdict.ruling is Ruling.REJECT
+    assert sorted(verdict.reasons) == [
+        "crash: it failed with KeyError: 'oh'",
+        "hard: bad",
+        "wrong: it answered True instead of a verdict",
+    ]
+
+
+def test_verdicts_together() -> None:
+    assert together([]) == ACCEPT
+    assert together([distrust("a"), ACCEPT, distrust("b")]).reasons == ("a", "b")
+    assert together([reject("a"), distrust("b")]) == reject("a")
+
+
+def test_a_policy_is_picked_by_name_with_its_options(shelf: Shelf) -> None:
+    policy(
+        shelf,
+        "    class Config(RoutePolicy.Config):\n        name: str\n    config: Config\n"
+        "    @hookimpl\n    def exclude_node(self, node):\n"
+        "        return 'not asked for' if node.name != self.config.name else None\n",
+    )
+    panel: Policies = Registry().policies(["views"], {"views": {"name": "alice"}})
+    assert panel.judge_node(NODE) == Judgement()
+    assert panel.judge_node(OTHER) == Judgement((Objection("views", "not asked for"),))
+    unused = Registry()
+    assert unused.policies([]).judge_node(OTHER) == Judgement()
+    with pytest.raises(ConfigError, match="name: Field required"):
+        Registry().policies(["views"])
+
+
+@pytest.mark.parametrize(
+    ("source", "cause"),
+    [
+        ("    @hookimpl\n    async def veto_route(self, route): return 'no'", "veto_route is async"),
+        ("    @hookimpl\n    def veto_rout(self, route): return 'no'", "'veto_route'"),
+        ("    def veto_route(self, route): return 'no'", "not marked @hookimpl"),
+        ("    @hookimpl\n    def veto_route(self, rout): return 'no'", "'route'"),
+        ("    pass", "implements no hook"),
+    ],
+)
+def test_a_configured_policy_that_cannot_be_used_stops_the_client(
+    shelf: Shelf, source: str, cause: str
+) -> None:
+    policy(shelf, source)
+    with pytest.raises(PluginError, match=r"route policy 'views' of views 1\.2\.3") as raised:
+        Registry().policies(["views"])
+    assert cause in raised.value.message
+    assert [row.status for row in examine(Registry()) if row.name == "views"] == ["broken"]
+
+
+def test_policies_named_wrongly(shelf: Shelf) -> None:
+    policy(shelf, "    @hookimpl\n    def veto_route(self, route): return 'no'")
+    with pytest.raises(PluginError, match="no route policy named 'view'") as raised:
+        Registry().policies(["view"])
+    assert "Did you mean 'views'?" in raised.value.cure
+    with pytest.raises(ConfigError, match="one is named twice"):
+        Registry().policies(["views", "views"])
+    with pytest.raises(ConfigError, match="options for 'other'"):
+        Registry().policies(["views"], {"other": {}})
+
+
+LOCAL = """
+from port17 import ChartNode, RoutePolicy, hookimpl
+
+class EuOnly(RoutePolicy):
+    @hookimpl
+    def exclude_node(self, node: ChartNode) -> str | None:
+        return None if node.name.startswith("eu") else "outside"
+
+NotOne = 5
+"""
+
+
+def test_a_policy_from_a_file(tmp_path: Path) -> None:
+    (tmp_path / "eu_only.py").write_text(LOCAL)
+    panel = Registry().policies(["./eu_only.py:EuOnly"], folder=tmp_path)
+    assert objections(panel.judge_node(NODE)) == [("eu_only.py:EuOnly", "outside")]
+    absolute = Registry().policies([f"{tmp_path}/eu_only.py:EuOnly"])
+    assert objections(absolute.judge_node(NODE)) == [("eu_only.py:EuOnly", "outside")]
+
+
+@pytest.mark.parametrize(
+    ("spec", "cause"),
+    [
+        ("./absent.py:EuOnly", "there is no file"),
+        ("./eu_only.py:EuOnlt", "has no 'EuOnlt'"),
+        ("./eu_only.py:NotOne", "it is not a class that derives from port17.RoutePolicy"),
+        ("./broken.py:EuOnly", "cannot be loaded: ValueError: oh"),
+        ("./rude.py:EuOnly", "cannot be loaded: SystemExit"),
+    ],
+)
+def test_a_policy_file_that_cannot_be_used(tmp_path: Path, spec: str, cause: str) -> None:
+    (tmp_path / "eu_only.py").write_text(LOCAL)
+    (tmp_path / "broken.py").write_text("raise ValueError('oh')")
+    (tmp_path / "rude.py").write_text("raise SystemExit")
+    with pytest.raises(PluginError) as raised:
+        Registry().policies([spec], folder=tmp_path)
+    assert cause in raised.value.message
+    assert raised.value.cure
+
+
+TRANSPORT = """
+from port17 import Transport
+
+class {name}(Transport):
+    name = "{name}"
+    def check_address(self, address): pass
+    async def dial(self, address): raise OSError
+    def listen(self, address): raise OSError
+"""
+
+
+def test_a_plugin_may_forbid_suites_and_transports(shelf: Shelf) -> None:
+    for name in ("pipe", "wire"):
+        points = {"port17.transports": {name: f"{name}s:{name}"}}
+        shelf.install(name, points, **{f"{name}s": TRANSPORT.format(name=name)})
+    assert Registry().make("port17.transports", "pipe").name == "pipe"
+    hook_plugin(
+        shelf,
+        "@hookimpl\ndef refuse_suite(suite):\n    return 'not audited'\n"
+        "@hookimpl\ndef refuse_transport(transport):\n"
+        "    return 'no pipes' if transport.name == 'pipe' else None\n",
+    )
+    registry = Registry()
+    with pytest.raises(ConfigError, match="views: no pipes"):
+        registry.make("port17.transports", "pipe")
+    assert registry.make("port17.transports", "wire").name == "wire"
+    suite: CipherSuite = object()  # type: ignore[assignment]
+    assert objections(registry.panel.judge_suite(suite)) == [("views", "not audited")]
+
+
+def test_the_typed_relay_speaks_of_the_hooks_that_there_are() -> None:
+    specified = {
+        name: set(inspect.signature(member).parameters)
+        for name, member in vars(hookspecs).items()
+        if hasattr(member, f"{hookspecs.PROJECT}_spec")
+    }
+    typed = {
+        name: set(inspect.signature(member).parameters) - {"self"}
+        for name, member in vars(hookspecs.Hooks).items()
+        if not name.startswith("_")
+    }
+    assert specified == typed
+    assert set(specified) == {
+        name
+        for name, caller in vars(HookBoard().manager.hook).items()
+        if isinstance(caller, pluggy.HookCaller)
+    }
+
+
+def test_a_request_shows_nothing_of_itself() -> None:
+    shown = repr(Request("secret.example", 4433, isolation=b"alice:password"))
+    assert "secret" not in shown
+    assert "4433" not in shown
+    assert "alice" not in shown
+
+
+def test_the_panel_is_what_the_navigator_asks() -> None:
+    panel: Policies = Panel(HookBoard())
+    assert panel.judge_node(NODE) == Judgement()
