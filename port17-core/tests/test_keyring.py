@@ -151,7 +151,7 @@ def test_a_missing_scheme_or_keyring_says_what_to_do(tmp_path: Path) -> None:
         load(tmp_path)
     assert "node init" in raised.value.cure
     create(tmp_path)
-    with pytest.raises(ConfigError, match="ed25519 of .* not installed"):
+    with pytest.raises(ConfigError, match=r"ed25519 of .* not installed"):
         load(tmp_path, schemes={})
 
 

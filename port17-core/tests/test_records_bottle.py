@@ -14,6 +14,7 @@ from port17.records import bottle as bottles
 from port17.records import cbor, envelope
 from port17.records.bottle import Bottle, Contents, Label, Lane, Slot
 from port17.records.envelope import Envelope
+from port17.records.exit_rules import RULES_CAP
 from port17.records.identity import Identity
 from port17.records.prekey import PUBLIC_CAP, PrekeyRecord
 from port17.records.scheme import SigningKey
@@ -222,7 +223,7 @@ def test_any_value_is_a_bottle_or_an_error(value: object) -> None:
         ("suites", [SUITE, SUITE]),
         ("suites", [f"s{number}" for number in range(bottles.SUITES_CAP + 1)]),
         ("exit", ["accept"]),
-        ("exit", ["accept *:443"] * (bottles.RULES_CAP + 1)),
+        ("exit", ["accept *:443"] * (RULES_CAP + 1)),
         ("exit", "accept *:443"),
         ("flavour", "secret"),
         ("seq", -1),
