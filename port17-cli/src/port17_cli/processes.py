@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import sys
 from collections.abc import Callable, Sequence
@@ -58,7 +59,7 @@ class Child:
         """Send a signal, unless it has ended."""
         if self.process.returncode is None:
             with suppress(ProcessLookupError):
-                self.process.send_signal(number)
+                os.kill(self.pid, number)  # Popen.send_signal would reap it behind the event loop
 
     def tail(self) -> str:
         """The end of its log."""
