@@ -11,6 +11,7 @@ from port17.bottles.rack import MemoryRack, load_directory
 from port17.config import NodeConfig
 from port17.errors import ConfigError
 from port17.records.bottle import SLOTS_CAP, Bottle, Contents, Label, Lane
+from port17.records.exit_rules import ExitRules
 from port17.records.identity import NODE_ID_SIZE, parse_node_id
 
 if TYPE_CHECKING:
@@ -74,6 +75,13 @@ def seal(
     )
     bundle = [record for record in records if record.suite in slots]
     return Bottle.seal(charter.network_id, keyring.scheme, keyring.signing_key, label, contents, bundle)
+
+
+def check(config: NodeConfig) -> None:
+    """:raises ConfigError: no bottle could be made of the configuration."""
+    addresses(config)
+    if config.exit.enabled:
+        ExitRules.parse(config.exit.allow)
 
 
 def addresses(config: NodeConfig) -> dict[str, list[str]]:

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
+import ipaddress
 import logging
 import re
 
 FORMAT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
 REDACTED = "<address>"
 
-_IPV4 = r"(?<![\w.])(?:\d{1,3}\.){3}\d{1,3}(?::\d{1,5})?(?![\w.])"
-_IPV6 = r"(?<![\w:.])\[?(?:[0-9a-fA-F]{1,4}:(?=[0-9a-fA-F:.]*:)|::)[0-9a-fA-F:.]*\]?(?::\d{1,5})?(?![\w:])"
-_ADDRESS = re.compile(f"{_IPV4}|{_IPV6}")
+_CANDIDATE = re.compile(r"(?<!\w)(?:\[[0-9A-Fa-f:.]+\](?::\d+)?|[0-9A-Fa-f:.]{2,})(?!\w)")
+"""Whatever could be an address, with or without a port; the address parser decides."""
 
 
 class Redacting(logging.Formatter):
@@ -38,11 +38,28 @@ class Redacting(logging.Formatter):
 
 def redact(text: str) -> str:
     """The text without IP addresses and the ports behind them."""
-    head, separator, tail = text.partition(" ")  # the date
-    time, gap, rest = tail.partition(" ")
-    if not (head[:4].isdigit() and separator and gap):
-        return _ADDRESS.sub(REDACTED, text)
-    return f"{head} {time} {_ADDRESS.sub(REDACTED, rest)}"
+    return _CANDIDATE.sub(_replaced, text)
+
+
+def _replaced(match: re.Match[str]) -> str:
+    text = match[0]
+    for address in (text, text.rstrip(".:")):  # the end of a sentence, or what a colon introduces
+        if _is_address(address):
+            return REDACTED + text[len(address) :]
+    return text
+
+
+def _is_address(text: str) -> bool:
+    host, _, port = text.rpartition(":")
+    return _parses(text) or (port.isdigit() and _parses(host))
+
+
+def _parses(text: str) -> bool:
+    try:
+        ipaddress.ip_address(text.removeprefix("[").removesuffix("]"))
+    except ValueError:
+        return False
+    return True
 
 
 def set_up(level: str) -> None:

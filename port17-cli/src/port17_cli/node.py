@@ -39,35 +39,34 @@ def init(args: argparse.Namespace) -> int:
     suites = drivers.allowed(args.suite or (), revision.suites, "cipher suite")
     first, slots = enrolment.span(revision, now, args.days)
     scheme = drivers.allowed([args.identity or revision.schemes[0]], revision.schemes, "identity scheme")[0]
-    config = settings.write(
-        path, _values(args, path), NodeConfig, "A node of Port17; see docs/command-line.md"
-    )
-    offered = drivers.suites(registry, suites)
-    fresh = not (config.state / IDENTITY_FILE).exists()
-    if fresh:
-        keyring = Keyring.create(
-            config.state,
-            drivers.scheme(registry, scheme),
-            offered,
-            charter.network_id,
-            first,
-            slots,
-            revision.prekey_lifetime_s,
-            overlap=revision.overlap_s,
+    comment = "A node of Port17; see docs/command-line.md"
+    with settings.drafted(path, _values(args, path), NodeConfig, comment) as config:
+        enrolment.check(config)
+        lanes = enrolment.fingerprints(
+            dict.fromkeys([*enrolment.read_lanes(config), *args.lane]), config, charter, schemes, now
         )
-    else:
-        keyring = _open(config, charter, registry)
-        keyring.stock(
-            charter.network_id, first, slots, revision.prekey_lifetime_s, overlap=revision.overlap_s
-        )
-        keyring.save()
-    lanes = enrolment.fingerprints(
-        dict.fromkeys([*enrolment.read_lanes(config), *args.lane]), config, charter, schemes, now
-    )
-    if config.lanes is not None:
-        enrolment.write_lanes(config.lanes, [fingerprint.hex() for fingerprint in lanes])
-    bottle = enrolment.seal(config, charter, keyring, suites, lanes, now)
-    _tell(args, config, bottle, "port17.node.init/1", keys_kept=not fresh)
+        fresh = not (config.state / IDENTITY_FILE).exists()
+        if fresh:
+            keyring = Keyring.create(
+                config.state,
+                drivers.scheme(registry, scheme),
+                drivers.suites(registry, suites),
+                charter.network_id,
+                first,
+                slots,
+                revision.prekey_lifetime_s,
+                overlap=revision.overlap_s,
+            )
+        else:
+            keyring = _open(config, charter, registry)
+            keyring.stock(
+                charter.network_id, first, slots, revision.prekey_lifetime_s, overlap=revision.overlap_s
+            )
+            keyring.save()
+        if config.lanes is not None:
+            enrolment.write_lanes(config.lanes, [fingerprint.hex() for fingerprint in lanes])
+        sealed = enrolment.seal(config, charter, keyring, suites, lanes, now)
+    _tell(args, config, sealed, "port17.node.init/1", keys_kept=not fresh)
     return 0
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import argparse
 import os
 import tomllib
-from collections.abc import Iterable
-from contextlib import suppress
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -88,18 +88,19 @@ def _flags(settings: Iterable[str]) -> dict[str, object]:
     return flags
 
 
-def write(path: Path, values: dict[str, Any], model: type[Model], comment: str) -> Model:
-    """Write a configuration file, after what is in it was found valid.
+@contextmanager
+def drafted(path: Path, values: Mapping[str, Any], model: type[Model], comment: str) -> Iterator[Model]:
+    """A configuration file in the making: it is there once the context ends well, as it was before if not.
 
     :param comment: the file's first line.
-    :raises ConfigError: a value is wrong, or the file cannot be written; an old one is then still there.
+    :raises ConfigError: a value is wrong, or the file cannot be written.
     """
     fresh = path.with_name(f".{path.name}.new")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        fresh.write_text(f"# {comment}\n{toml.dumps(values)}", "utf-8")
         try:
-            config, _ = load(model, fresh)
+            fresh.write_text(f"# {comment}\n{toml.dumps(values)}", "utf-8")
+            yield _loaded(model, fresh, path)
             fresh.replace(path)
         finally:
             fresh.unlink(missing_ok=True)
@@ -107,7 +108,19 @@ def write(path: Path, values: dict[str, Any], model: type[Model], comment: str) 
         raise ConfigError(
             f"{path} cannot be written: {error.strerror}.", cure="Choose a directory that is yours."
         ) from error
-    return config
+
+
+def write(path: Path, values: Mapping[str, Any], model: type[Model], comment: str) -> Model:
+    """Write a configuration file at once; see :func:`drafted`."""
+    with drafted(path, values, model, comment) as config:
+        return config
+
+
+def _loaded(model: type[Model], fresh: Path, path: Path) -> Model:
+    try:
+        return load(model, fresh)[0]
+    except ConfigError as error:
+        raise ConfigError(error.message.replace(str(fresh), str(path)), cure=error.cure) from error
 
 
 def spell(path: str | Path, beside: Path) -> str:

@@ -1,0 +1,167 @@
+"""Founding a network, and making its nodes and clients: what is written, and what is never overwritten."""
+
+from __future__ import annotations
+
+import json
+import stat
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from port17.bottles.rack import MemoryRack, load_directory
+from port17.config import ClientConfig, NodeConfig, load
+from port17.plugins.loader import Registry
+from port17.records.charter import Charter
+from port17_cli import drivers
+from port17_cli.main import main
+
+
+def run(capsys: pytest.CaptureFixture[str], *arguments: str) -> dict[str, Any]:
+    """The JSON document of a command that succeeds."""
+    capsys.readouterr()
+    assert main([*arguments, "--json"]) == 0, capsys.readouterr().err
+    document: dict[str, Any] = json.loads(capsys.readouterr().out)
+    return document
+
+
+@pytest.fixture
+def charter(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Path:
+    made = run(capsys, "charter", "init", "--dir", str(tmp_path), "--name", "home")
+    return Path(made["charter"])
+
+
+def node(tmp_path: Path, charter: Path, name: str, *more: str) -> list[str]:
+    config = str(tmp_path / f"{name}.toml")
+    words = ["node", "init", "--config", config, "--charter", str(charter), "--name", name]
+    return [*words, "--listen", "127.0.0.1:7017", *more]
+
+
+def read(charter: Path) -> Charter:
+    return Charter.load(charter, drivers.schemes(Registry()))
+
+
+def test_a_charter_with_several_update_keys(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    trusted = "ab" * 32
+    made = run(
+        capsys, "charter", "init", "--dir", str(tmp_path / "new"), "--update-keys", "3", "--threshold", "2",
+        "--plain-text-exit", trusted,
+    )  # fmt: skip
+    assert made["schema"] == "port17.charter.init/1"
+    charter = read(Path(made["charter"]))
+    assert charter.network_id.hex() == made["network_id"]
+    assert (len(charter.genesis.update_keys), charter.genesis.threshold) == (3, 2)
+    assert charter.current(time.time()).plain_text_exits == (bytes.fromhex(trusted),)
+    for folder in made["update_keys"]:
+        (key,) = Path(folder).iterdir()
+        assert stat.S_IMODE(key.stat().st_mode) == 0o600
+
+
+def test_a_charter_is_not_overwritten(
+    tmp_path: Path, charter: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = charter.read_bytes()
+    again = ["charter", "init", "--dir", str(tmp_path), "--name", "home"]
+    assert main(again) == 3
+    assert "--force" in capsys.readouterr().err
+    assert charter.read_bytes() == before
+    run(capsys, *again, "--force")
+    assert charter.read_bytes() != before
+
+
+def test_unknown_suites_and_schemes_are_the_plugins_fault(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for flag in ("--suite", "--identity"):
+        assert main(["charter", "init", "--dir", str(tmp_path / "x"), flag, "p17-1-none-such"]) == 4
+        assert not (tmp_path / "x").exists()
+
+
+def test_a_node(tmp_path: Path, charter: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    made = run(capsys, *node(tmp_path, charter, "alpha", "--exit", "--allow", "accept *:443"))
+    assert made["schema"] == "port17.node.init/1"
+    config, _ = load(NodeConfig, Path(made["config"]))
+    assert (config.name, config.group, config.exit.allow) == ("alpha", "alpha", ["accept *:443"])
+    assert config.charter == charter
+    rack = MemoryRack()
+    founded = read(charter)
+    assert (
+        load_directory(config.bottles, founded.network_id, drivers.schemes(Registry()), rack, time.time())
+        == []
+    )
+    (bottle,) = rack
+    assert bottle.node_id == made["id"]
+    assert bottle.fingerprint.hex() == made["fingerprint"]
+    assert bottle.label.addresses == {"tcp": ("127.0.0.1:7017",)}
+    assert bottle.label.exit == ("accept *:443",)
+    assert len(bottle.bundle) == 8
+
+
+def test_a_node_is_no_exit_unless_told(
+    tmp_path: Path, charter: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    made = run(capsys, *node(tmp_path, charter, "alpha"))
+    config, _ = load(NodeConfig, Path(made["config"]))
+    assert not config.exit.enabled
+    assert not config.exit.allow_private
+
+
+def test_a_nodes_keys_survive_force(
+    tmp_path: Path, charter: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    first = run(capsys, *node(tmp_path, charter, "alpha"))
+    assert main(node(tmp_path, charter, "alpha")) == 3
+    assert "--force" in capsys.readouterr().err
+    again = run(capsys, *node(tmp_path, charter, "alpha", "--force", "--group", "other"))
+    assert again["id"] == first["id"]
+    assert load(NodeConfig, Path(again["config"]))[0].group == "other"
+
+
+def test_lanes_are_named_by_id_and_stay(
+    tmp_path: Path, charter: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    alpha = run(capsys, *node(tmp_path, charter, "alpha"))
+    beta = run(capsys, *node(tmp_path, charter, "beta", "--lane", alpha["id"]))
+    assert beta["lanes"] == [alpha["fingerprint"]]
+    renewed = run(capsys, "node", "bottle", "--config", alpha["config"], "--lane", beta["id"])
+    assert (renewed["schema"], renewed["lanes"]) == ("port17.node.bottle/1", [beta["fingerprint"]])
+    assert run(capsys, "node", "bottle", "--config", alpha["config"])["lanes"] == [beta["fingerprint"]]
+    assert main(["node", "bottle", "--config", alpha["config"], "--lane", "a" * 32]) == 3
+    assert "no valid bottle" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("more", "said"),
+    [
+        (["--listen", "127.0.0.1:0"], "port is 0"),
+        (["--days", "90"], "--days 1 to 7"),
+        (["--suite", "p17-1-none-such"], "does not allow"),
+        (["--identity", "none"], "does not allow"),
+        (["--name", "no spaces"], "name"),
+        (["--exit", "--allow", "everything"], "rule"),
+    ],
+)
+def test_a_node_that_cannot_be_leaves_nothing_behind(
+    more: list[str], said: str, tmp_path: Path, charter: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = sorted(tmp_path.iterdir())
+    assert main(node(tmp_path, charter, "alpha", *more)) == 3
+    assert said in capsys.readouterr().err
+    assert sorted(tmp_path.iterdir()) == before
+
+
+def test_a_client(tmp_path: Path, charter: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    words = ["client", "init", "--config", str(tmp_path / "c.toml"), "--charter", str(charter)]
+    made = run(capsys, *words, "--socks", "127.0.0.1:9050", "--policy", "example")
+    assert made["schema"] == "port17.client.init/1"
+    config, _ = load(ClientConfig, tmp_path / "c.toml")
+    assert config.ingress == {"socks5": {"listen": "127.0.0.1:9050"}}
+    assert config.policies == ["example"]
+    assert main(words) == 3
+    assert main([*words, "--force"]) == 0
+
+
+def test_without_a_charter_nothing_begins(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(node(tmp_path, tmp_path / "none", "alpha")) == 3
+    assert "charter init" in capsys.readouterr().err
