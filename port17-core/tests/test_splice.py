@@ -15,6 +15,8 @@ from anyio.abc import SocketAttribute, SocketStream
 
 from port17.errors import CircuitFailed, ConveyorReset, LinkLost, NetworkError
 from port17.links.splice import splice
+from port17.links.stream import ConveyorStream
+from port17.links.tcp import TcpStream, tune
 from port17.records.framing import BytesLike
 from port17.wire.reasons import Reason
 
@@ -27,8 +29,8 @@ ERRORS: list[Callable[[], NetworkError]] = [
 ]
 
 
-class Belt:
-    """A conveyor that a test holds the other end of."""
+class Belt(ConveyorStream):
+    """A conveyor stream that a test holds the other end of."""
 
     def __init__(self, room: float = 1000) -> None:
         self.feed, self._in = anyio.create_memory_object_stream[bytes | NetworkError](100)
@@ -85,7 +87,8 @@ async def tcp_pair() -> AsyncGenerator[tuple[SocketStream, SocketStream]]:
     with socket.create_server(("127.0.0.1", 0)) as server:
         program = await anyio.connect_tcp(*server.getsockname())
         raw, _ = server.accept()
-    ours = await anyio.abc.SocketStream.from_socket(raw)
+    tune(raw)
+    ours = TcpStream(raw)
     async with program:
         yield program, ours
         await ours.aclose()

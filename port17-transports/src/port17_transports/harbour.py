@@ -56,11 +56,14 @@ class Harbour(Listener, AsyncIterator[Ship]):
             return False
         return True
 
-    def __enter__(self) -> Harbour:
+    async def __aenter__(self) -> Harbour:
         return self
 
-    def __exit__(
+    async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._arrived.close()
+        with anyio.CancelScope(shield=True):  # A ship that nobody will take in is told so, whatever happens.
+            async for ship in self:
+                await ship.aclose()
         self._arriving.close()

@@ -136,7 +136,7 @@ class Memory(Transport):
         self.check_address(address)
         if address in self.network.listeners:
             raise OSError(errno.EADDRINUSE, "somebody listens at this endpoint already")
-        with Harbour() as harbour:
+        async with Harbour() as harbour:
             harbour.address = address
             self.network.listeners[address] = harbour
             try:

@@ -11,12 +11,14 @@ from contextlib import asynccontextmanager
 from typing import Annotated, ClassVar
 
 import anyio
-from anyio.abc import SocketAttribute, SocketStream
+from anyio.abc import SocketAttribute
 from pydantic import Field
 
-from port17.links.tcp import close, join_address, listening, set_if_known, split_address, tune
+from port17.links.dialling import connect_any, resolve
+from port17.links.tcp import TcpStream, join_address, listening, set_if_known, split_address
 from port17.links.transport import RECEIVE_SIZE, Listener, Ship, Transport
 from port17.records.framing import BytesLike
+from port17_transports.asyncio_ship import board, on_asyncio
 from port17_transports.harbour import Harbour
 
 
@@ -49,12 +51,7 @@ class Tcp(Transport):
         :raises OSError: it cannot be reached.
         """
         host, port = split_address(address)
-        stream = await anyio.connect_tcp(host, port)
-        try:
-            return self._ship(stream)
-        except OSError:
-            await close(stream)
-            raise
+        return await self._ship(await connect_any(await resolve(host, port), port))
 
     @asynccontextmanager
     async def listen(self, address: str) -> AsyncGenerator[Listener]:
@@ -63,32 +60,41 @@ class Tcp(Transport):
         :raises OSError: the address cannot be bound.
         """
         host, port = split_address(address)
-        with Harbour() as harbour:
+        async with Harbour() as harbour:
 
-            async def take(stream: SocketStream) -> None:
+            async def take(sock: socket.socket) -> None:
                 try:
-                    ship = self._ship(stream)
+                    ship = await self._ship(sock)
                 except OSError:
-                    await close(stream)
-                    return
+                    return  # It is dead already, and closed.
                 if not await harbour.berth(ship):
                     await ship.aclose()
 
             async with listening(host, port, take) as harbour.address:
                 yield harbour
 
-    def _ship(self, stream: SocketStream) -> Ship:
-        raw = tune(stream)
-        set_if_known(raw, "TCP_USER_TIMEOUT", int(self.config.user_timeout_s * 1000))
-        set_if_known(raw, "TCP_NOTSENT_LOWAT", self.config.unsent_kib * 1024)
-        return StreamShip(stream)
+    async def _ship(self, sock: socket.socket) -> Ship:
+        try:
+            set_if_known(sock, "TCP_USER_TIMEOUT", int(self.config.user_timeout_s * 1000))
+            set_if_known(sock, "TCP_NOTSENT_LOWAT", self.config.unsent_kib * 1024)
+            host, port = sock.getpeername()[:2]
+        except OSError:
+            sock.close()
+            raise
+        remote = join_address(host, port)
+        return await board(sock, remote) if on_asyncio() else StreamShip(sock, remote)
 
 
 class StreamShip(Ship):
-    """A ship over any of anyio's byte streams on a socket."""
+    """A TCP ship on any event loop.
 
-    def __init__(self, stream: SocketStream) -> None:
-        self._stream = stream
+    :param sock: connected and tuned; owned by the ship from here on.
+    :param remote: the peer's ``HOST:PORT``.
+    """
+
+    def __init__(self, sock: socket.socket, remote: str) -> None:
+        self._stream = TcpStream(sock)
+        self._remote = remote
 
     async def receive(self, max_bytes: int = RECEIVE_SIZE) -> bytes:
         """At least one byte, at most ``max_bytes``."""
@@ -97,23 +103,21 @@ class StreamShip(Ship):
     async def send(self, data: BytesLike) -> None:
         """All of the data. A send cut short by cancellation breaks the ship: who knows where it stopped?"""
         try:
-            await self._stream.send(data)  # type: ignore[arg-type]  # Both backends take any buffer.
+            await self._stream.send(data)
         except anyio.get_cancelled_exc_class():
-            await close(self._stream)
+            await self._stream.aclose()
             raise
 
     async def aclose(self) -> None:
         """End the connection at once."""
-        await close(self._stream)
+        await self._stream.aclose()
 
     @property
     def socket(self) -> socket.socket:
         """The socket beneath, for its options."""
-        raw: socket.socket = self._stream.extra(SocketAttribute.raw_socket)
-        return raw
+        return self._stream.extra(SocketAttribute.raw_socket)
 
     @property
     def remote(self) -> str:
         """The peer's ``HOST:PORT``."""
-        address = self._stream.extra(SocketAttribute.remote_address)
-        return join_address(str(address[0]), int(address[1]))
+        return self._remote

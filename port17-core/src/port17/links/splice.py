@@ -5,48 +5,19 @@ abortive end whenever either side ended abortively. Which two are joined is deci
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from typing import Protocol
 
 import anyio
 from anyio.abc import SocketStream, TaskGroup
 
 from port17.errors import NetworkError
-from port17.links.tcp import close, reset
-from port17.records.framing import BytesLike
+from port17.links.stream import ConveyorStream
+from port17.links.tcp import RECEIVE_SIZE, close, reset
 from port17.wire.reasons import Reason
-
-CHUNK_SIZE = 256 * 1024
-"""Bytes asked of the socket at once, so that the cost of a call is shared by some 64 cells."""
-
-
-class Conveyor(Protocol):
-    """What is asked of the conveyor's side; :class:`port17.links.stream.ConveyorStream` is it."""
-
-    async def receive(self) -> bytes:
-        """At least one byte; :class:`anyio.EndOfStream` after an orderly end.
-
-        :raises NetworkError: the conveyor, its circuit or its link ended otherwise.
-        """
-
-    async def send(self, data: BytesLike) -> None:
-        """All of the data, with backpressure.
-
-        :raises NetworkError: as for :meth:`receive`.
-        """
-
-    async def send_eof(self) -> None:
-        """End this direction in order."""
-
-    async def aclose(self) -> None:
-        """End both directions, in order where possible."""
-
-    def abort(self, reason: Reason = Reason.DONE) -> None:
-        """End both directions at once."""
 
 
 async def splice(
     stream: SocketStream,
-    conveyor: Conveyor,
+    conveyor: ConveyorStream,
     *,
     ahead: bytes = b"",
     ready: Callable[[], Awaitable[bytes]] | None = None,
@@ -63,24 +34,23 @@ async def splice(
     :raises NetworkError: ``ready`` raised it. The conveyor is aborted, and the TCP connection still open,
         so that the caller can answer it.
     """
-    joint = _Splice(stream, conveyor)
     try:
-        await joint.run(ahead, ready)
+        await _Splice(stream, conveyor).run(ahead, ready)
     except NetworkError:
-        conveyor.abort(Reason.DONE)
+        conveyor.abort()
         raise
     except BaseException:
-        conveyor.abort(Reason.DONE)
+        conveyor.abort()
         await reset(stream)
         raise
 
 
 class _Splice:
-    def __init__(self, stream: SocketStream, conveyor: Conveyor) -> None:
+    def __init__(self, stream: SocketStream, conveyor: ConveyorStream) -> None:
         self._stream = stream
         self._conveyor = conveyor
-        self._failed = False
         self._established = False
+        self._failed = False
 
     async def run(self, ahead: bytes, ready: Callable[[], Awaitable[bytes]] | None) -> None:
         refusal: NetworkError | None = None
@@ -105,52 +75,45 @@ class _Splice:
 
     async def _outward(self, ahead: bytes, group: TaskGroup) -> None:
         """From the TCP side into the conveyor."""
-        stream, conveyor = self._stream, self._conveyor
+        receive, send = self._stream.receive, self._conveyor.send
         try:
-            if ahead:
-                await conveyor.send(ahead)
-            while True:
-                await conveyor.send(await stream.receive(CHUNK_SIZE))
-        except anyio.EndOfStream:
             try:
-                await conveyor.send_eof()
-            except NetworkError:
-                await self._tunnel_failed(group)
+                if ahead:
+                    await send(ahead)
+                while True:
+                    await send(await receive(RECEIVE_SIZE))
+            except anyio.EndOfStream:
+                await self._conveyor.send_eof()
         except NetworkError:
-            await self._tunnel_failed(group)
+            # Before the tunnel is established, `ready` is about to say the same, and its caller owes the
+            # program an answer.
+            if self._established:
+                await self._fail(group)
         except (anyio.BrokenResourceError, anyio.ClosedResourceError):
-            await self._socket_failed(group)
+            await self._fail(group, Reason.RESET)
 
     async def _inward(self, first: bytes, group: TaskGroup) -> None:
         """From the conveyor to the TCP side."""
-        stream, conveyor = self._stream, self._conveyor
+        receive, send = self._conveyor.receive, self._stream.send
         try:
-            if first:
-                await stream.send(first)
-            while True:
-                await stream.send(await conveyor.receive())
-        except anyio.EndOfStream:
-            await self._end_socket(group)
+            try:
+                if first:
+                    await send(first)
+                while True:
+                    await send(await receive())
+            except anyio.EndOfStream:
+                await self._stream.send_eof()
         except NetworkError:
-            await self._tunnel_failed(group)
-        except (anyio.BrokenResourceError, anyio.ClosedResourceError):
-            await self._socket_failed(group)
-
-    async def _end_socket(self, group: TaskGroup) -> None:
-        try:
-            await self._stream.send_eof()
+            await self._fail(group)
         except (OSError, anyio.BrokenResourceError, anyio.ClosedResourceError):
-            await self._socket_failed(group)
+            await self._fail(group, Reason.RESET)
 
-    async def _tunnel_failed(self, group: TaskGroup) -> None:
-        if not self._established:
-            return  # `ready` is about to say the same, and its caller owes the program an answer.
+    async def _fail(self, group: TaskGroup, reason: Reason | None = None) -> None:
+        """End both sides at once, for the first reason there is: ``reason``, or the conveyor's own."""
+        if self._failed:
+            return
         self._failed = True
-        await reset(self._stream)
-        group.cancel_scope.cancel()
-
-    async def _socket_failed(self, group: TaskGroup) -> None:
-        self._failed = True
-        self._conveyor.abort(Reason.RESET)
+        if reason is not None:
+            self._conveyor.abort(reason)
         await reset(self._stream)
         group.cancel_scope.cancel()

@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import errno
 import logging
-import os
 import socket
 import struct
 from collections.abc import AsyncGenerator, Callable, Coroutine
@@ -96,6 +95,7 @@ class TcpStream(SocketStream):
     def __init__(self, sock: socket.socket) -> None:
         self._sock = sock
         self._closed = False
+        self._unwaited = False
         self._receiving = anyio.ResourceGuard("receiving from")
         self._sending = anyio.ResourceGuard("sending to")
 
@@ -106,23 +106,23 @@ class TcpStream(SocketStream):
     async def receive(self, max_bytes: int = RECEIVE_SIZE) -> bytes:
         """At least one byte, at most ``max_bytes``."""
         with self._receiving:
-            waited = False
+            if self._unwaited:
+                # A peer that is never outrun must not keep everybody else from running. Before reading:
+                # what a cancelled receive had read would be lost.
+                await anyio.lowlevel.checkpoint()
+            self._unwaited = True
             while True:
                 try:
                     data = self._sock.recv(max_bytes)
                 except (BlockingIOError, InterruptedError):
                     await anyio.wait_readable(self._sock)
-                    waited = True
+                    self._unwaited = False
                 except OSError as error:
                     raise self._broken(error) from error
                 else:
-                    break
-            if not waited:
-                # A sender that is never outrun must not keep everybody else from running.
-                await self._checkpoint_with(data)
-            if not data:
-                raise anyio.EndOfStream
-            return data
+                    if data:
+                        return data
+                    raise anyio.EndOfStream
 
     async def send(self, item: BytesLike) -> None:
         """All of the data, with backpressure."""
@@ -156,4 +156,70 @@ class TcpStream(SocketStream):
             self._sock.close()
 
     def _broken(self, error: OSError) -> Exception:
-        return anyio.ClosedResourceError() if self._closed else anyio.BrokenResourceError(os.strerror(error.errno))
+        return anyio.ClosedResourceError() if self._closed else anyio.BrokenResourceError(error.strerror)
+
+
+async def reset(stream: SocketStream) -> None:
+    """Close with RST: what was cut short must never look like an orderly end to the other side."""
+    # The socket may be closed or dead already; then there is nobody left to be told.
+    with suppress(OSError):
+        sock = stream.extra(SocketAttribute.raw_socket)
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _LINGER_NONE)
+    await close(stream)
+
+
+async def close(stream: SocketStream) -> None:
+    """Close whatever the state of the stream or of the calling task; never raises."""
+    with anyio.CancelScope(shield=True), suppress(OSError, anyio.BrokenResourceError):
+        await stream.aclose()
+
+
+Handle: TypeAlias = Callable[[socket.socket], Coroutine[Any, Any, None]]
+"""Takes a tuned connection over. While it waits, nothing more is accepted: that is the backpressure."""
+
+
+@asynccontextmanager
+async def listening(host: str, port: int, handle: Handle) -> AsyncGenerator[str]:
+    """Hand over every connection that comes in while the context is open.
+
+    :param host: an address, a name of this machine, or ``*`` for all of its addresses, IPv4 and IPv6.
+    :param port: 0 takes a free one.
+    :returns: ``HOST:PORT`` as it was bound.
+    :raises OSError: it cannot be bound.
+    """
+    multi = await anyio.create_tcp_listener(local_host=None if host == "*" else host, local_port=port)
+    async with multi, anyio.create_task_group() as group:
+        for listener in multi.listeners:
+            group.start_soon(accept_each, listener.extra(SocketAttribute.raw_socket), handle)
+        bound = multi.listeners[0].extra(SocketAttribute.local_address)
+        yield join_address(str(bound[0]), int(bound[1]))
+        group.cancel_scope.cancel()
+
+
+async def accept_each(listener: socket.socket, handle: Handle) -> None:
+    """Accept connections until cancelled.
+
+    A connection that dies between the kernel's accept and ours, or a machine out of descriptors, ends
+    nothing: the loop goes on as soon as there is something to accept again.
+
+    :raises OSError: the listening socket itself is unusable.
+    """
+    while True:
+        try:
+            sock, _ = listener.accept()
+        except (BlockingIOError, InterruptedError):
+            await anyio.wait_readable(listener)
+            continue
+        except OSError as error:
+            if error.errno in _LISTENER_GONE:
+                raise
+            _log.warning("cannot accept a connection now: %s", errno.errorcode.get(error.errno or 0, "?"))
+            await anyio.sleep(ACCEPT_PAUSE_S)
+            continue
+        try:
+            tune(sock)
+        except OSError:
+            sock.close()
+            continue
+        await handle(sock)
+        await anyio.lowlevel.checkpoint()

@@ -8,32 +8,31 @@ from __future__ import annotations
 
 import errno
 import socket
-from collections.abc import Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from ipaddress import ip_address
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, ClassVar
 
 import anyio
-from anyio.abc import SocketStream
 from pydantic import Field
 
 from port17.errors import NetworkError, RecordError
+from port17.links.dialling import AllFailed, connect_any, resolve
 from port17.links.splice import splice
-from port17.links.tcp import close, reset, tune
+from port17.links.stream import ConveyorStream
+from port17.links.tcp import LAST_PORT, TcpStream, reset
 from port17.node.exit_policy import ExitPolicy
-from port17.node.operation import Caller, OfferedConveyor, Operation
+from port17.node.operation import Caller, Operation
 from port17.records.cbor import decode
-from port17.records.exit_rules import Address, literal, normal_host
+from port17.records.exit_rules import Address, normal_host
 from port17.wire.reasons import Reason
 
 ARGS_CAP = 512
 """Longest arguments, bytes: a name of 253 and room for the rest of the map."""
+DISCARD_PORT = 9
+"""Where nothing is sent to: a datagram socket has to name some port (RFC 863)."""
 HOST_CAP = 255
 """Longest host, bytes: a full domain name (RFC 1035, 2.3.4); the longest address is shorter."""
-ATTEMPT_DELAY_S = 0.25
-"""Seconds before the next address is tried beside a silent one (RFC 8305, 5: 250 ms recommended)."""
-ADDRESSES_CAP = 8
-"""Most addresses tried of one name: whoever controls a name must not make us knock on a thousand doors."""
 
 _REASONS = {
     errno.ECONNREFUSED: Reason.REFUSED,
@@ -105,7 +104,7 @@ class Destination:
         if not isinstance(asked, dict) or asked.keys() != {"proto", "host", "port"}:
             raise Unreachable(Reason.PROTOCOL)
         host, port = asked["host"], asked["port"]
-        if not isinstance(host, str) or type(port) is not int or not 0 < port <= 65535:
+        if not isinstance(host, str) or type(port) is not int or not 0 < port <= LAST_PORT:
             raise Unreachable(Reason.PROTOCOL)
         if asked["proto"] != "tcp":
             raise Unreachable(Reason.UNKNOWN_OPERATION)
@@ -140,7 +139,7 @@ class Tunnel(Operation):
         super().__init__(config)
         self.policy = ExitPolicy.parse(self.config.allow, allow_private=self.config.allow_private)
 
-    async def handle(self, args: bytes, stream: OfferedConveyor) -> None:
+    async def handle(self, args: bytes, stream: ConveyorStream) -> None:
         """Connect, accept, carry.
 
         :param args: see :meth:`Destination.parse`.
@@ -156,108 +155,39 @@ class Tunnel(Operation):
             stream.abort(Reason.TIMEOUT)
             return
         try:
-            tune(connection)
             await stream.accept()
-        except OSError:
-            stream.abort(Reason.RESET)
-            await close(connection)
-            return
         except BaseException:
             await reset(connection)
             raise
         await splice(connection, stream)
 
-    async def dial(self, destination: Destination) -> SocketStream:
+    async def dial(self, destination: Destination) -> TcpStream:
         """A connection to the first of the destination's allowed addresses that answers.
 
         :raises Unreachable: there is none.
         """
-        addresses = [
-            address
-            for address in await resolve(destination)
-            if self.policy.allows(destination.host, destination.port, address)
-            and (self.config.allow_private or not _is_own(address))
-        ]
-        if not addresses:
-            raise Unreachable(Reason.POLICY)
-        return await connect_any(interleave(addresses)[:ADDRESSES_CAP], destination.port)
-
-
-async def resolve(destination: Destination) -> list[Address]:
-    """The destination's addresses, best first (RFC 6724, as the system sorts them), each once.
-
-    :raises Unreachable: ``RESOLVE_FAILED``: it has none, or the resolver does not answer.
-    """
-    address = literal(destination.host)
-    if address is not None:
-        return [address]
-    try:
-        found = await anyio.getaddrinfo(destination.host, destination.port, type=socket.SOCK_STREAM)
-    except (OSError, UnicodeError) as error:
-        # UnicodeError: the name has no form in the domain name system (an empty or overlong label).
-        raise Unreachable(Reason.RESOLVE_FAILED) from error
-    return list(dict.fromkeys(ip_address(entry[4][0]) for entry in found))
-
-
-def interleave(addresses: Sequence[Address]) -> list[Address]:
-    """Alternate address families, beginning with the best address's, order kept within each (RFC 8305, 4)."""
-    first = [address for address in addresses if address.version == addresses[0].version]
-    other = [address for address in addresses if address.version != addresses[0].version]
-    mixed: list[Address] = []
-    for place in range(max(len(first), len(other))):
-        mixed += first[place : place + 1]
-        mixed += other[place : place + 1]
-    return mixed
-
-
-async def connect_any(addresses: Sequence[Address], port: int) -> SocketStream:
-    """Happy eyeballs (RFC 8305, 5): the next address is tried once the last has failed or stayed silent.
-
-    :param addresses: in order of trial; already vetted, since nothing else is ever connected to.
-    :raises Unreachable: all failed, with the most telling of their reasons.
-    """
-    reasons: list[Reason] = []
-    winner: SocketStream | None = None
-
-    async def attempt(address: Address, over: anyio.Event) -> None:
-        nonlocal winner
+        host, port = destination.host, destination.port
         try:
-            connection = await anyio.connect_tcp(str(address), port)
+            resolved = await resolve(host, port)
         except OSError as error:
-            reasons.append(_reason(error))
-        else:
-            if winner is None:
-                winner = connection
-                group.cancel_scope.cancel()
-            else:
-                await close(connection)
-        finally:
-            over.set()
+            raise Unreachable(Reason.RESOLVE_FAILED) from error
+        allowed = [address for address in resolved if self._allows(destination, address)]
+        if not allowed:
+            raise Unreachable(Reason.POLICY)
+        try:
+            return TcpStream(await connect_any(allowed, port))
+        except AllFailed as error:
+            raise Unreachable(_reason(error.errors)) from error
 
-    try:
-        async with anyio.create_task_group() as group:
-            for address in addresses:
-                over = anyio.Event()
-                group.start_soon(attempt, address, over)
-                with anyio.move_on_after(ATTEMPT_DELAY_S):
-                    await over.wait()
-    except BaseException:
-        if winner is not None:
-            await close(winner)
-        raise
-    if winner is None:
-        raise Unreachable(next((reason for reason in _TELLING if reason in reasons), Reason.GENERIC))
-    return winner
+    def _allows(self, destination: Destination, address: Address) -> bool:
+        if not self.policy.allows(destination.host, destination.port, address):
+            return False
+        return self.config.allow_private or not _is_own(address)
 
 
-def _reason(error: BaseException) -> Reason:
-    """The reason of a failed connection; anyio wraps the system's error as a cause."""
-    seen: BaseException | None = error
-    while seen is not None:
-        if isinstance(seen, OSError) and seen.errno in _REASONS:
-            return _REASONS[seen.errno]
-        seen = seen.__cause__
-    return Reason.GENERIC
+def _reason(errors: Iterable[OSError]) -> Reason:
+    reasons = {_REASONS.get(error.errno or 0, Reason.GENERIC) for error in errors}
+    return next((reason for reason in _TELLING if reason in reasons), Reason.GENERIC)
 
 
 def _is_own(address: Address) -> bool:
@@ -267,10 +197,9 @@ def _is_own(address: Address) -> bool:
     for the machine's own address that is the address itself.
     """
     family = socket.AF_INET if address.version == 4 else socket.AF_INET6
-    where: Any = (str(address), 9)
     try:
         with socket.socket(family, socket.SOCK_DGRAM) as probe:
-            probe.connect(where)
+            probe.connect((str(address), DISCARD_PORT))
             return ip_address(probe.getsockname()[0]) == address
     except OSError:
         return False  # No route or no such family: the attempt itself will say so.

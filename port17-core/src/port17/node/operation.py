@@ -7,11 +7,11 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from enum import Flag, auto
-from typing import ClassVar, Protocol
+from typing import ClassVar
 
 from pydantic import BaseModel, ConfigDict
 
-from port17.links.splice import Conveyor
+from port17.links.stream import ConveyorStream
 
 
 class Caller(Flag):
@@ -23,17 +23,6 @@ class Caller(Flag):
     """The node at the other end of a lane."""
     OPERATOR = auto()
     """Whoever holds this node's operator key."""
-
-
-class OfferedConveyor(Conveyor, Protocol):
-    """A conveyor on the side it was opened to; :class:`port17.links.stream.ConveyorStream` is it."""
-
-    async def accept(self, data: bytes = b"") -> None:
-        """Tell the opener that the operation is ready.
-
-        :param data: the operation's own answer, at most one frame.
-        :raises NetworkError: the conveyor has ended meanwhile.
-        """
 
 
 class Operation(ABC):
@@ -57,10 +46,10 @@ class Operation(ABC):
         self.config = config if config is not None else self.Config()
 
     @abstractmethod
-    async def handle(self, args: bytes, stream: OfferedConveyor) -> None:
+    async def handle(self, args: bytes, stream: ConveyorStream) -> None:
         """Serve one conveyor to its end.
 
-        Either :meth:`OfferedConveyor.accept` is called once, or ``stream.abort`` with the reason. The
+        Either ``stream.accept`` is called once, or ``stream.abort`` with the reason. The
         conveyor is over when this returns.
 
         :param args: what the opener asked for, in the operation's own encoding; hostile until checked.

@@ -8,26 +8,15 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable
-from typing import ClassVar, Protocol, TypeAlias
+from typing import ClassVar, TypeAlias
 
 from anyio.abc import TaskStatus
 from pydantic import BaseModel, ConfigDict
 
-from port17.links.splice import Conveyor
+from port17.links.stream import ConveyorStream
 from port17.navigator.policy import Request
 
-
-class OpenedConveyor(Conveyor, Protocol):
-    """A conveyor on the side that opened it; :class:`port17.links.stream.ConveyorStream` is it."""
-
-    async def accepted(self) -> None:
-        """Wait until the destination is connected.
-
-        :raises ConveyorReset: it was refused; ``reason`` says why.
-        """
-
-
-Open: TypeAlias = Callable[[Request], Awaitable[OpenedConveyor]]
+Open: TypeAlias = Callable[[Request], Awaitable[ConveyorStream]]
 """Opens a conveyor to a destination and returns it at once, before the destination has accepted, so that
 early data can be sent. Raises :class:`~port17.errors.NetworkError`, e.g. ``NoRoute``."""
 

@@ -6,6 +6,7 @@ Sockets and limits are here; what a handshake's bytes mean is :mod:`port17.clien
 from __future__ import annotations
 
 import logging
+import socket
 from contextlib import suppress
 from ipaddress import ip_address
 from typing import Annotated, ClassVar
@@ -14,11 +15,11 @@ import anyio
 from anyio.abc import SocketStream, TaskStatus
 from pydantic import AfterValidator, Field
 
-from port17.client.ingress import Ingress, Open, OpenedConveyor
+from port17.client.ingress import Ingress, Open
 from port17.client.ingress.socks5_handshake import Asked, Code, Handshake, Refused, code_of, reply
 from port17.errors import ConveyorReset, NetworkError
 from port17.links.splice import splice
-from port17.links.tcp import close, listening, reset, split_address
+from port17.links.tcp import TcpStream, close, listening, reset, split_address
 from port17.navigator.policy import Request
 from port17.wire.reasons import Reason
 
@@ -74,7 +75,8 @@ class Socks5(Ingress):
         host, port = split_address(self.config.listen)
         async with anyio.create_task_group() as group:
 
-            async def take(stream: SocketStream) -> None:
+            async def take(sock: socket.socket) -> None:
+                stream = TcpStream(sock)
                 if self._connections >= self.config.max_connections:
                     _log.warning("more than %d connections: one is refused", self.config.max_connections)
                     await reset(stream)
@@ -108,7 +110,6 @@ class Socks5(Ingress):
             asked = await self._shake_hands(stream)
         if asked is None:
             return
-        conveyor: OpenedConveyor | None = None
         try:
             conveyor = await open_conveyor(Request(asked.host, asked.port, asked.isolation))
         except NetworkError as error:

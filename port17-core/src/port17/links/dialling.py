@@ -1,0 +1,126 @@
+"""Reaches a host over TCP: resolves, and tries its addresses as happy eyeballs says (RFC 8305).
+
+Which of the addresses may be tried is the caller's to say; nothing but what it passes is ever connected to.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import Iterable, Sequence
+from ipaddress import IPv4Address, IPv6Address, ip_address
+from typing import TypeAlias
+
+import anyio
+
+from port17.links.tcp import tune
+
+Address: TypeAlias = IPv4Address | IPv6Address
+
+ATTEMPT_DELAY_S = 0.25
+"""Seconds before the next address is tried beside a silent one (RFC 8305, 5: 250 ms recommended)."""
+ADDRESSES_CAP = 8
+"""Most addresses tried of one name: whoever controls a name must not make us knock on a thousand doors."""
+
+
+class AllFailed(OSError):
+    """No address answered.
+
+    :param errors: what each attempt failed with, in the order in which they failed.
+    """
+
+    def __init__(self, errors: Sequence[OSError]) -> None:
+        self.errors = tuple(errors)
+        last = self.errors[-1] if self.errors else OSError("no address to try")
+        super().__init__(last.errno, last.strerror or "no address answered")
+
+
+async def resolve(host: str, port: int) -> list[Address]:
+    """The addresses of a host, best first as the system sorts them (RFC 6724), each once.
+
+    :param host: a name or an address; text that only looks like an address to the system (``127.1``) is a
+        name, and comes back as the address it leads to.
+    :raises OSError: it has none, or the resolver does not answer.
+    """
+    try:
+        return [ip_address(host)]
+    except ValueError:
+        pass  # A name.
+    try:
+        found = await anyio.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    except UnicodeError as error:
+        raise socket.gaierror(socket.EAI_NONAME, "no form in the domain name system") from error
+    return list(dict.fromkeys(ip_address(entry[4][0]) for entry in found))
+
+
+def interleave(addresses: Iterable[Address]) -> list[Address]:
+    """Alternate address families, beginning with the best address's, order kept within each (RFC 8305, 4)."""
+    families: dict[int, list[Address]] = {}
+    for address in addresses:
+        families.setdefault(address.version, []).append(address)
+    longest = max(map(len, families.values()), default=0)
+    return [family[place] for place in range(longest) for family in families.values() if place < len(family)]
+
+
+async def connect(address: Address, port: int) -> socket.socket:
+    """One connection attempt. The system's own time limit is minutes: the caller sets a better one.
+
+    :returns: connected and tuned.
+    :raises OSError: it failed, with the system's number.
+    """
+    family = socket.AF_INET if address.version == 4 else socket.AF_INET6
+    sock = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        sock.setblocking(False)
+        try:
+            sock.connect((str(address), port))
+        except BlockingIOError:
+            await anyio.wait_writable(sock)
+            number = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+            if number:
+                raise OSError(number, os.strerror(number)) from None
+        tune(sock)
+    except BaseException:
+        sock.close()
+        raise
+    return sock
+
+
+async def connect_any(addresses: Iterable[Address], port: int) -> socket.socket:
+    """The first of several addresses that answers: each is tried once the one before has failed or stayed
+    silent for :data:`ATTEMPT_DELAY_S` (RFC 8305, 5).
+
+    :param addresses: vetted, best first; families are interleaved here, and the first
+        :data:`ADDRESSES_CAP` tried.
+    :returns: connected and tuned.
+    :raises AllFailed: none did.
+    """
+    errors: list[OSError] = []
+    won: list[socket.socket] = []
+
+    async def attempt(address: Address, over: anyio.Event) -> None:
+        try:
+            won.append(await connect(address, port))
+        except OSError as error:
+            errors.append(error)
+        else:
+            group.cancel_scope.cancel()
+        finally:
+            over.set()
+
+    try:
+        async with anyio.create_task_group() as group:
+            for address in interleave(addresses)[:ADDRESSES_CAP]:
+                over = anyio.Event()
+                group.start_soon(attempt, address, over)
+                with anyio.move_on_after(ATTEMPT_DELAY_S):
+                    await over.wait()
+    except BaseException:
+        for sock in won:
+            sock.close()
+        raise
+    for loser in won[1:]:  # Two may win in the same moment.
+        loser.close()
+    if not won:
+        raise AllFailed(errors)
+    return won[0]
