@@ -308,6 +308,11 @@ def test_a_parts_cap_holds_for_a_signed_part_too() -> None:
     with pytest.raises(RecordError, match="at most 32768"):
         Bottle.of(held, sealed().contents_envelope)
 
+    padded = {**contents().to_value(), "_padding": bytes(bottles.CONTENTS_CAP)}
+    held = envelope.sign("contents", NETWORK, SCHEME, KEY, cbor.encode(padded))
+    with pytest.raises(RecordError, match="at most 16384"):
+        Bottle.of(sealed().label_envelope, held)
+
 
 def test_a_field_that_may_be_ignored_stays_in_what_is_passed_on() -> None:
     payload = cbor.encode({**label().to_value(), "_motto": "hello"})

@@ -262,11 +262,16 @@ def test_any_bytes_are_a_charter_or_an_error(data: bytes) -> None:
             "genesis": CHARTER.genesis_payload,
             "revisions": [{"payload": CHARTER.revisions[0].payload, "signatures": []}],
         },
-        {"genesis": CHARTER.genesis_payload, "revisions": [None] * (REVISIONS_CAP + 1)},
     ],
 )
 def test_malformed_charters_are_refused(value: object) -> None:
     with pytest.raises(RecordError):
+        Charter.parse(cbor.encode(value), SCHEMES)
+
+
+def test_too_many_revisions_are_refused_before_they_are_read() -> None:
+    value = {"genesis": CHARTER.genesis_payload, "revisions": [None] * (REVISIONS_CAP + 1)}
+    with pytest.raises(RecordError, match="1 to 1024 revisions"):
         Charter.parse(cbor.encode(value), SCHEMES)
 
 

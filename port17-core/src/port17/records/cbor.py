@@ -13,8 +13,6 @@ from port17.records.framing import BytesLike
 
 DEPTH_CAP = 16
 """Deepest nesting. The deepest record, a revision, has six levels; recursion stays far from its limit."""
-ENCODE_CAP = 1 << 24
-"""Longest own encoding, bytes: sixteen times the longest record there is."""
 
 _UINT, _NINT, _BYTES, _TEXT, _LIST, _MAP, _TAG = range(7)
 _INLINE = 24
@@ -32,7 +30,7 @@ def encode(value: object) -> bytes:
         data = cbor2.dumps(value, canonical=True)
     except (cbor2.CBORError, UnicodeError, RecursionError, TypeError, ValueError) as error:
         raise RecordError(f"not encodable in a record: {type(value).__name__}") from error
-    _check(data, ENCODE_CAP)
+    _check(data)
     return data
 
 
@@ -47,7 +45,7 @@ def decode(data: BytesLike, *, cap: int) -> object:
     if len(data) > cap:  # before the copy
         raise RecordError(f"a record of {len(data)} bytes, where at most {cap} are allowed")
     data = bytes(data)
-    _check(data, cap)
+    _check(data)
     try:
         value: object = cbor2.loads(data)
     except (cbor2.CBORError, UnicodeError, ValueError) as error:  # text that is not UTF-8
@@ -55,10 +53,8 @@ def decode(data: BytesLike, *, cap: int) -> object:
     return value
 
 
-def _check(data: bytes, cap: int) -> None:
+def _check(data: bytes) -> None:
     """Refuses everything but one well-formed, deterministic item. Reads every byte at most twice."""
-    if len(data) > cap:
-        raise RecordError(f"a record of {len(data)} bytes, where at most {cap} are allowed")
     end = _item(data, 0, DEPTH_CAP)
     if end != len(data):
         raise _malformed("bytes after the end", end)
