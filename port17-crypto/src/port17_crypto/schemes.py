@@ -5,8 +5,7 @@ from __future__ import annotations
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
-from port17.records.framing import BytesLike
-from port17.records.scheme import IdentityScheme, SigningKey
+from port17 import BytesLike, IdentityScheme, SigningKey
 
 FIELD = 2**255 - 19
 """Modulus of the field that Ed25519's points lie over (RFC 8032, 5.1)."""

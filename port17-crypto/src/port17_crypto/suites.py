@@ -9,7 +9,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDFExpand
 
-from port17.wire.suite import KEY_SIZE, Aead, CipherSuite, KemKey, Level, Status
+from port17 import KEY_SIZE, Aead, CipherSuite, KemKey, Level, Status
 from port17_crypto import gcm, xwing
 
 
