@@ -31,6 +31,14 @@ if TYPE_CHECKING:
     from port17.errors import Port17Error as Port17Error
     from port17.errors import RecordError as RecordError
     from port17.hookspecs import hookimpl as hookimpl
+    from port17.links.dialling import connect_any as connect_any
+    from port17.links.dialling import resolve as resolve
+    from port17.links.stream import ConveyorStream as ConveyorStream
+    from port17.links.tcp import TcpStream as TcpStream
+    from port17.links.tcp import join_address as join_address
+    from port17.links.tcp import listening as listening
+    from port17.links.tcp import set_if_known as set_if_known
+    from port17.links.tcp import split_address as split_address
     from port17.links.transport import RECEIVE_SIZE as RECEIVE_SIZE
     from port17.links.transport import Listener as Listener
     from port17.links.transport import Ship as Ship
@@ -41,7 +49,6 @@ if TYPE_CHECKING:
     from port17.navigator.policy import Route as Route
     from port17.navigator.policy import RoutePolicy as RoutePolicy
     from port17.node.operation import Caller as Caller
-    from port17.node.operation import OfferedConveyor as OfferedConveyor
     from port17.node.operation import Operation as Operation
     from port17.records.bottle import Bottle as Bottle
     from port17.records.exit_rules import ExitRules as ExitRules
@@ -67,10 +74,13 @@ _HOMES = {
     "errors": "CircuitFailed ConfigError ConveyorReset HandshakeFailed LinkLost NetworkError NoRoute"
     " PeerViolation PluginError Port17Error RecordError",
     "hookspecs": "hookimpl",
+    "links.dialling": "connect_any resolve",
+    "links.stream": "ConveyorStream",
+    "links.tcp": "TcpStream join_address listening set_if_known split_address",
     "links.transport": "RECEIVE_SIZE Listener Ship Transport",
     "navigator.chart": "ChartNode Lane",
     "navigator.policy": "Request Route RoutePolicy",
-    "node.operation": "Caller OfferedConveyor Operation",
+    "node.operation": "Caller Operation",
     "records.bottle": "Bottle",
     "records.exit_rules": "ExitRules",
     "records.framing": "BytesLike",

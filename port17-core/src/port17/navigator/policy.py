@@ -6,6 +6,7 @@ Which policies there are and who calls them is the plugin frame's; what becomes 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import ClassVar, Final, Literal, Protocol
 
 from pydantic import BaseModel, ConfigDict
@@ -84,10 +85,7 @@ class Route:
     @property
     def lanes(self) -> tuple[Lane, ...]:
         """The lanes between the nodes, one fewer than nodes."""
-        return tuple(
-            source.lanes[target.fingerprint]
-            for source, target in zip(self.nodes, self.nodes[1:], strict=False)
-        )
+        return tuple(source.lanes[target.fingerprint] for source, target in pairwise(self.nodes))
 
 
 @dataclass(frozen=True, slots=True)

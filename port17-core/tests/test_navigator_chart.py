@@ -1,0 +1,148 @@
+"""The chart of a rack's bottles, and the core's own policy and validator on them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from port17.bottles.rack import MemoryRack
+from port17.bottles.verdict import ACCEPT, Ruling
+from port17.navigator.chart import Chart, Lane, LeftOut
+from port17.navigator.policy import Judgement
+from port17.plugins.basic import validate_bottle
+from port17.plugins.loader import Registry
+from port17.records.bottle import Bottle, Contents, Label
+from port17.records.envelope import Envelope
+from port17.records.identity import Identity
+from port17.records.prekey import PrekeyRecord
+from port17.records.revision import Revision
+
+DAY = 24 * 3600
+NOW = 100 * DAY + 10
+NETWORK = bytes(32)
+
+
+def identity(index: int) -> Identity:
+    return Identity.made(scheme="test", public=[["test", bytes([index])]])
+
+
+def fingerprint(index: int) -> bytes:
+    return identity(index).fingerprint
+
+
+def prekey(index: int, suite: str = "s1", slot: int = 100) -> PrekeyRecord:
+    return PrekeyRecord.made(
+        network_id=NETWORK,
+        fingerprint=fingerprint(index),
+        suite=suite,
+        slot=slot,
+        expiry=(slot + 1) * DAY,
+        public=b"key",
+    )
+
+
+def bottle(
+    index: int,
+    lanes: Mapping[int, tuple[int, int]] | None = None,
+    bundle: Sequence[PrekeyRecord] | None = None,
+    **label: Any,
+) -> Bottle:
+    """As a rack holds it: verified before, so nothing here needs a true signature."""
+    fields = {"name": f"n{index}", "suites": ["s1", "s2"], "identity": identity(index)} | label
+    claimed = [(fingerprint(peer), *claim) for peer, claim in (lanes or {}).items()]
+    contents = Contents.made(fingerprint=fingerprint(index), seq=NOW, lanes=claimed)
+    return Bottle.of(
+        Envelope.made(scheme="test", payload=Label.made(**fields).to_cbor(), signature=b""),
+        Envelope.made(scheme="test", payload=contents.to_cbor(), signature=b""),
+        [prekey(index)] if bundle is None else bundle,
+    )
+
+
+def revision(**changes: Any) -> Revision:
+    fields = {"not_before": 0, "suites": ["s2", "s1"], "schemes": ["test"], "prekey_lifetime_s": DAY}
+    return Revision.made(**(fields | changes))
+
+
+def test_a_chart_takes_over_what_bottles_say_and_the_charter_allows() -> None:
+    rack = MemoryRack()
+    rack.put(
+        bottle(
+            1,
+            {2: (10, 7), 3: (1, 1)},
+            [prekey(1), prekey(1, "s2"), prekey(1, "s3")],
+            suites=["s1", "s2", "s3"],
+            group="ours",
+            addresses={"tcp": ["192.0.2.1:1", "[2001:db8::1]:1"]},
+            exit=["accept *:443"],
+        )
+    )
+    rack.put(bottle(2, {1: (20, 9)}))
+    rack.put(bottle(3))
+    chart = Chart.from_rack(rack, revision(plain_text_exits=[fingerprint(2)]), NOW)
+    one, two = chart.nodes[fingerprint(1)], chart.nodes[fingerprint(2)]
+    assert (one.name, one.group, one.node_id) == ("n1", "ours", identity(1).node_id)
+    assert one.addresses == {"tcp": ("192.0.2.1:1", "[2001:db8::1]:1")}
+    assert one.suites == ("s2", "s1"), "what the charter allows, in its order"
+    assert one.prekeys == {"s1": (prekey(1),), "s2": (prekey(1, "s2"),)}
+    assert one.exit is not None
+    assert one.exit.allows("example.com", 443)
+    assert two.exit is None
+    assert (one.plain_text, two.plain_text) == (False, True)
+    assert one.lanes == {fingerprint(2): Lane(20, 7)}, "n3 doesn't claim its lane"
+    assert two.lanes == {fingerprint(1): Lane(20, 7)}
+    assert [each.fingerprint for each in chart] == sorted(chart.nodes)
+
+
+def test_the_present_prekey_comes_first_and_an_expired_one_never() -> None:
+    slots = [98, 99, 100, 101, 102]
+    lasting = [prekey(1, slot=slot) for slot in slots]
+    old = [record for record in lasting if record.slot < 100]
+    chart = Chart.from_rack([bottle(1, bundle=lasting)], revision(), NOW)
+    assert [record.slot for record in chart.nodes[fingerprint(1)].prekeys["s1"]] == [100, 101, 102]
+    overlapping = old[1].model_copy(update={"expiry": NOW + 60})
+    chart = Chart.from_rack([bottle(1, bundle=[overlapping, *lasting[2:]])], revision(), NOW)
+    assert [record.slot for record in chart.nodes[fingerprint(1)].prekeys["s1"]] == [100, 99, 101, 102]
+
+
+def test_who_cannot_be_used_is_left_out_with_the_reason() -> None:
+    bottles = [
+        bottle(1, bundle=[]),
+        bottle(2, bundle=[prekey(2, slot=99)]),
+        bottle(3, suites=["s9"], bundle=[prekey(3, "s9")]),
+        bottle(4, suites=["s2"], bundle=[prekey(4, "s1")]),
+        bottle(5),
+    ]
+    chart = Chart.from_rack(bottles, revision(), NOW)
+    assert [node.name for node in chart] == ["n5"]
+    assert chart.left_out == (
+        LeftOut("n1", "no unexpired prekey of it is held"),
+        LeftOut("n2", "no unexpired prekey of it is held"),
+        LeftOut("n3", "serves no cipher suite that the charter allows"),
+        LeftOut("n4", "no unexpired prekey of it is held"),
+    )
+
+
+def test_the_core_s_own_policy_excludes_by_name_id_and_group() -> None:
+    bottles = [bottle(1), bottle(2), bottle(3, group="theirs"), bottle(4, group="ours"), bottle(5)]
+    chart = Chart.from_rack(bottles, revision(), NOW)
+    options = {"nodes": ["n1", identity(2).node_id], "groups": ["theirs"]}
+    panel = Registry().policies(["exclude"], {"exclude": options})
+    reasons = {
+        node.name: [(said.by, said.reason) for said in judged.objections]
+        for node in chart
+        if (judged := panel.judge_node(node)) != Judgement()
+    }
+    assert reasons == {
+        "n1": [("exclude", "you excluded the node")],
+        "n2": [("exclude", "you excluded the node")],
+        "n3": [("exclude", "you excluded the group theirs")],
+    }
+
+
+def test_the_core_s_own_validator() -> None:
+    assert validate_bottle(bottle(1, {2: (1, 1)}, exit=["reject *:25", "accept *:*"])) is None
+    itself = Registry().judge_bottle(bottle(1, {1: (1, 1)}))
+    assert itself.ruling is Ruling.REJECT
+    assert itself.reasons == ("basic: the node names itself as its neighbour",)
+    assert Registry().judge_bottle(bottle(1, exit=["reject *:*"])).ruling is Ruling.DISTRUST
+    assert Registry().judge_bottle(bottle(1)) == ACCEPT
