@@ -6,9 +6,11 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
+from cryptography.exceptions import UnsupportedAlgorithm
 from hypothesis import given
 from hypothesis import strategies as st
 
+from port17 import PluginError
 from port17.wire.suite import (
     CIPHERTEXT_CAP,
     NAME_CAP,
@@ -18,7 +20,7 @@ from port17.wire.suite import (
     CipherSuite,
     nonce,
 )
-from port17_crypto import gcm
+from port17_crypto import gcm, xwing
 from port17_crypto.suites import XWingAes256GcmSha256
 
 SUITE = XWingAes256GcmSha256()
@@ -33,6 +35,16 @@ def test_keeps_within_the_contract() -> None:
     key = SUITE.generate()
     assert len(key.public) == SUITE.public_size
     assert len(SUITE.encapsulate(key.public)[1]) == SUITE.ciphertext_size
+
+
+def test_a_library_without_ml_kem_is_a_plugin_error_with_a_cure(monkeypatch: pytest.MonkeyPatch) -> None:
+    def unsupported(seed: bytes) -> None:
+        raise UnsupportedAlgorithm("no ML-KEM")
+
+    monkeypatch.setattr(xwing, "expand", unsupported)
+    with pytest.raises(PluginError, match=r"port17-crypto: .* ML-KEM-768") as raised:
+        XWingAes256GcmSha256()
+    assert "cryptography 48" in raised.value.cure
 
 
 @given(

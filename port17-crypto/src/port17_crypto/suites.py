@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import hmac
 
-from cryptography.exceptions import InvalidTag
+from cryptography.exceptions import InvalidTag, UnsupportedAlgorithm
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDFExpand
 
-from port17 import KEY_SIZE, Aead, CipherSuite, KemKey, Level, Status
+from port17 import KEY_SIZE, Aead, CipherSuite, KemKey, Level, PluginError, Status
 from port17_crypto import gcm, xwing
 
 
@@ -25,6 +25,15 @@ class XWingAes256GcmSha256(CipherSuite):
     ciphertext_size = xwing.CIPHERTEXT_SIZE
     forged = InvalidTag
     stream_cipher = True
+
+    def __init__(self) -> None:
+        try:
+            xwing.expand(bytes(xwing.SEED_SIZE))
+        except UnsupportedAlgorithm as error:
+            raise PluginError(
+                "port17-crypto: the OpenSSL under the cryptography package has no ML-KEM-768",
+                cure="Install cryptography 48 or later from its wheel: pip install -U cryptography",
+            ) from error
 
     def generate(self) -> KemKey:
         return KemKey(*xwing.generate())
