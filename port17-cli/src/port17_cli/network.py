@@ -81,6 +81,8 @@ def make(
     :raises ConfigError: no free ports, or a file cannot be written.
     :raises PluginError: suite or scheme is not installed.
     """
+    if socks is not None:
+        check_free(socks)
     directory = place.directory
     registry = Registry()
     suites = drivers.suites(registry, [suite or drivers.USUAL_SUITE])
@@ -147,7 +149,6 @@ def make(
 
 
 def _client(place: Workplace, charter: Path, bottles: Path, socks: str) -> ClientPlan:
-    parse_address(socks)
     config = place.directory / "client" / "client.toml"
     control = place.sockets / "client.sock"
     settings.write(
@@ -204,6 +205,18 @@ def free_ports(count: int) -> list[int]:
     finally:
         for probe in held:
             probe.close()
+
+
+def check_free(address: str) -> None:
+    """:raises ConfigError: nothing could listen at HOST:PORT."""
+    host, port = parse_address(address)
+    try:
+        family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
+        socket.create_server((host, port), family=family).close()
+    except OSError as error:
+        raise ConfigError(
+            f"Nothing can listen at {address}: {error.strerror}.", cure="Give another."
+        ) from error
 
 
 def _candidates() -> Iterable[int]:
