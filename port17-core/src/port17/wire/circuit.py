@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from port17.errors import PeerViolation
 from port17.wire.block import SETUP_SIZE, Command
 from port17.wire.conveyor import Conveyor, Mux
-from port17.wire.frame import SESSION, Frame, frames, write_ratchet
+from port17.wire.frame import write_ratchet
 from port17.wire.leg import Leg
 from port17.wire.onion import Onion
 from port17.wire.prekey import Network, ResponderKey
@@ -141,24 +141,12 @@ class Circuit:
         """See :class:`~port17.wire.leg.CircuitEnd`."""
         if command != Command.RELAY:
             raise PeerViolation("a backward cell is marked EARLY")
-        now_s = leg.link.now_s
         index, payload = self._onion.open(leg.link.body)
         leg.drained()
         hop = self.hops[index]
-        frame_count = 0
-        ratcheted = False
-        for ident, kind, data in frames(payload):
-            frame_count += 1
-            if ident != SESSION:
-                hop.mux.receive(ident, kind, data, now_s)
-            elif kind == Frame.RATCHET:
-                hop.ratchet.response(bytes(data))
-                ratcheted = True
-            else:
-                raise PeerViolation("a session frame is not RATCHET")
-        if ratcheted:
-            if frame_count > 1:
-                raise PeerViolation("RATCHET shares its cell")
+        ratchet = hop.mux.take(payload, leg.link.now_s)
+        if ratchet is not None:
+            hop.ratchet.response(bytes(ratchet))
             if not hop.confirmed:
                 self._confirm(index, hop)
 

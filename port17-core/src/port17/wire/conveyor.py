@@ -12,7 +12,7 @@ from collections.abc import Callable
 from port17.errors import LocalViolation, PeerViolation
 from port17.records.framing import BytesLike
 from port17.wire.block import PAYLOAD_SIZE
-from port17.wire.frame import FRAME_HEAD, Frame, decode_operation, encode, encode_operation
+from port17.wire.frame import FRAME_HEAD, SESSION, Frame, decode_operation, encode, encode_operation
 from port17.wire.quota import Budget
 from port17.wire.reasons import Reason
 
@@ -65,8 +65,8 @@ class Conveyor:
         "opened_s",
         "received",
         "reset_reason",
-        "watch",
         "waiting",
+        "watch",
     )
 
     def __init__(self, mux: Mux, ident: int) -> None:
@@ -203,6 +203,7 @@ class Conveyor:
         self._mux.got += len(data)
         self._received.append(bytes(data))
         self.received += len(data)
+        self.watch()
 
     def drop(self, reason: Reason | None) -> None:
         """Forget the conveyor: it is over, in order if there is no reason."""
@@ -294,21 +295,49 @@ class Mux:
             payload[at:] = ZEROS[at:]
         return at > 0
 
-    def receive(self, ident: int, kind: int, data: memoryview, now_s: float) -> None:
-        """A frame came.
+    def take(self, payload: memoryview, now_s: float) -> memoryview | None:
+        """Take in all frames of a payload.
 
-        :raises PeerViolation: it is not allowed here and now.
+        :returns: the data of a RATCHET frame, which has its cell for itself; None if there is none.
+        :raises PeerViolation: a frame is malformed, or not allowed here and now.
         """
+        at, size = 0, len(payload)
+        conveyors = self.conveyors
+        while size - at >= FRAME_HEAD.size:
+            ident, kind, length = FRAME_HEAD.unpack_from(payload, at)
+            start = at + FRAME_HEAD.size
+            if kind == Frame.DATA:
+                conveyor = conveyors.get(ident)
+                if conveyor is not None and start + length <= size:
+                    conveyor.arrived(payload[start : start + length])
+                    at = start + length
+                    continue
+            elif kind == Frame.PAD:
+                if ident or length:
+                    raise PeerViolation("a PAD frame has an id or a length")
+                break
+            end = start + length
+            if end > size:
+                raise PeerViolation("a frame overruns its cell")
+            data = payload[start:end]
+            if ident == SESSION:
+                if kind != Frame.RATCHET or at or any(payload[end:]):
+                    raise PeerViolation("a session frame is not RATCHET, or RATCHET shares its cell")
+                return data
+            self._receive(ident, kind, data, now_s)
+            at = end
+        return None
+
+    def _receive(self, ident: int, kind: int, data: memoryview, now_s: float) -> None:
+        """A frame came that is not DATA on a living conveyor."""
         conveyor = self.conveyors.get(ident)
         if conveyor is None:
             if kind == Frame.OPEN and self._on_open is not None:
                 self._opened(ident, bytes(data), self._on_open)
-            elif ident > self._newest or ident == 0:
+            elif ident > self._newest:
                 raise PeerViolation("a frame names a conveyor that was never opened")
             return
-        if kind == Frame.DATA:
-            conveyor.arrived(data)
-        elif kind == Frame.CREDIT and len(data) == CREDIT_SIZE:
+        if kind == Frame.CREDIT and len(data) == CREDIT_SIZE:
             conveyor.credit = min(conveyor.credit + int.from_bytes(data, "big"), 2 * WINDOW_CAP)
             self.ready(conveyor)
         elif kind == Frame.ACCEPT and self._on_open is None and not conveyor.accepted:

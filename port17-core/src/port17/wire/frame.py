@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterator
 from enum import IntEnum
 
 from port17.errors import PeerViolation
-from port17.records.framing import BytesLike
 from port17.wire.block import PAYLOAD_SIZE
 
 FRAME_HEAD = struct.Struct(">IBH")
@@ -31,26 +29,6 @@ class Frame(IntEnum):
     CREDIT = 6
     DATAGRAM = 7
     RATCHET = 8
-
-
-def frames(payload: BytesLike) -> Iterator[tuple[int, int, memoryview]]:
-    """The (conveyor id, type, data) of a payload, padding left out.
-
-    :raises PeerViolation: a frame overruns the payload, or padding has an id.
-    """
-    view = memoryview(payload)
-    at, size = 0, len(view)
-    while size - at >= FRAME_HEAD.size:
-        ident, kind, length = FRAME_HEAD.unpack_from(view, at)
-        if kind == Frame.PAD:
-            if ident or length:
-                raise PeerViolation("a PAD frame has an id or a length")
-            return
-        at += FRAME_HEAD.size
-        if at + length > size:
-            raise PeerViolation("a frame overruns its cell")
-        yield ident, kind, view[at : at + length]
-        at += length
 
 
 def encode(ident: int, kind: Frame, data: bytes = b"") -> bytes:

@@ -77,9 +77,7 @@ def _mask(suite: CipherSuite, record_hash: bytes, salt: bytes) -> bytes:
 class _Schedule:
     """The keys of one handshake, the same at both ends."""
 
-    def __init__(
-        self, network: Network, suite: CipherSuite, responder: bytes, record_hash: bytes
-    ) -> None:
+    def __init__(self, network: Network, suite: CipherSuite, responder: bytes, record_hash: bytes) -> None:
         self._network_id = network.network_id
         self._suite = suite
         self._responder = responder
@@ -160,9 +158,7 @@ class Initiator:
         box_key = self._schedule.first_box(ciphertext, secret)
         self._ephemeral = suite.generate()
         self._initiator = signer.fingerprint if signer else b""
-        message = self._schedule.first_flight(
-            network.revisions[0], self._ephemeral.public, self._initiator
-        )
+        message = self._schedule.first_flight(network.revisions[0], self._ephemeral.public, self._initiator)
         signature = signer.sign(message) if signer else b""
         plain = (
             BOX_HEAD.pack(

@@ -38,6 +38,10 @@ TOKEN = struct.Struct(">BQ")
 """A LINK cell's kind and the token of PING and PONG."""
 
 
+RELAY, EARLY = int(Command.RELAY), int(Command.EARLY)
+"""Plain integers, since comparing with an enumeration's member costs a tenth of opening a cell."""
+
+
 class LinkMessage(IntEnum):
     """The first byte of a LINK cell's body."""
 
@@ -162,50 +166,57 @@ class Link:
         :raises PeerViolation: the link is at an end; nothing of it may be used further.
         """
         self.now_s = self.heard_s = now_s
-        view = memoryview(data)
         at = 0
         if self._partial:
             at = BLOCK_SIZE - len(self._partial)
             if len(data) < at:
                 self._partial += data
                 return
-            self._block(self._partial + data[:at])
+            self._blocks(self._partial + data[:at], 0, BLOCK_SIZE)
             self._partial = b""
         end = len(data) - (len(data) - at) % BLOCK_SIZE
-        for start in range(at, end, BLOCK_SIZE):
-            self._block(view[start : start + BLOCK_SIZE])
+        self._blocks(data, at, end)
         if end < len(data):
             self._partial = data[end:]
 
-    def _block(self, block: BytesLike) -> None:
-        chain = self._receive
-        if chain is None:
-            raise LocalViolation("blocks came before the keys to open them")
-        try:
-            chain.decrypt_into(NONCE.pack(chain.counter), block, None, self._cell_view)
-        except self._forged as error:
-            raise PeerViolation("a block is forged, lost or out of order") from error
-        chain.counter += 1
-        chain.left -= 1
-        if not chain.left:
-            chain.step()
-        ident, command, zero, credit = HEADER.unpack_from(self._cell)
-        leg = self._legs.get(ident)
-        if leg is not None:
-            if credit:
-                leg.grant(credit)
-            if command == Command.RELAY or command == Command.EARLY:
-                leg.allowance -= 1
+    def _blocks(self, data: bytes, at: int, end: int) -> None:
+        """Open the blocks between two places, and deal with the cells in them. This loop is the crane."""
+        view = memoryview(data)
+        cell, cell_view, legs = self._cell, self._cell_view, self._legs
+        pack, unpack = NONCE.pack, HEADER.unpack_from
+        while at < end:
+            chain = self._receive
+            if chain is None:
+                raise LocalViolation("blocks came before the keys to open them")
+            decrypt_into, counter = chain.decrypt_into, chain.counter
+            stop = min(end, at + chain.left * BLOCK_SIZE)
+            while at < stop:
                 try:
-                    if leg.allowance < 0:
-                        raise PeerViolation("a cell came beyond its circuit's credit")
-                    leg.circuit.deliver(leg, command)
-                except PeerViolation:
-                    self._end_leg(leg, Reason.PROTOCOL)
-                return
-        if zero or command > Command.LINK:
-            raise PeerViolation("a cell's header is malformed")
-        self._other(ident, command, leg)
+                    decrypt_into(pack(counter), view[at : at + BLOCK_SIZE], None, cell_view)
+                except self._forged as error:
+                    raise PeerViolation("a block is forged, lost or out of order") from error
+                counter += 1
+                at += BLOCK_SIZE
+                ident, command, zero, credit = unpack(cell)
+                leg = legs.get(ident)
+                if leg is not None:
+                    if credit:
+                        leg.grant(credit)
+                    if command == RELAY or command == EARLY:
+                        leg.allowance -= 1
+                        try:
+                            if leg.allowance < 0:
+                                raise PeerViolation("a cell came beyond its circuit's credit")
+                            leg.circuit.deliver(leg, command)
+                        except PeerViolation:
+                            self._end_leg(leg, Reason.PROTOCOL)
+                        continue
+                if zero or command > Command.LINK:
+                    raise PeerViolation("a cell's header is malformed")
+                self._other(ident, command, leg)
+                if self._receive is not chain:
+                    break  # that was END_EARLY
+            chain.advance(counter - chain.counter)
 
     def _other(self, ident: int, command: int, leg: Leg | None) -> None:
         """Everything but RELAY and EARLY on a living leg."""
@@ -254,7 +265,7 @@ class Link:
             self._wake()
         elif kind == LinkMessage.PONG:
             took_s = self.now_s - token / 1e6
-            if 0 <= took_s:
+            if took_s >= 0:
                 self.round_trip_s = min(self.round_trip_s or took_s, took_s)
         elif kind == LinkMessage.END_EARLY and self._receive_next is not None:
             self._receive, self._receive_next = self._receive_next, None
@@ -312,6 +323,8 @@ class Link:
             self._control(view[at : at + BLOCK_SIZE])
             at += BLOCK_SIZE
         rounds = self._round
+        chain = self._send
+        pack, pack_into = NONCE.pack, HEADER.pack_into
         while at < size and rounds:
             leg = rounds.popleft()
             leg.queued = False
@@ -327,10 +340,12 @@ class Link:
                 if command != Command.SETUP:
                     leg.credit -= 1
                 credit = leg.take_owed(now_s) if leg.owed else 0
-                HEADER.pack_into(out, 0, leg.ident, command, 0, credit)
-                chain = self._send
-                chain.encrypt_into(NONCE.pack(chain.counter), out, None, view[at : at + BLOCK_SIZE])
-                chain.advance()
+                pack_into(out, 0, leg.ident, command, 0, credit)
+                chain.encrypt_into(pack(chain.counter), out, None, view[at : at + BLOCK_SIZE])
+                chain.counter += 1
+                chain.left -= 1
+                if not chain.left:
+                    chain.step()
                 at += BLOCK_SIZE
             if leg.credit > 0 and not leg.queued and not leg.closed and leg.circuit.pending(leg):
                 leg.queued = True

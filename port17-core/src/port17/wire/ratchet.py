@@ -18,10 +18,46 @@ from port17.wire.suite import KEY_SIZE, CipherSuite, KemKey
 CELLS_PER_STEP = 128
 """Cells between symmetric steps: about half a mebibyte that one stolen cell key opens, at a cost of one
 key schedule in 128 cells. 1 is allowed."""
-HEADS_AT_ONCE = 32
-"""Keystream heads computed in one call: few enough that a step seldom wastes many."""
+AHEAD_FIRST = 8
+"""Keystreams computed by a chain's first call: a flight of set-up needs no more."""
 NONCE = struct.Struct(">4xQ")
 """Four zero bytes and the counter."""
+
+
+class _Ahead:
+    """Keystreams of the next cells of one key, computed some at a time.
+
+    A busy chain shares a call's cost among many cells, an idle one wastes little: the first call is for
+    few, each further one for twice as many.
+    """
+
+    __slots__ = ("_first", "_many", "_streams", "_suite", "_width", "key")
+
+    def __init__(self, suite: CipherSuite, width: int) -> None:
+        self._suite = suite
+        self._width = width
+        self._many = AHEAD_FIRST
+        self._first = 0
+        self._streams: list[bytes] = []
+        self.key = b""
+
+    def turn(self, key: bytes) -> None:
+        """Another key from the next cell on."""
+        self.key = key
+        self._streams = []
+
+    def stream(self, counter: int, left: int) -> bytes:
+        """The stream of a cell; counters only grow, and ``left`` cells from it on share the key."""
+        index = counter - self._first
+        if index >= len(self._streams):
+            width, count = self._width, min(left, self._many)
+            joined = self._suite.keystreams(self.key, counter, count, width)
+            self._streams = [joined[at : at + width] for at in range(0, count * width, width)]
+            self._first = counter
+            if count == self._many:
+                self._many *= 2
+            index = 0
+        return self._streams[index]
 
 
 class Chain:
@@ -32,13 +68,9 @@ class Chain:
     """
 
     __slots__ = (
-        "_cell_key",
         "_chain_key",
-        "_filler_key",
         "_fillers",
-        "_fillers_first",
         "_heads",
-        "_heads_first",
         "_root",
         "_suite",
         "cells_per_step",
@@ -61,10 +93,15 @@ class Chain:
         self._root = root
         self.cells_per_step = cells_per_step
         self.counter = 0
+        self.left = 0
+        """Cells until the next symmetric step."""
         self.steps = 0
         """Symmetric steps so far."""
         self.rekeys = 0
         """Asymmetric steps so far."""
+        self._heads = _Ahead(suite, HEAD)
+        self._fillers = _Ahead(suite, LAYER_OVERHEAD)
+        self._chain_key = b""
         self._begin_chain()
 
     def __repr__(self) -> str:
@@ -74,10 +111,10 @@ class Chain:
         """The next cell's nonce."""
         return NONCE.pack(self.counter)
 
-    def advance(self) -> None:
-        """One cell was sealed or authenticated."""
-        self.counter += 1
-        self.left -= 1
+    def advance(self, cells: int = 1) -> None:
+        """So many cells, at most :attr:`left`, were sealed or authenticated."""
+        self.counter += cells
+        self.left -= cells
         if not self.left:
             self.step()
 
@@ -99,26 +136,11 @@ class Chain:
 
     def head(self) -> bytes:
         """The first ``HEAD`` bytes of the keystream of the next cell."""
-        index = self.counter - self._heads_first
-        if index >= len(self._heads):
-            self._heads = self._streams(self._cell_key, HEAD)
-            self._heads_first = self.counter
-            index = 0
-        return self._heads[index]
+        return self._heads.stream(self.counter, self.left)
 
     def filler(self) -> bytes:
         """The ``h`` bytes that a relay puts before the next cell that it passes on."""
-        index = self.counter - self._fillers_first
-        if index >= len(self._fillers):
-            self._fillers = self._streams(self._filler_key, LAYER_OVERHEAD)
-            self._fillers_first = self.counter
-            index = 0
-        return self._fillers[index]
-
-    def _streams(self, key: bytes, length: int) -> list[bytes]:
-        count = min(self.left, HEADS_AT_ONCE)
-        streams = self._suite.keystreams(key, self.counter, count, length)
-        return [streams[i : i + length] for i in range(0, count * length, length)]
+        return self._fillers.stream(self.counter, self.left)
 
     def _begin_chain(self) -> None:
         self._chain_key = self._suite.expand(self._root, framed("chain"), KEY_SIZE)
@@ -126,15 +148,12 @@ class Chain:
 
     def _use_chain_key(self) -> None:
         keys = self._suite.expand(self._chain_key, framed("cell and filler"), 2 * KEY_SIZE)
-        self._cell_key, self._filler_key = keys[:KEY_SIZE], keys[KEY_SIZE:]
-        aead = self._suite.aead(self._cell_key)
+        aead = self._suite.aead(keys[:KEY_SIZE])
         self.encrypt_into = aead.encrypt_into
         self.decrypt_into = aead.decrypt_into
+        self._heads.turn(keys[:KEY_SIZE])
+        self._fillers.turn(keys[KEY_SIZE:])
         self.left = self.cells_per_step
-        self._heads: list[bytes] = []
-        self._heads_first = self.counter
-        self._fillers: list[bytes] = []
-        self._fillers_first = self.counter
 
 
 class Session:

@@ -9,7 +9,6 @@ from collections import deque
 from typing import Protocol
 
 from port17.errors import PeerViolation
-from port17.records.framing import BytesLike
 from port17.wire.block import (
     BODY_SIZE,
     HEAD,
@@ -20,7 +19,7 @@ from port17.wire.block import (
     Flag,
 )
 from port17.wire.conveyor import Conveyor, Mux
-from port17.wire.frame import SESSION, Frame, frames, write_ratchet
+from port17.wire.frame import write_ratchet
 from port17.wire.handshake import FINGERPRINT_SIZE
 from port17.wire.leg import Leg
 from port17.wire.link import Link
@@ -83,7 +82,9 @@ class Relay:
         self._forward = opened.session.forward
         self._backward = opened.session.backward
         self._ratchet = ResponderRatchet(opened.session, opened.ratchet_key)
-        self.mux = Mux(host.budget, previous.wake, self._opened)
+        self.mux = Mux(host.budget, self._speak, self._opened)
+        self._speaking = True
+        """This node itself may have something to say; RSP 0 is the first."""
         self._command = Command.RELAY
         """What the cell that is being opened came as."""
         self._early = 0
@@ -141,26 +142,20 @@ class Relay:
         """See :class:`~port17.wire.leg.CircuitEnd`."""
         if leg is not self.previous:
             return self._pull_onward(out)
-        turn = None
-        if self._ratchet.due:
-            turn = self._ratchet.response()
-            write_ratchet(self._scratch.payload, turn.data)
-            self._asked_s = leg.link.now_s
-            plaintext: BytesLike = self._scratch.spoken
-        elif self.mux.pending and self.mux.pull(self._scratch.payload):
-            plaintext = self._scratch.spoken
-        elif self._homeward:
-            plaintext = self._homeward.popleft()
-            self._waiting_s = leg.link.now_s
-            if self.next is not None:
-                self.next.drained()
-        else:
+        if self._speaking:
+            command = self._say(leg, out)
+            if command is not None:
+                return command
+            self._speaking = False
+        if not self._homeward:
             return None
+        plaintext = self._homeward.popleft()
+        self._waiting_s = leg.link.now_s
+        if self.next is not None:
+            self.next.drained()
         chain = self._backward
         chain.encrypt_into(NONCE.pack(chain.counter), plaintext, None, out)
         chain.advance()
-        if turn is not None:
-            turn.sealed()
         return Command.RELAY
 
     def pending(self, leg: Leg) -> bool:
@@ -199,24 +194,13 @@ class Relay:
 
     # -- what is for this node ----------------------------------------------------------------------
     def _for_us(self, now_s: float) -> None:
-        frame_count = 0
-        ratcheted = False
-        for ident, kind, data in frames(self._scratch.for_us):
-            frame_count += 1
-            if ident == SESSION:
-                if kind != Frame.RATCHET:
-                    raise PeerViolation("a session frame is not RATCHET")
-                self._ratchet.request(bytes(data))
-                ratcheted = True
-            else:
-                self.mux.receive(ident, kind, data, now_s)
-        if ratcheted:
-            if frame_count > 1:
-                raise PeerViolation("RATCHET shares its cell")
+        ratchet = self.mux.take(self._scratch.for_us, now_s)
+        if ratchet is not None:
+            self._ratchet.request(bytes(ratchet))
             if self._asked_s is not None:
                 took_s = now_s - self._asked_s
                 self.mux.round_trip_s = min(self.mux.round_trip_s or took_s, took_s)
-            self.previous.wake()
+            self._speak()
 
     def _opened(self, conveyor: Conveyor, name: str, arguments: bytes) -> None:
         if name == HOP:
@@ -242,7 +226,27 @@ class Relay:
         self._setup = arguments[FINGERPRINT_SIZE:]
         self.next.wake()
 
+    def _speak(self) -> None:
+        """This node has something to say on the circuit."""
+        self._speaking = True
+        self.previous.wake()
+
     # -- what goes out ------------------------------------------------------------------------------
+    def _say(self, leg: Leg, out: memoryview) -> Command | None:
+        turn = None
+        if self._ratchet.due:
+            turn = self._ratchet.response()
+            write_ratchet(self._scratch.payload, turn.data)
+            self._asked_s = leg.link.now_s
+        elif not self.mux.pull(self._scratch.payload):
+            return None
+        chain = self._backward
+        chain.encrypt_into(NONCE.pack(chain.counter), self._scratch.spoken, None, out)
+        chain.advance()
+        if turn is not None:
+            turn.sealed()
+        return Command.RELAY
+
     def _pull_onward(self, out: memoryview) -> Command | None:
         if self._setup is not None:
             out[:SETUP_SIZE] = self._setup

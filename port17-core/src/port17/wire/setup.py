@@ -86,9 +86,7 @@ def make(
         secret, ciphertext = suite.encapsulate(to.public)
     except ValueError as error:
         raise HandshakeFailed("a node's prekey is unusable") from error
-    key = _key(
-        network, network.revisions[0], suite, to.fingerprint, to.record_hash, ciphertext, secret
-    )
+    key = _key(network, network.revisions[0], suite, to.fingerprint, to.record_hash, ciphertext, secret)
     name = suite.name.encode("ascii")
     head = bytes([len(name)]) + name + SLOT.pack(to.slot) + ciphertext
     plain = (
