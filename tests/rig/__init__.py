@@ -1,0 +1,1 @@
+"""What the tests of real processes are made with; the benchmarks borrow its test network."""
