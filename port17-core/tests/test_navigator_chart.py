@@ -97,10 +97,10 @@ def test_the_present_prekey_comes_first_and_an_expired_one_never() -> None:
     slots = [98, 99, 100, 101, 102]
     lasting = [prekey(1, slot=slot) for slot in slots]
     old = [record for record in lasting if record.slot < 100]
-    chart = Chart.from_rack([bottle(1, bundle=lasting)], revision(), NOW)
+    chart = Chart.from_rack([bottle(1, bundle=lasting[::-1])], revision(), NOW)
     assert [record.slot for record in chart.nodes[fingerprint(1)].prekeys["s1"]] == [100, 101, 102]
     overlapping = old[1].model_copy(update={"expiry": NOW + 60})
-    chart = Chart.from_rack([bottle(1, bundle=[overlapping, *lasting[2:]])], revision(), NOW)
+    chart = Chart.from_rack([bottle(1, bundle=[*reversed(lasting[2:]), overlapping])], revision(), NOW)
     assert [record.slot for record in chart.nodes[fingerprint(1)].prekeys["s1"]] == [100, 99, 101, 102]
 
 

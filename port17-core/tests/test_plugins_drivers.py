@@ -112,6 +112,16 @@ def test_a_broken_driver_names_package_version_cause_and_cure(
     assert registry.make(STORES, "sound") is not None, "the rest keeps working"
 
 
+def test_what_failed_to_load_is_not_run_again(shelf: Shelf) -> None:
+    shelf.install("box", store(), box_store="import sys\nsys.runs = getattr(sys, 'runs', 0) + 1\n1 / 0")
+    registry = Registry()
+    try:
+        assert failure(registry) is failure(registry)
+        assert vars(sys)["runs"] == 1
+    finally:
+        del vars(sys)["runs"]
+
+
 def test_a_module_that_is_not_there_is_the_packages_own_fault(shelf: Shelf) -> None:
     shelf.install("box", store())
     error = failure(Registry())

@@ -35,8 +35,8 @@ if TYPE_CHECKING:
     from port17.links.dialling import resolve as resolve
     from port17.links.stream import ConveyorStream as ConveyorStream
     from port17.links.tcp import TcpStream as TcpStream
+    from port17.links.tcp import bind as bind
     from port17.links.tcp import join_address as join_address
-    from port17.links.tcp import listening as listening
     from port17.links.tcp import set_if_known as set_if_known
     from port17.links.tcp import split_address as split_address
     from port17.links.transport import RECEIVE_SIZE as RECEIVE_SIZE
@@ -76,7 +76,7 @@ _HOMES = {
     "hookspecs": "hookimpl",
     "links.dialling": "connect_any resolve",
     "links.stream": "ConveyorStream",
-    "links.tcp": "TcpStream join_address listening set_if_known split_address",
+    "links.tcp": "TcpStream bind join_address set_if_known split_address",
     "links.transport": "RECEIVE_SIZE Listener Ship Transport",
     "navigator.chart": "ChartNode Lane",
     "navigator.policy": "Request Route RoutePolicy",

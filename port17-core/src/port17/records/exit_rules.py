@@ -112,11 +112,9 @@ class ExitRules:
         guess there is. The exit asks again with each address the name has.
 
         :param host: a host name or an address, as the program gave it.
-        :param port: 1 to 65535; anything else is refused.
+        :param port: 1 to 65535; no rule matches anything else.
         :param address: what ``host`` resolved to; taken from ``host`` when that is an address.
         """
-        if not 0 < port <= LAST_PORT:
-            return False
         host = normal_host(host)
         address = address if address is not None else literal(host)
         if isinstance(address, ipaddress.IPv6Address) and address.ipv4_mapped is not None:
