@@ -165,3 +165,25 @@ def test_a_client(tmp_path: Path, charter: Path, capsys: pytest.CaptureFixture[s
 def test_without_a_charter_nothing_begins(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(node(tmp_path, tmp_path / "none", "alpha")) == 3
     assert "charter init" in capsys.readouterr().err
+
+
+def test_a_charter_is_amended(tmp_path: Path, charter: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    first, second = "ab" * 32, "cd" * 32
+    words = ["charter", "amend", "--charter", str(charter)]
+    before = read(charter)
+    made = run(capsys, *words, "--plain-text-exit", first, "--plain-text-exit", second)
+    assert (made["schema"], made["revision"]) == ("port17.charter.amend/1", 1)
+    assert made["plain_text_exits"] == [first, second]
+    again = run(capsys, *words, "--distrust-exit", first)
+    assert (again["revision"], again["plain_text_exits"]) == (2, [second])
+    after = read(charter)
+    assert after.network_id == before.network_id
+    assert after.current(time.time()).suites == before.current(time.time()).suites
+
+
+def test_only_update_keys_amend(tmp_path: Path, charter: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    stranger = run(capsys, "charter", "init", "--dir", str(tmp_path), "--name", "other")["update_keys"]
+    before = charter.read_bytes()
+    assert main(["charter", "amend", "--charter", str(charter), "--key", *stranger]) == 3
+    assert "update key" in capsys.readouterr().err
+    assert charter.read_bytes() == before

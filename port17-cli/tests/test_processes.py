@@ -19,7 +19,7 @@ pytestmark = pytest.mark.anyio
 
 END_S = 5.0
 CHILD = """
-import json, signal, sys, threading
+import json, os, signal, sys, threading
 from port17_cli.service import _end_with_stdin
 
 mode = sys.argv[1]
@@ -28,7 +28,8 @@ if mode == "dies":
     sys.exit("boom")
 if mode == "hangs":
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
-print(json.dumps({"mode": mode}), flush=True)
+strange = [name for name in os.environ if name.startswith("PORT17_")]
+print(json.dumps({"mode": mode, "strange": strange}), flush=True)
 threading.Event().wait()
 """
 
@@ -53,7 +54,8 @@ def program(directory: Path) -> list[str]:
     return [sys.executable, str(file)]
 
 
-async def test_every_child_ends(tmp_path: Path) -> None:
+async def test_every_child_ends(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PORT17_CONTROL", "the user's own")
     ended: list[str] = []
 
     def report(child: Child) -> None:
@@ -62,7 +64,7 @@ async def test_every_child_ends(tmp_path: Path) -> None:
     async with Crew(tmp_path, program(tmp_path)) as crew:
         for name in ("obeys", "hangs", "stopped", "killed"):
             child = await crew.start(name, [name])
-            assert child.ready == {"mode": name}
+            assert child.ready == {"mode": name, "strange": []}
         os.kill(crew.children[2].pid, signal.SIGSTOP)
         os.kill(crew.children[3].pid, signal.SIGKILL)
         with anyio.move_on_after(0.5):

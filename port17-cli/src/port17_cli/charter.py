@@ -19,6 +19,8 @@ from port17_cli import drivers, output
 
 CLOCK_SLACK_S = 120
 """A new network holds from a little before its founding on, seconds: for members whose clocks are slow."""
+UPDATE_KEYS = "-update-keys"
+"""Where update keys are put: beside the charter, in a directory of its name and this."""
 NO_NETWORK = bytes(32)
 """Update keys exist before the network whose id is made of them, and have no prekeys that would name it."""
 
@@ -32,7 +34,7 @@ def init(args: argparse.Namespace) -> int:
             cure=f"Give --update-keys 1 to {UPDATE_KEYS_CAP}, and --threshold 1 to as many.",
         )
     directory = Path(args.dir)
-    path, keys = directory / f"{args.name}.charter", directory / f"{args.name}-update-keys"
+    path, keys = directory / f"{args.name}.charter", directory / f"{args.name}{UPDATE_KEYS}"
     if not args.force:
         refuse_existing(path, keys)
     registry = Registry()
@@ -64,6 +66,49 @@ def init(args: argparse.Namespace) -> int:
     print(f"  network id {charter.network_id.hex()}")
     for holder in holders:
         print(f"Update key: {holder.folder} (keep it offline: {threshold} of these change the charter)")
+    return 0
+
+
+def amend(args: argparse.Namespace) -> int:
+    """``port17 charter amend``."""
+    path = Path(args.charter)
+    registry = Registry()
+    schemes = drivers.schemes(registry)
+    charter = Charter.load(path, schemes)
+    beside = path.with_name(f"{path.stem}{UPDATE_KEYS}")
+    folders = [Path(key) for key in args.key] if args.key else sorted(beside.glob("*"))
+    if not folders:
+        raise UsageError(f"There are no update keys in {beside}.", cure="Name them with --key DIR.")
+    holders = [Keyring.load(folder, schemes, {}, NO_NETWORK) for folder in folders]
+    last = charter.revisions[-1].revision
+    drivers.suites(registry, args.suite or ())
+    for name in args.identity or ():
+        drivers.scheme(registry, name)
+    trusted = dict.fromkeys([*last.plain_text_exits, *map(_fingerprint, args.plain_text_exit)])
+    for fingerprint in map(_fingerprint, args.distrust_exit):
+        trusted.pop(fingerprint, None)
+    changes = {
+        "not_before": max(int(time.time()), last.not_before),
+        "suites": args.suite or list(last.suites),
+        "schemes": args.identity or list(last.schemes),
+        "plain_text_exits": list(trusted),
+    }
+    amended = charter.amended(Revision.made(**{**last.to_value(), **changes}), signers(holders))
+    amended.dump(path)
+    current = amended.revisions[-1].revision
+    if args.json:
+        values = {
+            "charter": str(path),
+            "network_id": amended.network_id.hex(),
+            "revision": current.seq,
+            "suites": list(current.suites),
+            "schemes": list(current.schemes),
+            "plain_text_exits": [fingerprint.hex() for fingerprint in current.plain_text_exits],
+        }
+        print(output.document("port17.charter.amend/1", values))
+        return 0
+    print(f"Revision {current.seq} of the charter: {path}")
+    print(f"  give it to every member within {current.overlap_s // 60} minutes: until then both are accepted")
     return 0
 
 

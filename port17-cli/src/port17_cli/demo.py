@@ -19,7 +19,7 @@ import anyio
 import anyio.to_thread
 
 from port17.control import ask
-from port17.errors import NetworkError, UsageError
+from port17.errors import NetworkError, Port17Error, UsageError
 from port17_cli import destination, loop, output
 from port17_cli.fetch import Fetched, fetch
 from port17_cli.testnet import Running, running
@@ -89,7 +89,9 @@ def demo(args: argparse.Namespace) -> int:
 
 
 async def _play(story: Story, tell: Tell) -> None:
-    """:raises NetworkError: interrupted, or the network did not carry the fetch."""
+    """:raises NetworkError: the network did not carry the fetch.
+    :raises Port17Error: a signal ended it.
+    """
     finished = False
     async with anyio.create_task_group() as tasks:
         with anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
@@ -104,7 +106,7 @@ async def _play(story: Story, tell: Tell) -> None:
                 finished = True
             tasks.cancel_scope.cancel()
     if not finished:
-        raise NetworkError("Interrupted; every process was ended.")
+        raise Port17Error("Interrupted; every process was ended.")
 
 
 async def _tell_it(story: Story, tell: Tell, directory: Path) -> None:

@@ -125,7 +125,7 @@ def status(args: argparse.Namespace) -> int:
     if args.json:
         print(output.document("port17.node.status/1", answer))
         return 0
-    for name, value in answer.items():
+    for name, value in output.flat(answer):
         print(f"{name}: {value}")
     return 0
 

@@ -24,6 +24,17 @@ def table(head: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
     )
 
 
+def flat(values: Mapping[str, object], prefix: str = "") -> list[tuple[str, object]]:
+    """Every value of nested mappings under its dotted name, for people."""
+    rows: list[tuple[str, object]] = []
+    for name, value in values.items():
+        if isinstance(value, Mapping):
+            rows += flat(value, f"{prefix}{name}.")
+        else:
+            rows.append((f"{prefix}{name}", value))
+    return rows
+
+
 def size(count: float) -> str:
     """Bytes for people: ``16.0 MiB``."""
     units = ["B", "KiB", "MiB", "GiB", "TiB"]

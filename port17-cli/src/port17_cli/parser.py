@@ -128,7 +128,7 @@ def _testnet(groups: _Group[_Parser]) -> None:
     )
     parser.add_argument("--dir", required=True, metavar="DIR", help="where its files and logs go")
     parser.add_argument("--nodes", required=True, type=int, metavar="N", help="how many nodes (3 or more)")
-    parser.add_argument("--lanes", type=int, default=None, metavar="K", help="lanes per node, at least (2)")
+    parser.add_argument("--lanes", type=int, default=None, metavar="K", help="lanes per node, at least (4)")
     parser.add_argument("--socks", metavar="HOST:PORT", help="where the client listens (a free port)")
     parser.add_argument("--suite", metavar="NAME", help="the network's cipher suite")
     parser.add_argument("--identity", metavar="SCHEME", help="the network's identity scheme")
@@ -151,6 +151,28 @@ def _charter(groups: _Group[_Parser]) -> None:
         help="trust this exit with unencrypted connections; repeat",
     )
     _force(parser)
+    parser = _command(
+        group, "amend", "charter:amend", "Sign a new revision of a charter; what is not given stays as it is."
+    )
+    parser.add_argument("--charter", required=True, metavar="FILE", help="the charter's file, which grows")
+    parser.add_argument(
+        "--key",
+        action="append",
+        metavar="DIR",
+        help="an update key's directory; repeat (those that `charter init` put beside the charter)",
+    )
+    _suites(parser)
+    _schemes(parser)
+    parser.add_argument(
+        "--plain-text-exit",
+        action="append",
+        default=[],
+        metavar="FINGERPRINT",
+        help="trust this exit too with unencrypted connections; repeat",
+    )
+    parser.add_argument(
+        "--distrust-exit", action="append", default=[], metavar="FINGERPRINT", help="no longer; repeat"
+    )
 
 
 def _node(groups: _Group[_Parser]) -> None:

@@ -18,6 +18,7 @@ import anyio
 import anyio.abc
 from anyio.streams.buffered import BufferedByteReceiveStream
 
+from port17.config.source import ENV_PREFIX
 from port17.errors import NetworkError
 
 READY_S = 60.0
@@ -103,7 +104,7 @@ class Crew:
         command = [*self.program, *arguments, "--json", "--while-stdin"]
         with log.open("ab") as errors:
             process = await anyio.open_process(
-                command, stdin=PIPE, stdout=PIPE, stderr=errors, start_new_session=True
+                command, stdin=PIPE, stdout=PIPE, stderr=errors, start_new_session=True, env=_environment()
             )
         child = Child(name, log, process)
         self.children.append(child)
@@ -147,3 +148,8 @@ class Crew:
         with anyio.move_on_after(limit):
             for child in self.children:
                 await child.process.wait()
+
+
+def _environment() -> dict[str, str]:
+    """Ours without ``PORT17_*``: those are the user's own node's or client's, and would be every child's."""
+    return {name: value for name, value in os.environ.items() if not name.startswith(ENV_PREFIX)}

@@ -87,7 +87,7 @@ def ready_line(schema: str, *, json: bool) -> Callable[[dict[str, Any]], str]:
         values = {"pid": os.getpid(), **ready}
         if json:
             return output.document(schema, values)
-        return "ready: " + ", ".join(f"{name} {value}" for name, value in values.items())
+        return "ready: " + ", ".join(f"{name} {value}" for name, value in output.flat(values))
 
     return announce
 
