@@ -81,7 +81,7 @@ async def ask(
     path: Path,
     verb: str,
     args: Mapping[str, Any] | None = None,
-    timeout: float = ASK_TIMEOUT_S,  # noqa: ASYNC109 - the error it makes is the user's, not TimeoutError
+    timeout: float = ASK_TIMEOUT_S,
 ) -> dict[str, Any]:
     """Ask the process behind a control socket.
 
