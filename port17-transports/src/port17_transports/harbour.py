@@ -19,18 +19,14 @@ class Harbour(Listener, AsyncIterator[Ship]):
     An iterator and no generator: leaving a loop over ships needs no clearing up.
     """
 
-    def __init__(self) -> None:
-        self._address = ""
+    def __init__(self, address: str) -> None:
+        self._address = address
         self._arrived, self._arriving = anyio.create_memory_object_stream[Ship](BERTHS)
 
     @property
     def address(self) -> str:
         """The address to advertise."""
         return self._address
-
-    @address.setter
-    def address(self, bound: str) -> None:
-        self._address = bound
 
     def ships(self) -> AsyncIterator[Ship]:
         """Incoming ships until the listener is closed."""

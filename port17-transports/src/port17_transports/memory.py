@@ -136,8 +136,7 @@ class Memory(Transport):
         self.check_address(address)
         if address in self.network.listeners:
             raise OSError(errno.EADDRINUSE, "somebody listens at this endpoint already")
-        async with Harbour() as harbour:
-            harbour.address = address
+        async with Harbour(address) as harbour:
             self.network.listeners[address] = harbour
             try:
                 yield harbour

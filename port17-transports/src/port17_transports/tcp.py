@@ -15,7 +15,7 @@ from anyio.abc import SocketAttribute
 from pydantic import Field
 
 from port17.links.dialling import connect_any, resolve
-from port17.links.tcp import TcpStream, join_address, listening, set_if_known, split_address
+from port17.links.tcp import TcpStream, bind, join_address, set_if_known, split_address
 from port17.links.transport import RECEIVE_SIZE, Listener, Ship, Transport
 from port17.records.framing import BytesLike
 from port17_transports.asyncio_ship import board, on_asyncio
@@ -59,8 +59,8 @@ class Tcp(Transport):
 
         :raises OSError: the address cannot be bound.
         """
-        host, port = split_address(address)
-        async with Harbour() as harbour:
+        bound = await bind(*split_address(address))
+        async with bound, Harbour(bound.address) as harbour, anyio.create_task_group() as group:
 
             async def take(sock: socket.socket) -> None:
                 try:
@@ -70,8 +70,9 @@ class Tcp(Transport):
                 if not await harbour.berth(ship):
                     await ship.aclose()
 
-            async with listening(host, port, take) as harbour.address:
-                yield harbour
+            group.start_soon(bound.serve, take)
+            yield harbour
+            group.cancel_scope.cancel()
 
     async def _ship(self, sock: socket.socket) -> Ship:
         try:

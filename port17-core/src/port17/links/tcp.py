@@ -8,13 +8,14 @@ import errno
 import logging
 import socket
 import struct
-from collections.abc import AsyncGenerator, Callable, Coroutine
-from contextlib import asynccontextmanager, suppress
+from collections.abc import Callable, Coroutine
+from contextlib import suppress
 from typing import Any, TypeAlias
 
 import anyio
 import anyio.lowlevel
 from anyio.abc import SocketAttribute, SocketStream
+from anyio.streams.stapled import MultiListener
 
 from port17.records.framing import BytesLike
 
@@ -178,22 +179,37 @@ Handle: TypeAlias = Callable[[socket.socket], Coroutine[Any, Any, None]]
 """Takes a tuned connection over. While it waits, nothing more is accepted: that is the backpressure."""
 
 
-@asynccontextmanager
-async def listening(host: str, port: int, handle: Handle) -> AsyncGenerator[str]:
-    """Hand over every connection that comes in while the context is open.
+class Bound:
+    """An address that listens; a context that closes it. Made by :func:`bind`."""
+
+    def __init__(self, multi: MultiListener[SocketStream]) -> None:
+        self._multi = multi
+        bound = multi.listeners[0].extra(SocketAttribute.local_address)
+        self.address = join_address(str(bound[0]), int(bound[1]))
+        """``HOST:PORT`` as it was bound."""
+
+    async def serve(self, handle: Handle) -> None:
+        """Hand over every connection that comes in, until cancelled."""
+        async with anyio.create_task_group() as group:
+            for listener in self._multi.listeners:
+                group.start_soon(accept_each, listener.extra(SocketAttribute.raw_socket), handle)
+
+    async def __aenter__(self) -> Bound:
+        return self
+
+    async def __aexit__(self, *exc_info: object) -> None:
+        with anyio.CancelScope(shield=True):
+            await self._multi.aclose()
+
+
+async def bind(host: str, port: int) -> Bound:
+    """Listen at an address.
 
     :param host: an address, a name of this machine, or ``*`` for all of its addresses, IPv4 and IPv6.
     :param port: 0 takes a free one.
-    :returns: ``HOST:PORT`` as it was bound.
     :raises OSError: it cannot be bound.
     """
-    multi = await anyio.create_tcp_listener(local_host=None if host == "*" else host, local_port=port)
-    async with multi, anyio.create_task_group() as group:
-        for listener in multi.listeners:
-            group.start_soon(accept_each, listener.extra(SocketAttribute.raw_socket), handle)
-        bound = multi.listeners[0].extra(SocketAttribute.local_address)
-        yield join_address(str(bound[0]), int(bound[1]))
-        group.cancel_scope.cancel()
+    return Bound(await anyio.create_tcp_listener(local_host=None if host == "*" else host, local_port=port))
 
 
 async def accept_each(listener: socket.socket, handle: Handle) -> None:

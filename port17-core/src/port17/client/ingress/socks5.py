@@ -19,7 +19,7 @@ from port17.client.ingress import Ingress, Open
 from port17.client.ingress.socks5_handshake import Asked, Code, Handshake, Refused, code_of, reply
 from port17.errors import ConveyorReset, NetworkError
 from port17.links.splice import splice
-from port17.links.tcp import TcpStream, close, listening, reset, split_address
+from port17.links.tcp import TcpStream, bind, close, reset, split_address
 from port17.navigator.policy import Request
 from port17.wire.reasons import Reason
 
@@ -72,8 +72,8 @@ class Socks5(Ingress):
         :param task_status: is told ``HOST:PORT`` as bound.
         :raises OSError: the address cannot be bound.
         """
-        host, port = split_address(self.config.listen)
-        async with anyio.create_task_group() as group:
+        bound = await bind(*split_address(self.config.listen))
+        async with bound, anyio.create_task_group() as group:
 
             async def take(sock: socket.socket) -> None:
                 stream = TcpStream(sock)
@@ -84,13 +84,10 @@ class Socks5(Ingress):
                 self._connections += 1
                 group.start_soon(self._serve_program, stream, open)
 
-            async with listening(host, port, take) as address:
-                if not ip_address(split_address(address)[0]).is_loopback:
-                    _log.warning(
-                        "SOCKS5 listens beyond this machine: whoever reaches it uses the network as you"
-                    )
-                task_status.started(address)
-                await anyio.sleep_forever()
+            if not ip_address(split_address(bound.address)[0]).is_loopback:
+                _log.warning("SOCKS5 listens beyond this machine: whoever reaches it uses the network as you")
+            task_status.started(bound.address)
+            await bound.serve(take)
 
     async def _serve_program(self, stream: SocketStream, open_conveyor: Open) -> None:
         try:
