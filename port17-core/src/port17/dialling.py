@@ -31,7 +31,9 @@ async def call(
         raise NetworkError(f"{node.name} has no prekey that can be used now")
     for name, addresses in node.addresses.items():
         transport = transports.get(name)
-        for address in addresses if transport is not None else ():
+        if transport is None:
+            continue
+        for address in addresses:
             try:
                 transport.check_address(address)
                 with anyio.fail_after(DIAL_S):

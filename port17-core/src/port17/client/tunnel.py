@@ -29,7 +29,9 @@ from port17.wire.block import BLOCK_SIZE
 from port17.wire.conveyor import Conveyor
 from port17.wire.quota import Budget
 
-TLS_PORTS = frozenset({443, 465, 563, 636, 853, 989, 990, 992, 993, 994, 995, 5061, 5223, 5671, 6697, 8443, 8883})
+TLS_PORTS = frozenset(
+    {443, 465, 563, 636, 853, 989, 990, 992, 993, 994, 995, 5061, 5223, 5671, 6697, 8443, 8883}
+)
 """Ports whose usual protocol begins with TLS: what a program sends first is a hello that means nothing when
 replayed, so it may be early data."""
 GRANTS_SHARE = 0.5
@@ -141,9 +143,7 @@ class Tunnel:
     async def _serve(self, ingress: Ingress, *, task_status: TaskStatus[str]) -> None:
         await ingress.serve(self.open, task_status=task_status)
 
-    async def _serve_control(
-        self, verbs: dict[str, control.Verb], *, task_status: TaskStatus[None]
-    ) -> None:
+    async def _serve_control(self, verbs: dict[str, control.Verb], *, task_status: TaskStatus[None]) -> None:
         await control.serve(self._config.control, verbs, task_status=task_status)
 
     async def circuits(self, args: dict[str, Any]) -> dict[str, Any]:

@@ -62,7 +62,7 @@ class LimitsConfig(_Section):
     :param memory_mib: budget of all queues of all links together, MiB.
     """
 
-    memory_mib: Annotated[int, Field(ge=8, le=65536)] = 64
+    memory_mib: Annotated[int, Field(ge=8, le=65536)] = 256
 
 
 class _Common(_Section):

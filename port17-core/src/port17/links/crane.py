@@ -11,9 +11,8 @@ from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass, field
 
 import anyio
-from anyio.abc import TaskStatus
 
-from port17.errors import HandshakeFailed, LinkLost, PeerViolation
+from port17.errors import HandshakeFailed, LinkLost, LocalViolation, PeerViolation
 from port17.links.transport import RECEIVE_SIZE, Ship
 from port17.wire.block import BLOCK_SIZE
 from port17.wire.handshake import Initiator, NodeSigner, Verify, respond
@@ -30,8 +29,8 @@ is what a cell that comes next has to wait for."""
 HANDSHAKE_S = 10.0
 """Seconds for a handshake: several round trips of the slowest link in use."""
 SILENCE_S = 20.0
-"""Seconds for which a refused caller is left without an answer, before its ship is closed: it learns nothing
-from the moment, and its slot is freed."""
+"""Seconds that a caller has for a good flight; whoever has none by then, or sent a wrong one, is cut off at
+that same moment without an answer."""
 TICK_S = 1.0
 """Seconds between looks at a link's health."""
 PING_AFTER_S = 2.0
@@ -75,15 +74,14 @@ class Crane:
         receive: Chain | None,
         forged: type[Exception],
         peer: bytes | None,
-        begin: Callable[[Crane], Awaitable[bytes]],
+        begin: Callable[[Crane], Awaitable[None]],
     ) -> None:
         """
         :param peer: the peer's fingerprint; None if it is a client.
-        :param begin: what is still to be read before blocks come, the handshake's rest; returns the bytes
-            that came behind it.
+        :param begin: what is still to be done before blocks can be opened, the handshake's rest.
         """
         self._ship = ship
-        self._begin_with = begin
+        self._begin_with: Callable[[Crane], Awaitable[None]] | None = begin
         self._wanted: anyio.Event | None = None
         self.peer = peer
         """The peer's fingerprint; None if it is a client."""
@@ -131,13 +129,15 @@ class Crane:
                 await self._ship.aclose()
 
     async def _begin(self) -> None:
+        # Not kept: it holds the ephemeral key, and a link may live for weeks.
+        begin, self._begin_with = self._begin_with, None
+        if begin is None:
+            raise LocalViolation("a crane runs once")
         with anyio.move_on_after(HANDSHAKE_S) as scope:
-            rest = await self._begin_with(self)
+            await begin(self)
         if scope.cancelled_caught:
             raise LinkLost("the peer did not answer a handshake in time")
         self.standing.set()
-        if rest:
-            self.link.receive(rest, anyio.current_time())
 
     async def _write(self) -> None:
         link, send, now = self.link, self._ship.send, anyio.current_time
@@ -146,8 +146,7 @@ class Crane:
         while True:
             size = link.pull(blocks, now())
             if size:
-                # A copy: some event loops keep what they were given until it is sent.
-                await send(bytes(view[:size]))
+                await send(view[:size])
             else:
                 self._wanted = wanted = anyio.Event()
                 await wanted.wait()
@@ -160,8 +159,8 @@ class Crane:
             silent_s = now_s - link.heard_s
             if silent_s > DEAD_AFTER_S:
                 raise LinkLost("the peer has not answered for too long")
-            if link.flooded:
-                raise PeerViolation("the peer makes us answer and does not read")
+            if link.failure:
+                raise LinkLost(f"it cannot go on: {link.failure}")
             if silent_s > PING_AFTER_S:
                 link.ping(now_s)
 
@@ -177,11 +176,9 @@ async def dial(ship: Ship, terms: Terms, to: ResponderKey) -> Crane:
         initiator = Initiator(terms.network(), to, terms.wall(), signer=terms.signer)
         size = len(initiator.flight)
 
-        async def begin(crane: Crane) -> bytes:
-            answer = await _receive_at_least(ship, size)
-            established = initiator.finish(answer[:size], terms.verify)
+        async def begin(crane: Crane) -> None:
+            established = initiator.finish(await _receive_exactly(ship, size), terms.verify)
             crane.link.confirm(established.session.forward, established.session.backward)
-            return answer[size:]
 
         await ship.send(initiator.flight)
     except BaseException:
@@ -215,27 +212,28 @@ async def answer(
     :param replays: of flight 1 alone.
     """
     network = terms.network()
-    size = network.flight_blocks * BLOCK_SIZE
     try:
-        with anyio.fail_after(HANDSHAKE_S):
-            flight = await _receive_at_least(ship, size)
-        try:
-            reply, established = respond(
-                network, signer, prekeys(), replays, terms.verify, flight[:size], terms.wall()
-            )
-        except (HandshakeFailed, PeerViolation) as error:
-            _log.debug("a call was refused: %s", error)
-            await _stay_silent(ship)
-            return None
-        await ship.send(reply)
+        # One moment for whoever is refused, a short flight or a wrong one: it tells nothing.
+        with anyio.fail_after(SILENCE_S):
+            flight = await _receive_exactly(ship, network.flight_blocks * BLOCK_SIZE)
+            try:
+                reply, established = respond(
+                    network, signer, prekeys(), replays, terms.verify, flight, terms.wall()
+                )
+            except (HandshakeFailed, PeerViolation) as error:
+                _log.debug("a call was refused: %s", error)
+                del flight
+                while True:
+                    await ship.receive(RECEIVE_SIZE)
+            await ship.send(reply)
     except (anyio.EndOfStream, anyio.BrokenResourceError, anyio.ClosedResourceError, OSError):
         with anyio.CancelScope(shield=True):
             await ship.aclose()
         return None
+    final = established.session.forward
 
-    async def begin(crane: Crane) -> bytes:
-        crane.link.expect_final(established.session.forward)
-        return flight[size:]
+    async def begin(crane: Crane) -> None:
+        crane.link.expect_final(final)
 
     return Crane(
         ship,
@@ -249,17 +247,8 @@ async def answer(
     )
 
 
-async def _receive_at_least(ship: Ship, size: int) -> bytes:
+async def _receive_exactly(ship: Ship, size: int) -> bytes:
     data = b""
     while len(data) < size:
-        data += await ship.receive(RECEIVE_SIZE)
+        data += await ship.receive(size - len(data))
     return data
-
-
-async def _stay_silent(ship: Ship) -> None:
-    """Read on without an answer, for as long as for any other caller that is refused."""
-    with anyio.move_on_after(SILENCE_S):
-        while True:
-            await ship.receive(RECEIVE_SIZE)
-    with anyio.CancelScope(shield=True):
-        await ship.aclose()

@@ -91,6 +91,8 @@ class ConveyorStream:
         """
         while not self._conveyor.accepted:
             self._check()
+            if self._conveyor.ended:
+                raise ConveyorReset("the stream ended without an answer", Reason.GENERIC)
             await self._changes()
 
     async def aclose(self) -> None:

@@ -14,8 +14,8 @@ from pathlib import Path
 import anyio
 from anyio.abc import TaskGroup
 
-from port17.errors import ConfigError, NetworkError, RecordError
 from port17.dialling import call
+from port17.errors import ConfigError, NetworkError, RecordError
 from port17.links.crane import Crane, Terms
 from port17.links.transport import Transport
 from port17.network import KnownNetwork
@@ -138,5 +138,5 @@ class Lanes:
                 _log.debug("a lane could not be made: %s", error)
             if anyio.current_time() - begun_s > RETRY_MOST_S:
                 wait_s = RETRY_FIRST_S
-            await anyio.sleep(wait_s * random.uniform(0.5, 1.0))  # noqa: S311 - a delay, no secret
+            await anyio.sleep(wait_s * random.uniform(0.5, 1.0))
             wait_s = min(2 * wait_s, RETRY_MOST_S)

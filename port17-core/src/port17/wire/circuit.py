@@ -92,6 +92,7 @@ class Circuit:
             mux = Mux(budget, self._waker(index), None)
             if index:
                 hop_conveyor = self.hops[-1].mux.open(HOP, key.fingerprint + content, 0.0)
+                hop_conveyor.no_data()
                 hop_conveyor.watch = self._hop_watch(index - 1, hop_conveyor)
             else:
                 self._setup = content

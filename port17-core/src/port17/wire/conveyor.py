@@ -16,9 +16,9 @@ from port17.wire.frame import FRAME_HEAD, SESSION, Frame, decode_operation, enco
 from port17.wire.quota import Budget
 from port17.wire.reasons import Reason
 
-FIRST_WINDOW = 256 * 1024
-"""Bytes a peer may send on a conveyor at first: some 66 cells, twice what a circuit's first link
-credits let through, so that it is never the first thing to stall."""
+FIRST_WINDOW = 64 * 1024
+"""Bytes a peer may send on a conveyor at first: a page's first response, and half of what a circuit's first
+link credits let through. A thousand conveyors hold 64 MiB of it."""
 WINDOW_CAP = 4 * 1024 * 1024
 """Most bytes one conveyor's window grows to: 100 ms at 40 MB/s."""
 GROWTH_FLOOR_S = 0.005
@@ -26,6 +26,10 @@ GROWTH_FLOOR_S = 0.005
 cannot be told from scheduling noise."""
 CONVEYORS_CAP = 1024
 """Most conveyors open in one session: a browser's busiest page needs a tenth; each may hold a window."""
+ROUND_TRIP_CAP_S = 2.0
+"""Longest round trip believed, seconds: a peer can answer late, and so make everything look quick."""
+SMALL = 1024
+"""Bytes of DATA below which pieces are kept joined: each piece of its own costs some 60 bytes more."""
 CREDIT_SIZE = 4
 """Bytes of a CREDIT frame's data: u32 bytes."""
 CONTROL_CAP = 4 * CONVEYORS_CAP
@@ -83,7 +87,7 @@ class Conveyor:
         self._finishing = False
         self.fin_sent = False
         self._ready = False
-        self._received: list[bytes] = []
+        self._received: list[bytes | bytearray] = []
         self.received = 0
         """Bytes that came and were not yet taken."""
         self._window = FIRST_WINDOW
@@ -120,7 +124,8 @@ class Conveyor:
             self._fin_if_empty()
 
     def reset(self, reason: Reason) -> None:
-        """End both directions now."""
+        """End both directions now; what came and was not taken is forgotten."""
+        self._discard()
         if not self.ended:
             self._mux.control(encode(self.ident, Frame.RESET, int(reason).to_bytes(2, "big")))
             self.drop(reason)
@@ -135,20 +140,20 @@ class Conveyor:
     def take(self) -> bytes:
         """All bytes that came since the last call; may be none."""
         data = b"".join(self._received)
-        self._received.clear()
-        self.received = 0
+        self._discard()
         return data
 
     def consumed(self, amount: int, now_s: float) -> None:
         """What was taken has left this process: the peer may send as much again, or more."""
         self._drained += amount
-        if self._drained * 2 < self._window or self.ended or self.finished:
+        if self.ended or self.finished or self._drained * 2 < self._window:
             return
         grant = self._drained
         self._drained = 0
-        quick = now_s - self._last_credit_s < max(2 * self._mux.round_trip_s, GROWTH_FLOOR_S)
+        round_trip_s = min(self._mux.round_trip_s, ROUND_TRIP_CAP_S)
+        quick = now_s - self._last_credit_s < max(2 * round_trip_s, GROWTH_FLOOR_S)
         self._last_credit_s = now_s
-        if quick and self._window < WINDOW_CAP and self._mux.budget.take(self._window):
+        if quick and self._window < WINDOW_CAP and self._mux.budget.take_spare(self._window):
             grant += self._window
             self._window *= 2
         self.allowance += grant
@@ -197,13 +202,35 @@ class Conveyor:
 
     def arrived(self, data: memoryview) -> None:
         """DATA came."""
-        self.allowance -= len(data)
-        if self.allowance < 0 or self.finished:
-            raise PeerViolation("a conveyor got data beyond its credit or after its end")
-        self._mux.got += len(data)
-        self._received.append(bytes(data))
-        self.received += len(data)
+        size = len(data)
+        self.allowance -= size
+        if self.allowance < 0 or self.finished or not size:
+            raise PeerViolation("a conveyor got no data, data beyond its credit, or data after its end")
+        self._mux.got += size
+        self.received += size
+        if size >= SMALL:
+            self._received.append(bytes(data))
+        elif self._received and isinstance(self._received[-1], bytearray):
+            self._received[-1] += data
+        else:
+            self._received.append(bytearray(data))
         self.watch()
+
+    def no_data(self) -> None:
+        """The peer may send nothing on this conveyor: it needs no window."""
+        self._mux.budget.give(self._window)
+        self._window = self.allowance = 0
+
+    def _discard(self) -> None:
+        self._received.clear()
+        self.received = 0
+        self._give_back()
+
+    def _give_back(self) -> None:
+        """Once it is over and nothing of it is kept, the window belongs to the budget again."""
+        if self.ended and not self.received:
+            self._mux.budget.give(self._window)
+            self._window = 0
 
     def drop(self, reason: Reason | None) -> None:
         """Forget the conveyor: it is over, in order if there is no reason."""
@@ -213,7 +240,8 @@ class Conveyor:
             if reason is not None:
                 self._chunks.clear()
                 self.waiting = 0
-            self._mux.forget(self, self._window - FIRST_WINDOW)
+            self._mux.conveyors.pop(self.ident, None)
+            self._give_back()
         self.watch()
 
 
@@ -226,7 +254,7 @@ class Mux:
 
     def __init__(self, budget: Budget, wake: Callable[[], None], on_open: OnOpen | None) -> None:
         """
-        :param budget: bytes that windows may grow by, shared by the whole process.
+        :param budget: bytes of all windows together, shared by the whole process.
         :param wake: called when :meth:`pull` has something to give again.
         :param on_open: a node's; None at a client, which nobody opens conveyors to.
         """
@@ -252,10 +280,11 @@ class Mux:
     def open(self, operation: str, arguments: bytes, now_s: float) -> Conveyor:
         """A client opens an operation.
 
-        :raises LocalViolation: too many are open; ask :attr:`full` first.
+        :raises LocalViolation: no room; ask :attr:`full` first.
         """
         if self.full:
             raise LocalViolation("a session has no room for another conveyor")
+        self.budget.take(FIRST_WINDOW)
         self._newest += 1
         conveyor = self.conveyors[self._newest] = Conveyor(self, self._newest)
         conveyor.opened_s = now_s
@@ -265,7 +294,7 @@ class Mux:
     @property
     def full(self) -> bool:
         """No conveyor more can be opened."""
-        return len(self.conveyors) >= CONVEYORS_CAP
+        return len(self.conveyors) >= CONVEYORS_CAP or self.budget.left < FIRST_WINDOW
 
     def pull(self, payload: memoryview) -> bool:
         """Fill a payload with what is to be sent; False if nothing is."""
@@ -350,7 +379,8 @@ class Mux:
             if conveyor.fin_sent:
                 conveyor.drop(None)
         elif kind == Frame.RESET and len(data) == 2:
-            conveyor.drop(Reason.read(int.from_bytes(data, "big")))
+            reason = Reason.read(int.from_bytes(data, "big"))
+            conveyor.drop(Reason.GENERIC if reason is Reason.LINK_LOST else reason)
         else:
             raise PeerViolation("a frame is malformed, or not allowed here and now")
         conveyor.watch()
@@ -362,11 +392,11 @@ class Mux:
             raise PeerViolation("conveyors are opened faster than their answers are read")
         name, arguments = decode_operation(data)
         self._newest = ident
-        conveyor = Conveyor(self, ident)
-        self.conveyors[ident] = conveyor
-        if len(self.conveyors) > CONVEYORS_CAP:
-            conveyor.reset(Reason.RESOURCES)
+        if self.full:
+            self.control(encode(ident, Frame.RESET, int(Reason.RESOURCES).to_bytes(2, "big")))
             return
+        self.budget.take(FIRST_WINDOW)
+        conveyor = self.conveyors[ident] = Conveyor(self, ident)
         on_open(conveyor, name, arguments)
 
     def ready(self, conveyor: Conveyor) -> None:
@@ -380,11 +410,6 @@ class Mux:
         """Queue a frame that goes before data."""
         self._control.append(frame)
         self._wake()
-
-    def forget(self, conveyor: Conveyor, grown: int) -> None:
-        """A conveyor is over; its growth goes back to the budget."""
-        self.conveyors.pop(conveyor.ident, None)
-        self.budget.give(grown)
 
     def close(self, reason: Reason) -> None:
         """The circuit is over: every conveyor ends."""

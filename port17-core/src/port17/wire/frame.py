@@ -5,7 +5,7 @@ from __future__ import annotations
 import struct
 from enum import IntEnum
 
-from port17.errors import PeerViolation
+from port17.errors import LocalViolation, PeerViolation
 from port17.wire.block import PAYLOAD_SIZE
 
 FRAME_HEAD = struct.Struct(">IBH")
@@ -32,7 +32,12 @@ class Frame(IntEnum):
 
 
 def encode(ident: int, kind: Frame, data: bytes = b"") -> bytes:
-    """One frame."""
+    """One frame.
+
+    :raises LocalViolation: the data is more than a cell holds; it could never be sent.
+    """
+    if len(data) > DATA_CAP:
+        raise LocalViolation(f"a frame holds at most {DATA_CAP} bytes")
     return FRAME_HEAD.pack(ident, kind, len(data)) + data
 
 

@@ -18,6 +18,8 @@ CREDIT_MAX = 1024
 GROWTH_FLOOR_S = 0.010
 """Half a window drained in less than this, or in less than two link round trips, doubles it: shorter
 times cannot be told from scheduling noise."""
+ROUND_TRIP_CAP_S = 2.0
+"""Longest round trip believed, seconds: a peer can answer late, and so make everything look quick."""
 
 
 class CircuitEnd(Protocol):
@@ -49,6 +51,7 @@ class Leg:
         "closed",
         "credit",
         "ident",
+        "known",
         "link",
         "owed",
         "queued",
@@ -56,7 +59,7 @@ class Leg:
         "window",
     )
 
-    def __init__(self, link: Link, ident: int, circuit: CircuitEnd) -> None:
+    def __init__(self, link: Link, ident: int, circuit: CircuitEnd, *, known: bool) -> None:
         self.link = link
         self.ident = ident
         self.circuit = circuit
@@ -72,6 +75,8 @@ class Leg:
         """In the link's round."""
         self.returning = False
         """In the link's list of legs with credit to return."""
+        self.known = known
+        """The peer knows of it: its SETUP came, or ours went out."""
         self.closed = False
         self._last_return_s = 0.0
 
@@ -97,7 +102,7 @@ class Leg:
         grant = self.owed
         if grant * 2 >= self.window:
             # Only a whole half window says something about the drain rate.
-            floor_s = max(2 * self.link.round_trip_s, GROWTH_FLOOR_S)
+            floor_s = max(2 * min(self.link.round_trip_s, ROUND_TRIP_CAP_S), GROWTH_FLOOR_S)
             quick = now_s - self._last_return_s < floor_s
             self._last_return_s = now_s
             if quick and self.window < CREDIT_MAX and self.link.grants.take_spare(self.window):
@@ -109,7 +114,8 @@ class Leg:
         return grant
 
     def destroy(self, reason: Reason) -> None:
-        """End this leg from our side: DESTROY is sent."""
+        """End this leg from our side: DESTROY is sent, if the peer knows of it at all."""
         if not self.closed:
-            self.link.send_destroy(self.ident, reason)
+            if self.known:
+                self.link.send_destroy(self.ident, reason)
             self.link.drop(self)

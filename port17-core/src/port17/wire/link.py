@@ -12,7 +12,6 @@ from collections.abc import Callable
 from enum import IntEnum
 
 from port17.errors import HandshakeFailed, LocalViolation, PeerViolation
-from port17.records.framing import BytesLike
 from port17.wire.block import (
     BLOCK_SIZE,
     BODY_SIZE,
@@ -38,7 +37,7 @@ TOKEN = struct.Struct(">BQ")
 """A LINK cell's kind and the token of PING and PONG."""
 
 
-RELAY, EARLY = int(Command.RELAY), int(Command.EARLY)
+RELAY, EARLY, LINK = int(Command.RELAY), int(Command.EARLY), int(Command.LINK)
 """Plain integers, since comparing with an enumeration's member costs a tenth of opening a cell."""
 
 
@@ -93,6 +92,7 @@ class Link:
         self._returns: deque[Leg] = deque()
         self._urgent: deque[tuple[int, Command, bytes]] = deque()
         self._pong: int | None = None
+        self._asked = -1
         self._partial = b""
         self.now_s = 0.0
         """The time of the last call, by the shell's clock."""
@@ -100,8 +100,8 @@ class Link:
         """Shortest PING to PONG, seconds; 0 if none came back yet."""
         self.heard_s = 0.0
         """When a block last came."""
-        self.flooded = False
-        """The peer makes us answer and does not read: the shell is to end the link."""
+        self.failure = ""
+        """Why the shell is to end the link; empty while there is no reason."""
         # One byte more than a cell, always zero: what a relay seals on the way back is the body without
         # its first h bytes and with a flag of zero, and so it is a view of this very buffer.
         self._cell = bytearray(CELL_SIZE + 1)
@@ -137,10 +137,12 @@ class Link:
 
         The circuit's first pull on it is to give SETUP.
         """
-        if self._own_id + 2 > CIRCUIT_ID_CAP or not self.grants.take(FIRST_CREDIT):
+        if self._own_id + 2 > CIRCUIT_ID_CAP:
+            self.failure = self.failure or "its circuit ids are used up"
+        if self.failure or not self.grants.take(FIRST_CREDIT):
             return None
         self._own_id += 2
-        leg = self._legs[self._own_id] = Leg(self, self._own_id, circuit)
+        leg = self._legs[self._own_id] = Leg(self, self._own_id, circuit, known=False)
         return leg
 
     def drop(self, leg: Leg) -> None:
@@ -149,9 +151,15 @@ class Link:
             leg.closed = True
             self._legs.pop(leg.ident, None)
             self.grants.give(leg.window)
+            # A peer that does not read must not make us keep what is over.
+            if leg.queued and leg in self._round:
+                self._round.remove(leg)
+            if leg.returning:
+                self._returns.remove(leg)
 
     def lost(self, reason: Reason) -> None:
-        """The ship is gone: every circuit on this link ends."""
+        """The ship is gone: every circuit on this link ends, and none begins."""
+        self.failure = self.failure or "its ship is gone"
         for leg in list(self._legs.values()):
             self.drop(leg)
             leg.circuit.destroyed(leg, reason)
@@ -198,6 +206,8 @@ class Link:
                 counter += 1
                 at += BLOCK_SIZE
                 ident, command, zero, credit = unpack(cell)
+                if zero or command > LINK:
+                    raise PeerViolation("a cell's header is malformed")
                 leg = legs.get(ident)
                 if leg is not None:
                     if credit:
@@ -211,8 +221,6 @@ class Link:
                         except PeerViolation:
                             self._end_leg(leg, Reason.PROTOCOL)
                         continue
-                if zero or command > Command.LINK:
-                    raise PeerViolation("a cell's header is malformed")
                 self._other(ident, command, leg)
                 if self._receive is not chain:
                     break  # that was END_EARLY
@@ -226,15 +234,19 @@ class Link:
             self._message()
         elif command == Command.SETUP:
             self._setup(ident)
-        elif ident != LINK_CIRCUIT and not 0 < ident <= max(self._own_id, self._peer_id):
+        elif ident == LINK_CIRCUIT:
+            if command != Command.PADDING:
+                raise PeerViolation("a circuit's cell names the link itself")
+        elif ident > max(self._own_id, self._peer_id):
             raise PeerViolation("a cell names a circuit that never was")
         elif command == Command.DESTROY and leg is not None:
             self.drop(leg)
-            leg.circuit.destroyed(leg, Reason.read(int.from_bytes(self.body[:2], "big")))
+            leg.circuit.destroyed(leg, Reason.from_peer(int.from_bytes(self.body[:2], "big")))
 
     def _end_leg(self, leg: Leg, reason: Reason) -> None:
         if not leg.closed:
-            self.send_destroy(leg.ident, reason)
+            if leg.known:
+                self._refuse(leg.ident, reason)
             self.drop(leg)
             leg.circuit.destroyed(leg, reason)
 
@@ -245,15 +257,15 @@ class Link:
             raise PeerViolation("a circuit's id is not the peer's next")
         self._peer_id = ident
         if not self.grants.take(FIRST_CREDIT):
-            self.send_destroy(ident, Reason.RESOURCES)
+            self._refuse(ident, Reason.RESOURCES)
             return
         # The circuit and its leg need each other; the leg is first, and lives only if the circuit does.
-        leg = Leg(self, ident, _NoCircuit())
+        leg = Leg(self, ident, _NoCircuit(), known=True)
         self._legs[ident] = leg
         try:
             leg.circuit = self._on_setup(leg, bytes(self.body[:SETUP_SIZE]))
         except (HandshakeFailed, PeerViolation):
-            self.send_destroy(ident, Reason.GENERIC)
+            self._refuse(ident, Reason.GENERIC)
             self.drop(leg)
             return
         leg.wake()
@@ -264,8 +276,8 @@ class Link:
             self._pong = token
             self._wake()
         elif kind == LinkMessage.PONG:
-            took_s = self.now_s - token / 1e6
-            if took_s >= 0:
+            if token == self._asked:
+                took_s = self.now_s - token / 1e6
                 self.round_trip_s = min(self.round_trip_s or took_s, took_s)
         elif kind == LinkMessage.END_EARLY and self._receive_next is not None:
             self._receive, self._receive_next = self._receive_next, None
@@ -275,17 +287,23 @@ class Link:
     # -- out --------------------------------------------------------------------------------------
     def ping(self, now_s: float) -> None:
         """Ask for a PONG; its token is our own clock, in microseconds."""
-        self._urge(LINK_CIRCUIT, Command.LINK, TOKEN.pack(LinkMessage.PING, int(now_s * 1e6)))
+        if not self._urgent:
+            self._asked = int(now_s * 1e6)
+            self._urge(LINK_CIRCUIT, Command.LINK, TOKEN.pack(LinkMessage.PING, self._asked))
 
     def send_destroy(self, ident: int, reason: Reason) -> None:
-        """Tell the peer that a circuit is over."""
+        """Tell the peer that a circuit is over. There are no more of these than there were legs."""
         self._urge(ident, Command.DESTROY, int(reason).to_bytes(2, "big"))
 
-    def _urge(self, ident: int, command: Command, body: bytes) -> None:
+    def _refuse(self, ident: int, reason: Reason) -> None:
+        """Tell the peer that what it did ended a circuit, or began none."""
         if len(self._urgent) >= URGENT_CAP:
             # Not raised here: it may be another link's cell that is being handled.
-            self.flooded = True
-            return
+            self.failure = self.failure or "the peer makes us answer and does not read"
+        else:
+            self.send_destroy(ident, reason)
+
+    def _urge(self, ident: int, command: Command, body: bytes) -> None:
         self._urgent.append((ident, command, body))
         self._wake()
 
@@ -322,22 +340,36 @@ class Link:
         while at < size and (self._urgent or self._pong is not None):
             self._control(view[at : at + BLOCK_SIZE])
             at += BLOCK_SIZE
+        returns = self._returns
+        while at < size and returns:
+            leg = returns.popleft()
+            leg.returning = False
+            if leg.owed and not leg.queued:
+                # Else a cell of its own carries it in this very round, or the round puts it back here.
+                out_body[:] = NO_BODY
+                self._seal(leg.ident, Command.PADDING, leg.take_owed(now_s), view[at : at + BLOCK_SIZE])
+                at += BLOCK_SIZE
         rounds = self._round
         chain = self._send
         pack, pack_into = NONCE.pack, HEADER.pack_into
         while at < size and rounds:
             leg = rounds.popleft()
             leg.queued = False
-            if leg.closed:
-                continue
             pull = leg.circuit.pull
             for _ in range(min(QUANTUM, (size - at) // BLOCK_SIZE)):
                 if leg.credit <= 0:
                     break
-                command = pull(leg, out_body)
+                try:
+                    command = pull(leg, out_body)
+                except PeerViolation:
+                    # What the peer sent before shows only now that it cannot be answered.
+                    self._end_leg(leg, Reason.PROTOCOL)
+                    break
                 if command is None:
                     break
-                if command != Command.SETUP:
+                if command == Command.SETUP:
+                    leg.known = True
+                else:
                     leg.credit -= 1
                 credit = leg.take_owed(now_s) if leg.owed else 0
                 pack_into(out, 0, leg.ident, command, 0, credit)
@@ -347,16 +379,13 @@ class Link:
                 if not chain.left:
                     chain.step()
                 at += BLOCK_SIZE
-            if leg.credit > 0 and not leg.queued and not leg.closed and leg.circuit.pending(leg):
+            if leg.closed or leg.queued:
+                continue
+            if leg.credit > 0 and leg.circuit.pending(leg):
                 leg.queued = True
                 rounds.append(leg)
-        while at < size and self._returns:
-            leg = self._returns.popleft()
-            leg.returning = False
-            if leg.owed and not leg.closed:
-                out_body[:] = NO_BODY
-                self._seal(leg.ident, Command.PADDING, leg.take_owed(now_s), view[at : at + BLOCK_SIZE])
-                at += BLOCK_SIZE
+            elif leg.owed:
+                leg.drained(0)
         return at
 
     def _control(self, block: memoryview) -> None:

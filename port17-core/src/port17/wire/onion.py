@@ -138,11 +138,12 @@ class Onion:
 
     def _dropped(self, speaker: int) -> list[bytes]:
         """The h bytes that each relay before the speaker dropped: of bodies 1, 2, ... to the speaker."""
-        head = self.sessions[speaker].backward.head()
+        size = speaker * LAYER_OVERHEAD
+        head = self.sessions[speaker].backward.head()[:size]
         dropped = [head[:LAYER_OVERHEAD]]
         for index in range(speaker - 1, 0, -1):
-            rest = head[LAYER_OVERHEAD:]
-            head = xor(rest, self.sessions[index].backward.head()[: len(rest)])
+            size -= LAYER_OVERHEAD
+            head = xor(head[LAYER_OVERHEAD:], self.sessions[index].backward.head()[:size])
             dropped.append(head[:LAYER_OVERHEAD])
         dropped.reverse()
         return dropped

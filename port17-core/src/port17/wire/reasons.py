@@ -45,3 +45,9 @@ class Reason(IntEnum):
             return cls(value)
         except ValueError:
             return cls.GENERIC
+
+    @classmethod
+    def from_peer(cls, value: int) -> Reason:
+        """The reason that a peer gives for ending a circuit: what only we can mean, it cannot say."""
+        reason = cls.read(value)
+        return cls.GENERIC if reason in (cls.DONE, cls.LINK_LOST) else reason

@@ -6,6 +6,7 @@ The node around it (lanes, operations, quotas) is a :class:`RelayHost`.
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Sized
 from typing import Protocol
 
 from port17.errors import PeerViolation
@@ -23,7 +24,7 @@ from port17.wire.frame import write_ratchet
 from port17.wire.handshake import FINGERPRINT_SIZE
 from port17.wire.leg import Leg
 from port17.wire.link import Link
-from port17.wire.quota import Budget
+from port17.wire.quota import Budget, TokenBucket
 from port17.wire.ratchet import NONCE, ResponderRatchet
 from port17.wire.reasons import Reason
 from port17.wire.setup import Opened
@@ -31,6 +32,8 @@ from port17.wire.setup import Opened
 EARLY_CAP = 8
 """Most EARLY cells of a circuit: what a client's longest flight needs [HOP is obeyed only in these, so
 that honest relays cannot be chained further than the route's length allows]."""
+REQUESTS_PER_S, REQUESTS_BURST = 1.0, 16.0
+"""Ratchet steps that a circuit may ask for: each costs this node some 0.4 ms for one cell of the client's."""
 HOP_TRIES = 3
 """Most HOPs that one circuit may try at one node."""
 SETUP_REST = bytes(BODY_SIZE - SETUP_SIZE)
@@ -93,7 +96,11 @@ class Relay:
         self._setup: bytes | None = None
         self._onward: deque[tuple[int, bytes]] = deque()
         self._homeward: deque[bytes] = deque()
-        self._waiting_s = 0.0
+        self._onward_s = self._homeward_s = 0.0
+        """When each queue last moved, by the link's clock."""
+        self._orphans = 0
+        """Cells at the front of the homeward queue whose leg is gone, and which so are credited to none."""
+        self._requests = TokenBucket(REQUESTS_PER_S, REQUESTS_BURST)
         self.dropped = 0
         """Cells for a next hop that there is none of."""
         self._asked_s: float | None = None
@@ -105,7 +112,7 @@ class Relay:
             if command != Command.RELAY:
                 raise PeerViolation("a backward cell is marked EARLY")
             if not self._homeward:
-                self._waiting_s = leg.link.now_s
+                self._homeward_s = leg.link.now_s
             # Sealed when it is sent, so that what this node itself says is counted in the same order.
             self._homeward.append(bytes(leg.link.passed_on))
             self.previous.wake()
@@ -124,7 +131,7 @@ class Relay:
             scratch.onward[:LAYER_OVERHEAD] = chain.filler()
             chain.advance()
             if not self._onward:
-                self._waiting_s = leg.link.now_s
+                self._onward_s = leg.link.now_s
             self._onward.append((command, bytes(scratch.body)))
             self.next.wake()
             return
@@ -150,8 +157,10 @@ class Relay:
         if not self._homeward:
             return None
         plaintext = self._homeward.popleft()
-        self._waiting_s = leg.link.now_s
-        if self.next is not None:
+        self._homeward_s = leg.link.now_s
+        if self._orphans:
+            self._orphans -= 1
+        elif self.next is not None:
             self.next.drained()
         chain = self._backward
         chain.encrypt_into(NONCE.pack(chain.counter), plaintext, None, out)
@@ -177,6 +186,7 @@ class Relay:
         elif leg is self.next:
             self.next = None
             self._setup = None
+            self._orphans = len(self._homeward)
             if self._onward:
                 self.previous.drained(len(self._onward))
                 self._onward.clear()
@@ -185,7 +195,11 @@ class Relay:
 
     def waiting_since(self) -> float | None:
         """When the queue that waits here last moved, by the link's clock; None if none waits."""
-        return self._waiting_s if self._onward or self._homeward else None
+        waits = [since for queue, since in self._queues() if queue]
+        return min(waits) if waits else None
+
+    def _queues(self) -> tuple[tuple[Sized, float], ...]:
+        return (self._onward, self._onward_s), (self._homeward, self._homeward_s)
 
     def end(self, reason: Reason) -> None:
         """End the circuit from this node."""
@@ -196,6 +210,8 @@ class Relay:
     def _for_us(self, now_s: float) -> None:
         ratchet = self.mux.take(self._scratch.for_us, now_s)
         if ratchet is not None:
+            if not self._requests.take(now_s):
+                raise PeerViolation("ratchet steps come too often")
             self._ratchet.request(bytes(ratchet))
             if self._asked_s is not None:
                 took_s = now_s - self._asked_s
@@ -215,6 +231,7 @@ class Relay:
             raise PeerViolation("a HOP is malformed")
         self._hops_tried += 1
         self._hop = conveyor
+        conveyor.no_data()
         link = self._host.lane(arguments[:FINGERPRINT_SIZE], self.previous.link)
         if link is None:
             conveyor.reset(Reason.NO_LANE)
@@ -258,5 +275,5 @@ class Relay:
         command, body = self._onward.popleft()
         out[:] = body
         self.previous.drained()
-        self._waiting_s = self.previous.link.now_s
+        self._onward_s = self.previous.link.now_s
         return Command.EARLY if command == Command.EARLY else Command.RELAY
