@@ -19,7 +19,7 @@ import anyio
 from port17 import control
 
 PROGRAM = (sys.executable, "-P", "-m", "port17_cli")
-"""``port17`` by this interpreter, whatever the search path; -P, so that no stray module here stands in for ours."""
+"""``port17`` by this interpreter, whatever the search path; -P: no stray module here stands in for ours."""
 READY_S = 90.0
 """How long a network may take until its first fetch works, seconds."""
 END_S = 8.0
