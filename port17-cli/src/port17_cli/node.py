@@ -1,4 +1,4 @@
-"""``port17 node``: making a node, running it, and asking how it is."""
+"""``port17 node``: making a node, and running it."""
 
 from __future__ import annotations
 
@@ -113,20 +113,6 @@ def run(args: argparse.Namespace) -> int:
         service.ready_line("port17.node.run/1", json=args.json),
         while_stdin=args.while_stdin,
     )
-    return 0
-
-
-def status(args: argparse.Namespace) -> int:
-    """``port17 node status``."""
-    from port17.control import ask
-    from port17_cli import loop
-
-    answer = loop.run(ask, settings.control_path(args, NodeConfig), "status")
-    if args.json:
-        print(output.document("port17.node.status/1", answer))
-        return 0
-    for name, value in output.flat(answer):
-        print(f"{name}: {value}")
     return 0
 
 

@@ -210,7 +210,7 @@ def _node(groups: _Group[_Parser]) -> None:
     _file(parser)
     _set(parser)
     parser.add_argument("--while-stdin", action="store_true", help=argparse.SUPPRESS)
-    parser = _command(group, "status", "node:status", "Ask a running node how it is.")
+    parser = _command(group, "status", "status:status", "Ask a running node how it is.")
     _control(parser)
 
 

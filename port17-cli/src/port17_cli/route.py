@@ -5,14 +5,12 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
-from port17.config import ClientConfig
-from port17.control import ask
-from port17_cli import loop, output, settings
+from port17_cli import asking, output
 
 
 def show(args: argparse.Namespace) -> int:
     """``port17 route show``."""
-    answer = loop.run(ask, settings.control_path(args, ClientConfig), "circuits")
+    answer = asking.answer(args, "client", "circuits")
     if args.json:
         print(output.document("port17.route.show/1", answer))
         return 0

@@ -17,7 +17,6 @@ from port17.errors import ConfigError, UsageError
 from port17_cli import output, toml
 
 Model = TypeVar("Model", bound=BaseModel)
-CONTROL_VARIABLE = "PORT17_CONTROL"
 
 
 def read(model: type[Model], path: str, settings: Iterable[str] = ()) -> tuple[Model, dict[str, Origin]]:
@@ -28,23 +27,6 @@ def read(model: type[Model], path: str, settings: Iterable[str] = ()) -> tuple[M
     :raises ConfigError: as :func:`port17.config.load`.
     """
     return load(model, Path(path), os.environ, _flags(settings))
-
-
-def control_path(args: argparse.Namespace, model: type[NodeConfig] | type[ClientConfig]) -> Path:
-    """The control socket that a command is to ask: ``--control``, or what a configuration says.
-
-    :raises UsageError: neither is given.
-    """
-    if args.control:
-        return Path(args.control)
-    if args.config:
-        return read(model, args.config)[0].control
-    if os.environ.get(CONTROL_VARIABLE):
-        return Path(os.environ[CONTROL_VARIABLE])
-    raise UsageError(
-        "Which process is to be asked is not said.",
-        cure=f"Give --control PATH or --config FILE, or set {CONTROL_VARIABLE}.",
-    )
 
 
 def show(args: argparse.Namespace) -> int:
