@@ -29,6 +29,8 @@ MOST_NODES = 200
 """Beyond, a machine's memory is the limit: a node takes tens of MB."""
 USUAL_LANES = 4
 """Lanes per node where nothing is said: enough that any two nodes may die and routes remain."""
+STARTING = 8
+"""Processes that start at once: each is busy importing for most of a second, and has a time limit."""
 FETCH_S = 60.0
 """How long the first fetch through the new network may take in all, seconds."""
 TRY_S = 5.0
@@ -155,9 +157,11 @@ async def running(
     begin = time.perf_counter()
     async with Crew(place.directory) as crew:
         children: dict[str, Child] = {}
+        places = anyio.CapacityLimiter(STARTING)
 
         async def start(name: str, kind: str, config: Path) -> None:
-            children[name] = await crew.start(name, [kind, "run", "--config", str(config)])
+            async with places:
+                children[name] = await crew.start(name, [kind, "run", "--config", str(config)])
 
         async with anyio.create_task_group() as tasks:
             for node in plan.nodes:
