@@ -39,10 +39,9 @@ unspecified and whatever is assigned later are refused without being named."""
 _NOT_PUBLIC_V6 = tuple(
     ipaddress.IPv6Network(text)
     for text in (
-        "2001:2::/48",  # benchmarks
-        "2001:10::/28",  # ORCHID
-        "2001:20::/28",  # ORCHIDv2
+        "2001::/23",  # protocol assignments: Teredo, benchmarks, ORCHID
         "2001:db8::/32",  # documentation
+        "2002::/16",  # 6to4: deprecated (RFC 7526), and leads into IPv4
         "3fff::/20",  # documentation
     )
 )
