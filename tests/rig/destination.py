@@ -1,7 +1,7 @@
 """What programs talk to in the tests: a process of its own that sends, checks, echoes, stalls and remembers.
 
 A connection begins with one order (:data:`ORDER`). Content depends on its place in the stream, so that what
-is lost, doubled, swapped or altered shows at once. Run as a script it prints its port and serves until killed.
+is lost, doubled, swapped or altered shows at once. As a script it prints its port and serves until killed.
 """
 
 from __future__ import annotations
@@ -86,7 +86,7 @@ class Server:
     def serve(self) -> None:
         """Print the port, serve until killed."""
         with socket.create_server((HOST, 0), backlog=512) as listener:
-            print(listener.getsockname()[1], flush=True)  # noqa: T201 - who started it waits for this
+            print(listener.getsockname()[1], flush=True)
             while True:
                 connection, _ = listener.accept()
                 threading.Thread(target=self._handle, args=(connection,), daemon=True).start()

@@ -11,7 +11,7 @@ from anyio.abc import SocketStream, TaskGroup
 
 from port17.errors import NetworkError
 from port17.links.stream import ConveyorStream
-from port17.links.tcp import RECEIVE_SIZE, close, reset
+from port17.links.tcp import RECEIVE_SIZE, arm, close, reset
 from port17.wire.reasons import Reason
 
 
@@ -34,6 +34,7 @@ async def splice(
     :raises NetworkError: ``ready`` raised it. The conveyor is aborted, and the TCP connection still open,
         so that the caller can answer it.
     """
+    arm(stream)
     try:
         await _Splice(stream, conveyor).run(ahead, ready)
     except NetworkError:

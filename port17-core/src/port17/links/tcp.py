@@ -34,6 +34,7 @@ KEEPALIVE_PROBES = 4
 """Unanswered questions after which the connection counts as dead: 2 minutes after the last sign of life."""
 
 _LINGER_NONE = struct.pack("ii", 1, 0)
+_LINGER_USUAL = struct.pack("ii", 0, 0)
 _LISTENER_GONE = frozenset({errno.EBADF, errno.EINVAL, errno.ENOTSOCK, errno.EOPNOTSUPP})
 
 _log = logging.getLogger(__name__)
@@ -160,17 +161,31 @@ class TcpStream(SocketStream):
         return anyio.ClosedResourceError() if self._closed else anyio.BrokenResourceError(error.strerror)
 
 
+def arm(stream: SocketStream) -> None:
+    """Let the connection end with RST unless :func:`close` ends it: the kernel closes in order what a killed
+    process leaves behind, and the other side would take what was cut short for all there is."""
+    _linger(stream, _LINGER_NONE)
+
+
 async def reset(stream: SocketStream) -> None:
     """Close with RST: what was cut short must never look like an orderly end to the other side."""
-    # The socket may be closed or dead already; then there is nobody left to be told.
-    with suppress(OSError):
-        sock = stream.extra(SocketAttribute.raw_socket)
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _LINGER_NONE)
-    await close(stream)
+    _linger(stream, _LINGER_NONE)
+    await _aclose(stream)
 
 
 async def close(stream: SocketStream) -> None:
-    """Close whatever the state of the stream or of the calling task; never raises."""
+    """Close in order, whatever the state of the stream or of the calling task; never raises."""
+    _linger(stream, _LINGER_USUAL)
+    await _aclose(stream)
+
+
+def _linger(stream: SocketStream, how: bytes) -> None:
+    # The socket may be closed or dead already; then there is nobody left to be told.
+    with suppress(OSError):
+        stream.extra(SocketAttribute.raw_socket).setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, how)
+
+
+async def _aclose(stream: SocketStream) -> None:
     with anyio.CancelScope(shield=True), suppress(OSError, anyio.BrokenResourceError):
         await stream.aclose()
 

@@ -1,0 +1,266 @@
+"""Processes killed or stopped in mid-transfer: errors in time, nothing false delivered, new connections."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import threading
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from types import TracebackType
+from typing import Self
+
+import pytest
+from python_socks import ProxyError
+from rig.destination import ENDLESS, Check, Destination, content, order, receive_exactly
+from rig.program import End, connect, read_to_end
+from rig.testnet import PROGRAM, Testnet, read_line
+
+NODES = 7
+"""Three are killed, and one is stopped: three are left, a route."""
+ERROR_S = 10.0
+"""Within how many seconds a program has to learn that its connection is dead: the promise."""
+UNDER_WAY = 4 * 1024 * 1024
+"""Bytes that each transfer has carried before anything is killed."""
+WAIT_S = 30.0
+"""How long transfers may take to get under way, and new connections to work again, seconds."""
+RESET = "ConnectionResetError"
+"""How a connection must end: not as if the other side had finished."""
+
+
+class Transfer(ABC):
+    """One program's endless transfer and what it saw, on a thread of its own.
+
+    :param tag: its content, and how the destination knows it.
+    :param isolation: whose circuit it uses.
+    """
+
+    def __init__(self, network: Testnet, destination: Destination, tag: str, isolation: str) -> None:
+        self.tag = tag.encode()
+        self.check = Check(self.tag)
+        self.sent = 0
+        self._destination = destination
+        self._end: End | None = None
+        self._connection = connect(network.socks, destination.port, isolation=isolation)
+        self._thread = threading.Thread(target=self._run)
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        with suppress(OSError):  # it has ended, as it should
+            self._connection.shutdown(2)
+        self._thread.join()
+        self._connection.close()
+
+    def _run(self) -> None:
+        try:
+            self._end = self.carry()
+        except OSError as error:
+            self._end = End(type(error).__name__, time.monotonic())
+
+    @abstractmethod
+    def carry(self) -> End:
+        """Carry until it ends; an error may also be raised."""
+
+    @abstractmethod
+    def under_way(self) -> bool:
+        """Enough has arrived at the other end."""
+
+    def ended(self, deadline: float) -> End:
+        """How it ended, by a deadline on the monotonic clock."""
+        self._thread.join(max(0.0, deadline - time.monotonic()))
+        assert self._end is not None, f"{self.tag!r} has not ended in time"
+        return self._end
+
+    @property
+    def going_on(self) -> bool:
+        """It has not ended."""
+        return self._end is None
+
+
+class Download(Transfer):
+    """Reads content without end."""
+
+    def carry(self) -> End:
+        self._connection.sendall(order(b"D", self.tag, ENDLESS))
+        return read_to_end(self._connection, self.check)
+
+    def under_way(self) -> bool:
+        return self.check.got >= UNDER_WAY
+
+
+class Upload(Transfer):
+    """Writes content without end."""
+
+    def carry(self) -> End:
+        self._connection.sendall(order(b"U", self.tag, ENDLESS))
+        for piece in content(self.tag, ENDLESS):
+            self._connection.sendall(piece)
+            self.sent += len(piece)
+        raise AssertionError("endless content has ended")
+
+    def under_way(self) -> bool:
+        return self._destination.became_of(self.tag).get("got", 0) >= UNDER_WAY
+
+
+class Idle(Transfer):
+    """Says a byte, gets it back, and waits for another that never comes."""
+
+    def carry(self) -> End:
+        self._connection.settimeout(None)
+        self._connection.sendall(order(b"E", self.tag) + b"x")
+        self.sent = len(receive_exactly(self._connection, 1))
+        return read_to_end(self._connection, self.check)
+
+    def under_way(self) -> bool:
+        return self.sent == 1
+
+
+def until(condition: Callable[[], bool], what: str, limit: float = WAIT_S) -> None:
+    """Wait for a condition."""
+    deadline = time.monotonic() + limit
+    while not condition():
+        assert time.monotonic() < deadline, f"{what}: not within {limit:g} s"
+        time.sleep(0.05)
+
+
+def echoes(network: Testnet, destination: Destination, isolation: str) -> bool:
+    """A new connection works."""
+    try:
+        with connect(network.socks, destination.port, isolation=isolation, timeout=ERROR_S) as program:
+            program.sendall(order(b"E") + b"?")
+            return receive_exactly(program, 1) == b"?"
+    except (ProxyError, OSError):
+        return False
+
+
+@contextmanager
+def transfers(
+    network: Testnet, destination: Destination, name: str
+) -> Iterator[tuple[list[Transfer], list[str]]]:
+    """A download, an upload and an idle connection of one circuit, all under way; and the circuit's nodes."""
+    before = network.circuits()
+    with ExitStack() as stack:
+        kinds = (Download, Upload, Idle)
+        running: list[Transfer] = [
+            stack.enter_context(kind(network, destination, f"{name}{kind.__name__[0]}", name))
+            for kind in kinds
+        ]
+        for one in running:
+            until(one.under_way, f"{one.tag!r} is under way")
+        fresh = {ident: route for ident, route in network.circuits().items() if ident not in before}
+        assert len(fresh) == 1, "three connections of one key have one circuit"
+        yield running, next(iter(fresh.values()))
+
+
+@contextmanager
+def bystander(network: Testnet, destination: Destination, victim: str) -> Iterator[Transfer]:
+    """A download over a circuit that does not use a node."""
+    for attempt in range(40):
+        name = f"by{attempt}"
+        before = network.circuits()
+        with Download(network, destination, name, f"{name}{victim}") as download:
+            until(download.under_way, "the bystander is under way")
+            route = next(route for ident, route in network.circuits().items() if ident not in before)
+            if victim not in route:
+                yield download
+                return
+    pytest.fail("every one of 40 routes used one node of seven")
+
+
+def assert_ended_with_errors(running: list[Transfer], begun: float, destination: Destination) -> None:
+    """All ended in time and not in order, and what had been delivered until then is right, at both ends."""
+    for one in running:
+        end = one.ended(begun + ERROR_S)
+        assert end.how in (RESET, "BrokenPipeError"), one.tag
+        if not isinstance(one, Upload):
+            assert end.how == RESET, one.tag
+        assert one.check.right
+    for one in running:
+        until(
+            lambda one=one: "ended" in destination.became_of(one.tag), "the destination heard of it", ERROR_S
+        )
+        became = destination.became_of(one.tag)
+        assert became["ended"] != "in order", f"{one.tag!r} looks finished to the destination"
+        assert became.get("right", True)
+        assert became.get("got", 0) <= one.sent + len(next(content(b"", ENDLESS)))
+
+
+@pytest.fixture(scope="module")
+def network(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Testnet]:
+    """A network that loses nodes in the course of these tests."""
+    with Testnet(tmp_path_factory.mktemp("kills") / "net", NODES, ["--lanes", "6"]) as made:
+        yield made
+
+
+@pytest.mark.parametrize("place", ["entry", "middle", "exit"])
+def test_a_node_is_killed(network: Testnet, destination: Destination, place: str) -> None:
+    with transfers(network, destination, place) as (running, route):
+        victim = route[("entry", "middle", "exit").index(place)]
+        with bystander(network, destination, victim) as other:
+            os.kill(network.pids[victim], signal.SIGKILL)
+            begun = time.monotonic()
+            assert_ended_with_errors(running, begun, destination)
+            before = other.check.got
+            until(lambda: echoes(network, destination, f"after {place}"), "a new connection works")
+            until(lambda: other.check.got > before + UNDER_WAY, "a circuit elsewhere goes on")
+            assert other.check.right
+            assert other.going_on
+
+
+def test_a_node_hangs(network: Testnet, destination: Destination) -> None:
+    """Nothing is closed and nothing answers: only silence tells."""
+    with transfers(network, destination, "stop") as (running, route):
+        pid = network.pids[route[1]]
+        os.kill(pid, signal.SIGSTOP)
+        try:
+            begun = time.monotonic()
+            assert_ended_with_errors(running, begun, destination)
+            until(lambda: echoes(network, destination, "after stop"), "a new connection works")
+        finally:
+            os.kill(pid, signal.SIGCONT)
+    name = route[1]
+    until(
+        lambda: network.ask("status", of=name)["lanes"]["standing"] >= NODES - 1 - 3, "its lanes stand again"
+    )
+
+
+def test_the_destination_is_killed(network: Testnet) -> None:
+    with Destination() as mortal, transfers(network, mortal, "dest") as (running, _):
+        mortal.process.kill()
+        begun = time.monotonic()
+        for one in running:
+            end = one.ended(begun + ERROR_S)
+            assert end.how == RESET or (end.how == "BrokenPipeError" and isinstance(one, Upload))
+            assert one.check.right
+
+
+def test_the_client_is_killed(network: Testnet, destination: Destination) -> None:
+    with transfers(network, destination, "client") as (running, _):
+        os.kill(network.pids["client"], signal.SIGKILL)
+        assert_ended_with_errors(running, time.monotonic(), destination)
+    config = network.directory / "client" / "client.toml"
+    again = subprocess.Popen(
+        [*PROGRAM, "client", "run", "--config", str(config)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+    )
+    try:
+        assert read_line(again, WAIT_S)
+        until(lambda: echoes(network, destination, "after client"), "a new connection works")
+    finally:
+        again.terminate()
+        assert again.wait(ERROR_S) == 0
+        assert again.stdout is not None
+        again.stdout.close()
