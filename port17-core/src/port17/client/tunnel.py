@@ -20,6 +20,7 @@ from port17.client.opened import TRIES, OpenedStream
 from port17.config.settings import ClientConfig
 from port17.errors import ConfigError, NetworkError, NoRoute, UsageError
 from port17.links.crane import Terms
+from port17.links.heap import keep_buffers
 from port17.links.transport import Transport
 from port17.navigator.policy import Request
 from port17.network import KnownNetwork
@@ -227,6 +228,7 @@ async def run(
     :param task_status: gets ``{"ingress": {name: address}}`` once programs can connect.
     :raises Port17Error: the configuration, a file it names, or a plugin is unusable.
     """
+    keep_buffers()
     network = KnownNetwork.load(config, registry)
     async with anyio.create_task_group() as tasks:
         tunnel = Tunnel(config, registry, network, tasks, folder)

@@ -105,7 +105,7 @@ class Crane:
             self._wanted = None
 
     async def run(self) -> None:
-        """Own the link until it is lost; every circuit on it has then ended. Never raises for the peer's sake."""
+        """Own the link until it is lost; every circuit on it has ended then. Never raises, whatever the peer does."""
         link = self.link
         link.heard_s = anyio.current_time()
         link.ping(link.heard_s)

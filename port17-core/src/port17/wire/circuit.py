@@ -15,7 +15,7 @@ from port17.wire.prekey import Network, ResponderKey
 from port17.wire.quota import Budget
 from port17.wire.ratchet import CELLS_PER_STEP, InitiatorRatchet, Session, Turn
 from port17.wire.reasons import Reason
-from port17.wire.relay import EARLY_CAP, HOP, SETUP_REST
+from port17.wire.relay import EARLY_CAP, HOP, RELAY, SETUP, SETUP_REST
 from port17.wire.setup import make
 from port17.wire.suite import KemKey
 
@@ -38,11 +38,6 @@ class Hop:
     def asking(self) -> bool:
         """REQ 1 is due: the next cell to this hop is nothing else."""
         return self.confirmed and self.ratchet.epoch == 0 and not self.ratchet.waiting
-
-    @property
-    def pending(self) -> bool:
-        """Something waits to be said to this hop."""
-        return self.asking or self.mux.pending
 
 
 class Circuit:
@@ -75,6 +70,8 @@ class Circuit:
         self._setup: bytes = b""
         self._early_left = EARLY_LEAST + secrets.randbelow(EARLY_CAP - EARLY_LEAST + 1)
         self._wanting: set[int] = set()
+        self._extending = set(range(len(route) - 1))
+        """Hops that were not yet told of their next one. EARLY cells are counted, so nothing goes before."""
         self.closed: Reason | None = None
         """Why it ended; None while it lives."""
         self.lost_edge: int | None = None
@@ -140,7 +137,7 @@ class Circuit:
     # -- as a circuit end ---------------------------------------------------------------------------
     def deliver(self, leg: Leg, command: int) -> None:
         """See :class:`~port17.wire.leg.CircuitEnd`."""
-        if command != Command.RELAY:
+        if command != RELAY:
             raise PeerViolation("a backward cell is marked EARLY")
         index, payload = self._onion.open(leg.link.body)
         leg.drained()
@@ -160,37 +157,43 @@ class Circuit:
             self.confirmed_s = self._leg.link.now_s if self._leg is not None else None
             self.on_confirmed()
 
-    def pull(self, leg: Leg, out: memoryview) -> Command | None:
+    def pull(self, leg: Leg, out: memoryview) -> int | None:
         """See :class:`~port17.wire.leg.CircuitEnd`."""
         if self._setup:
             out[:SETUP_SIZE] = self._setup
             out[SETUP_SIZE:] = SETUP_REST
             self._setup = b""
             self.written_s = leg.link.now_s
-            return Command.SETUP
+            return SETUP
         while self._wanting:
             # The first hop that wants goes first: its HOP is what the later ones wait for.
             index = min(self._wanting)
             hop = self.hops[index]
             turn: Turn | None = None
-            if hop.asking:
+            if hop.asking and not self._extending:
                 turn = hop.ratchet.request()
                 write_ratchet(self._onion.payload, turn.data)
             elif not hop.mux.pull(self._onion.payload):
                 self._wanting.discard(index)
                 continue
+            elif index in self._extending:
+                self._extending.discard(index)
+                self._wanting.update(at for at, other in enumerate(self.hops) if other.asking)
             self._onion.seal(index, out)
             if turn is not None:
                 turn.sealed()
             if self._early_left:
                 self._early_left -= 1
                 return Command.EARLY
-            return Command.RELAY
+            return RELAY
         return None
 
     def pending(self, leg: Leg) -> bool:
         """See :class:`~port17.wire.leg.CircuitEnd`."""
-        return bool(self._setup) or any(self.hops[index].pending for index in self._wanting)
+        return bool(self._setup) or any(
+            self.hops[index].mux.pending or (self.hops[index].asking and not self._extending)
+            for index in self._wanting
+        )
 
     def destroyed(self, leg: Leg, reason: Reason) -> None:
         """See :class:`~port17.wire.leg.CircuitEnd`."""

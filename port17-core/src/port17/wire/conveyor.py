@@ -307,7 +307,7 @@ class Mux:
         ready = self._ready
         while ready and not control:
             conveyor = ready[0]
-            if not conveyor.sendable:
+            if not conveyor.sendable:  # it was reset while it was in line
                 ready.popleft()
                 conveyor._ready = False
                 continue
@@ -315,8 +315,9 @@ class Mux:
             if room < 1 or (room < WORTHWHILE and at and conveyor.waiting > room):
                 break
             at += conveyor.fill(payload, at)
-            if conveyor.sendable:
-                ready.rotate(-1)
+            if conveyor.waiting and conveyor.credit > 0:
+                if len(ready) > 1:
+                    ready.rotate(-1)
             else:
                 ready.popleft()
                 conveyor._ready = False

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Protocol
 
-from port17.wire.block import CREDIT_CAP, Command
+from port17.wire.block import CREDIT_CAP
 from port17.wire.reasons import Reason
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ class CircuitEnd(Protocol):
         :raises PeerViolation: it costs the peer this circuit.
         """
 
-    def pull(self, leg: Leg, out: memoryview) -> Command | None:
+    def pull(self, leg: Leg, out: memoryview) -> int | None:
         """Write the next body to send, and say as what; None if there is none."""
 
     def pending(self, leg: Leg) -> bool:

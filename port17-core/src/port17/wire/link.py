@@ -25,7 +25,7 @@ from port17.wire.block import (
 )
 from port17.wire.leg import FIRST_CREDIT, CircuitEnd, Leg
 from port17.wire.quota import Budget
-from port17.wire.ratchet import NONCE, Chain
+from port17.wire.ratchet import Chain, pack_nonce
 from port17.wire.reasons import Reason
 
 QUANTUM = 8
@@ -37,7 +37,8 @@ TOKEN = struct.Struct(">BQ")
 """A LINK cell's kind and the token of PING and PONG."""
 
 
-RELAY, EARLY, LINK = int(Command.RELAY), int(Command.EARLY), int(Command.LINK)
+CARRYING = frozenset((int(Command.RELAY), int(Command.EARLY)))
+SETUP, LAST_COMMAND = int(Command.SETUP), int(Command.LINK)
 """Plain integers, since comparing with an enumeration's member costs a tenth of opening a cell."""
 
 
@@ -191,7 +192,7 @@ class Link:
         """Open the blocks between two places, and deal with the cells in them. This loop is the crane."""
         view = memoryview(data)
         cell, cell_view, legs = self._cell, self._cell_view, self._legs
-        pack, unpack = NONCE.pack, HEADER.unpack_from
+        pack, unpack = pack_nonce, HEADER.unpack_from
         while at < end:
             chain = self._receive
             if chain is None:
@@ -206,13 +207,13 @@ class Link:
                 counter += 1
                 at += BLOCK_SIZE
                 ident, command, zero, credit = unpack(cell)
-                if zero or command > LINK:
+                if zero or command > LAST_COMMAND:
                     raise PeerViolation("a cell's header is malformed")
                 leg = legs.get(ident)
                 if leg is not None:
                     if credit:
                         leg.grant(credit)
-                    if command == RELAY or command == EARLY:
+                    if command in CARRYING:
                         leg.allowance -= 1
                         try:
                             if leg.allowance < 0:
@@ -224,7 +225,7 @@ class Link:
                 self._other(ident, command, leg)
                 if self._receive is not chain:
                     break  # that was END_EARLY
-            chain.advance(counter - chain.counter)
+            chain.opened(counter - chain.counter)
 
     def _other(self, ident: int, command: int, leg: Leg | None) -> None:
         """Everything but RELAY and EARLY on a living leg."""
@@ -350,8 +351,7 @@ class Link:
                 self._seal(leg.ident, Command.PADDING, leg.take_owed(now_s), view[at : at + BLOCK_SIZE])
                 at += BLOCK_SIZE
         rounds = self._round
-        chain = self._send
-        pack, pack_into = NONCE.pack, HEADER.pack_into
+        seal, pack_into = self._send.seal, HEADER.pack_into
         while at < size and rounds:
             leg = rounds.popleft()
             leg.queued = False
@@ -367,17 +367,13 @@ class Link:
                     break
                 if command is None:
                     break
-                if command == Command.SETUP:
+                if command == SETUP:
                     leg.known = True
                 else:
                     leg.credit -= 1
                 credit = leg.take_owed(now_s) if leg.owed else 0
                 pack_into(out, 0, leg.ident, command, 0, credit)
-                chain.encrypt_into(pack(chain.counter), out, None, view[at : at + BLOCK_SIZE])
-                chain.counter += 1
-                chain.left -= 1
-                if not chain.left:
-                    chain.step()
+                seal(out, view[at : at + BLOCK_SIZE])
                 at += BLOCK_SIZE
             if leg.closed or leg.queued:
                 continue
@@ -407,9 +403,7 @@ class Link:
 
     def _seal(self, ident: int, command: Command, credit: int, block: memoryview) -> None:
         HEADER.pack_into(self._out, 0, ident, command, 0, credit)
-        chain = self._send
-        chain.encrypt_into(chain.nonce(), self._out, None, block)
-        chain.advance()
+        self._send.seal(self._out, block)
 
 
 NO_BODY = bytes(BODY_SIZE)
@@ -421,7 +415,7 @@ class _NoCircuit:
     def deliver(self, leg: Leg, command: int) -> None:
         raise PeerViolation("a cell came to a circuit that is not set up")
 
-    def pull(self, leg: Leg, out: memoryview) -> Command | None:
+    def pull(self, leg: Leg, out: memoryview) -> int | None:
         return None
 
     def pending(self, leg: Leg) -> bool:

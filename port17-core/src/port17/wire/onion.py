@@ -19,10 +19,14 @@ from port17.wire.block import (
     PAYLOAD_SIZE,
     Flag,
 )
-from port17.wire.ratchet import NONCE, Session
+from port17.wire.ratchet import Chain, Session
 
 RANDOM_AT_ONCE = 4096
 """Random bytes asked of the system at once, for the unused part of HEAD."""
+
+
+PASS_ON, FOR_YOU = int(Flag.PASS_ON), int(Flag.FOR_YOU)
+"""Plain integers: what is compared for every layer of every cell."""
 
 
 def xor(left: bytes, right: bytes) -> bytes:
@@ -43,6 +47,9 @@ class Onion:
         self._bodies = (bytearray(BODY_SIZE + 1), bytearray(BODY_SIZE + 1))
         self._whole = tuple(memoryview(b)[:BODY_SIZE] for b in self._bodies)
         self._inner = tuple(memoryview(b)[LAYER_OVERHEAD:] for b in self._bodies)
+        self._spoken = tuple(inner[HEAD : HEAD + PAYLOAD_SIZE] for inner in self._inner)
+        self._forward: list[Chain] = []
+        self._backward: list[Chain] = []
         self._layer = bytearray(LAYER_SIZE)
         self.payload = memoryview(self._layer)[HEAD:-1]
         """Where the caller writes what :meth:`seal` is to seal, ``PAYLOAD_SIZE`` bytes."""
@@ -55,6 +62,8 @@ class Onion:
         if not session.suite.stream_cipher:
             raise LocalViolation(f"{session.suite.name} cannot be used for circuits")
         self.sessions.append(session)
+        self._forward.append(session.forward)
+        self._backward.append(session.backward)
 
     def seal(self, hop: int, out: BytesLike) -> None:
         """Seal :attr:`payload` to a hop.
@@ -62,28 +71,23 @@ class Onion:
         :param hop: index of the hop, 0 the first.
         :param out: ``BODY_SIZE`` bytes to write the cell's body to.
         """
-        chains = [session.forward for session in self.sessions[: hop + 1]]
+        chains = self._forward
         phi = b""
-        for chain in chains[:-1]:
-            if phi:
+        if hop:
+            phi = chains[0].filler()
+            for index in range(1, hop):
+                chain = chains[index]
                 phi = chain.filler() + xor(phi, chain.head()[: len(phi)])
-            else:
-                phi = chain.filler()
-        last = chains[-1]
-        if phi:
-            phi = xor(phi, last.head()[: len(phi)])
+            phi = xor(phi, chains[hop].head()[: len(phi)])
         layer = self._layer
         layer[:HEAD] = phi + self._some_random(HEAD - len(phi))
         plaintext: BytesLike = layer
-        for index in range(hop, -1, -1):
-            chain = chains[index]
-            into = self._whole[index & 1] if index else out
-            chain.encrypt_into(NONCE.pack(chain.counter), plaintext, None, into)
-            if index:
-                self._bodies[index & 1][BODY_SIZE] = Flag.PASS_ON
-                plaintext = self._inner[index & 1]
-        for chain in chains:
-            chain.advance()
+        for index in range(hop, 0, -1):
+            odd = index & 1
+            chains[index].seal(plaintext, self._whole[odd])
+            self._bodies[odd][BODY_SIZE] = PASS_ON
+            plaintext = self._inner[odd]
+        chains[0].seal(plaintext, out)
 
     def open(self, body: BytesLike) -> tuple[int, memoryview]:
         """Open a body that came back.
@@ -91,59 +95,54 @@ class Onion:
         :returns: (index of the hop that spoke, its ``PAYLOAD_SIZE`` bytes, valid until the next call).
         :raises PeerViolation: it was altered, replayed, reordered, or no hop of ours sealed it.
         """
-        sessions = self.sessions
-        chain = sessions[0].backward
-        buffer, inner = self._bodies[0], self._inner[0]
+        chains = self._backward
         try:
-            chain.decrypt_into(NONCE.pack(chain.counter), body, None, inner)
-        except sessions[0].suite.forged as error:
+            chains[0].open(body, self._inner[0])
+        except chains[0].forged as error:
             raise PeerViolation("a backward cell is forged at its first layer") from error
-        opened = 0
-        flag = buffer[BODY_SIZE]
-        heads: list[bytes] = []
-        while flag == Flag.PASS_ON and opened + 1 < len(sessions):
-            opened += 1
-            chain = sessions[opened].backward
-            into = self._inner[opened & 1]
-            whole = self._whole[(opened - 1) & 1]
-            nonce = NONCE.pack(chain.counter)
-            if not heads:
-                # The head of the second layer depends on who speaks; all deeper ones follow from it.
-                for speaker in range(len(sessions) - 1, 0, -1):
-                    heads = self._dropped(speaker)
-                    whole[:LAYER_OVERHEAD] = heads[0]
-                    try:
-                        chain.decrypt_into(nonce, whole, None, into)
-                    except sessions[opened].suite.forged:
-                        heads = []
-                        continue
-                    break
-                if not heads:
-                    raise PeerViolation("a backward cell is forged at its second layer")
-            else:
-                if opened > len(heads):
-                    raise PeerViolation("a backward cell was passed on by the hop that spoke")
-                whole[:LAYER_OVERHEAD] = heads[opened - 1]
+        flag = self._bodies[0][BODY_SIZE]
+        hop = 0
+        if flag == PASS_ON and len(chains) > 1:
+            hop, heads = 1, self._open_second()
+            flag = self._bodies[1][BODY_SIZE]
+            while flag == PASS_ON and hop < len(heads):
+                whole = self._whole[hop & 1]
+                whole[:LAYER_OVERHEAD] = heads[hop]
+                hop += 1
                 try:
-                    chain.decrypt_into(nonce, whole, None, into)
-                except sessions[opened].suite.forged as error:
+                    chains[hop].open(whole, self._inner[hop & 1])
+                except chains[hop].forged as error:
                     raise PeerViolation("a backward cell is forged at an inner layer") from error
-            flag = self._bodies[opened & 1][BODY_SIZE]
-        if flag != Flag.FOR_YOU:
+                flag = self._bodies[hop & 1][BODY_SIZE]
+        if flag != FOR_YOU:
             raise PeerViolation("a backward cell ends at no hop")
-        for session in sessions[: opened + 1]:
-            session.backward.advance()
-        spoken = self._inner[opened & 1]
-        return opened, spoken[HEAD : HEAD + PAYLOAD_SIZE]
+        return hop, self._spoken[hop & 1]
+
+    def _open_second(self) -> list[bytes]:
+        """Open the second layer, and learn who speaks: its head depends on that, and all deeper ones follow.
+
+        :returns: the h bytes that each relay before the speaker dropped.
+        """
+        chain, whole, into = self._backward[1], self._whole[0], self._inner[1]
+        for speaker in range(len(self._backward) - 1, 0, -1):
+            heads = self._dropped(speaker)
+            whole[:LAYER_OVERHEAD] = heads[0]
+            try:
+                chain.open(whole, into)
+            except chain.forged:
+                continue
+            return heads
+        raise PeerViolation("a backward cell is forged at its second layer")
 
     def _dropped(self, speaker: int) -> list[bytes]:
         """The h bytes that each relay before the speaker dropped: of bodies 1, 2, ... to the speaker."""
         size = speaker * LAYER_OVERHEAD
-        head = self.sessions[speaker].backward.head()[:size]
+        chains = self._backward
+        head = chains[speaker].head()[:size]
         dropped = [head[:LAYER_OVERHEAD]]
         for index in range(speaker - 1, 0, -1):
             size -= LAYER_OVERHEAD
-            head = xor(head[LAYER_OVERHEAD:], self.sessions[index].backward.head()[:size])
+            head = xor(head[LAYER_OVERHEAD:], chains[index].head()[:size])
             dropped.append(head[:LAYER_OVERHEAD])
         dropped.reverse()
         return dropped

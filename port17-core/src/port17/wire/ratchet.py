@@ -11,7 +11,7 @@ import struct
 from dataclasses import dataclass
 
 from port17.errors import LocalViolation, PeerViolation
-from port17.records.framing import digest, framed
+from port17.records.framing import BytesLike, digest, framed
 from port17.wire.block import HEAD, LAYER_OVERHEAD
 from port17.wire.suite import KEY_SIZE, CipherSuite, KemKey
 
@@ -20,8 +20,8 @@ CELLS_PER_STEP = 128
 key schedule in 128 cells. 1 is allowed."""
 AHEAD_FIRST = 8
 """Keystreams computed by a chain's first call: a flight of set-up needs no more."""
-NONCE = struct.Struct(">4xQ")
-"""Four zero bytes and the counter."""
+pack_nonce = struct.Struct(">4xQ").pack
+"""The nonce of a counter: four zero bytes and a u64."""
 
 
 class _Ahead:
@@ -63,8 +63,7 @@ class _Ahead:
 class Chain:
     """One direction of a session: root, chain key, cell and filler keys, counter.
 
-    ``encrypt_into`` and ``decrypt_into`` are the current cell key's; after each authenticated or sealed
-    cell the owner calls :meth:`advance`. State never moves before authentication.
+    State never moves before authentication.
     """
 
     __slots__ = (
@@ -77,6 +76,7 @@ class Chain:
         "counter",
         "decrypt_into",
         "encrypt_into",
+        "forged",
         "left",
         "rekeys",
         "steps",
@@ -90,6 +90,8 @@ class Chain:
         if cells_per_step < 1:
             raise LocalViolation("cells_per_step is at least 1")
         self._suite = suite
+        self.forged = suite.forged
+        """What :meth:`open` raises."""
         self._root = root
         self.cells_per_step = cells_per_step
         self.counter = 0
@@ -107,12 +109,27 @@ class Chain:
     def __repr__(self) -> str:
         return f"Chain(counter={self.counter}, steps={self.steps}, rekeys={self.rekeys})"
 
-    def nonce(self) -> bytes:
-        """The next cell's nonce."""
-        return NONCE.pack(self.counter)
+    def seal(self, plaintext: BytesLike, out: BytesLike) -> None:
+        """Seal the next cell's layer into a buffer that is ``TAG_SIZE`` bytes longer."""
+        self.encrypt_into(pack_nonce(self.counter), plaintext, None, out)
+        self.counter += 1
+        self.left -= 1
+        if not self.left:
+            self.step()
 
-    def advance(self, cells: int = 1) -> None:
-        """So many cells, at most :attr:`left`, were sealed or authenticated."""
+    def open(self, sealed: BytesLike, out: BytesLike) -> None:
+        """Open the next cell's layer.
+
+        :raises Exception: :attr:`forged`, if it is not what was sealed next; nothing has moved then.
+        """
+        self.decrypt_into(pack_nonce(self.counter), sealed, None, out)
+        self.counter += 1
+        self.left -= 1
+        if not self.left:
+            self.step()
+
+    def opened(self, cells: int) -> None:
+        """So many cells, at most :attr:`left`, were opened with :attr:`decrypt_into` itself."""
         self.counter += cells
         self.left -= cells
         if not self.left:
@@ -289,19 +306,16 @@ class InitiatorRatchet:
 class ResponderRatchet:
     """The hop's (or link responder's) side: it answers every step at once."""
 
-    __slots__ = ("_key", "_peer", "_session", "epoch")
+    __slots__ = ("_key", "_peer", "_session", "due", "epoch")
 
     def __init__(self, session: Session, peer: bytes) -> None:
         """:param peer: the initiator's fresh public key, from SETUP."""
         self._session = session
         self._key: KemKey | None = None
         self._peer = peer
+        self.due = True
+        """A response is to be sent."""
         self.epoch = 0
-
-    @property
-    def due(self) -> bool:
-        """True when a response is to be sent."""
-        return bool(self._peer)
 
     def request(self, data: bytes) -> None:
         """A REQ came: the forward direction turns, before its next cell is opened.
@@ -309,21 +323,23 @@ class ResponderRatchet:
         :raises PeerViolation: it is not the step that may come next.
         """
         frame = RatchetFrame.decode(data, self._session.suite)
-        if frame.kind != REQUEST or frame.epoch != self.epoch + 1 or self._key is None or self._peer:
+        if frame.kind != REQUEST or frame.epoch != self.epoch + 1 or self._key is None or self.due:
             raise PeerViolation("a REQ came that was not due")
         secret = _decapsulate(self._session.suite, self._key, frame.ciphertext)
         self._key = None
         self._session.forward.mix(secret, data)
         self.epoch = frame.epoch
         self._peer = frame.public
+        self.due = True
 
     def response(self) -> Turn:
         """The response that is due; its :meth:`Turn.sealed` turns the backward direction."""
-        if not self._peer:
+        if not self.due:
             raise LocalViolation("no ratchet response is due")
         suite = self._session.suite
         secret, ciphertext = _encapsulate(suite, self._peer)
         self._peer = b""
+        self.due = False
         self._key = suite.generate()
         frame = RatchetFrame(RESPONSE, self.epoch, ciphertext, self._key.public)
         return Turn(self._session.backward, secret, frame)

@@ -25,10 +25,13 @@ from port17.wire.handshake import FINGERPRINT_SIZE
 from port17.wire.leg import Leg
 from port17.wire.link import Link
 from port17.wire.quota import Budget, TokenBucket
-from port17.wire.ratchet import NONCE, ResponderRatchet
+from port17.wire.ratchet import ResponderRatchet
 from port17.wire.reasons import Reason
 from port17.wire.setup import Opened
 
+RELAY, SETUP = int(Command.RELAY), int(Command.SETUP)
+PASS_ON, FOR_YOU = int(Flag.PASS_ON), int(Flag.FOR_YOU)
+"""Plain integers: what is compared for every cell."""
 EARLY_CAP = 8
 """Most EARLY cells of a circuit: what a client's longest flight needs [HOP is obeyed only in these, so
 that honest relays cannot be chained further than the route's length allows]."""
@@ -88,7 +91,7 @@ class Relay:
         self.mux = Mux(host.budget, self._speak, self._opened)
         self._speaking = True
         """This node itself may have something to say; RSP 0 is the first."""
-        self._command = Command.RELAY
+        self._command = RELAY
         """What the cell that is being opened came as."""
         self._early = 0
         self._hops_tried = 0
@@ -109,43 +112,45 @@ class Relay:
     def deliver(self, leg: Leg, command: int) -> None:
         """See :class:`~port17.wire.leg.CircuitEnd`."""
         if leg is not self.previous:
-            if command != Command.RELAY:
+            if command != RELAY:
                 raise PeerViolation("a backward cell is marked EARLY")
             if not self._homeward:
                 self._homeward_s = leg.link.now_s
             # Sealed when it is sent, so that what this node itself says is counted in the same order.
             self._homeward.append(bytes(leg.link.passed_on))
-            self.previous.wake()
+            if not self.previous.queued:
+                self.previous.wake()
             return
-        if command == Command.EARLY:
+        if command != RELAY:
             self._early += 1
             if self._early > EARLY_CAP:
                 raise PeerViolation("a circuit has too many EARLY cells")
         scratch, chain = self._scratch, self._forward
         try:
-            chain.decrypt_into(NONCE.pack(chain.counter), leg.link.body, None, scratch.opened)
-        except self._suite.forged as error:
+            # Before the cell is opened: the chain may step with it, and its filler key with the chain.
+            filler = chain.filler() if self.next is not None else b""
+            chain.open(leg.link.body, scratch.opened)
+        except chain.forged as error:
             raise PeerViolation("a forward cell is forged, lost or out of order") from error
         flag = scratch.onward[-1]
-        if flag == Flag.PASS_ON and self.next is not None:
-            scratch.onward[:LAYER_OVERHEAD] = chain.filler()
-            chain.advance()
+        if flag == PASS_ON and self.next is not None:
+            scratch.onward[:LAYER_OVERHEAD] = filler
             if not self._onward:
                 self._onward_s = leg.link.now_s
             self._onward.append((command, bytes(scratch.body)))
-            self.next.wake()
+            if not self.next.queued:
+                self.next.wake()
             return
-        chain.advance()
         leg.drained()
-        if flag == Flag.FOR_YOU:
-            self._command = Command(command)
+        if flag == FOR_YOU:
+            self._command = command
             self._for_us(leg.link.now_s)
-        elif flag == Flag.PASS_ON and self._hop is not None:
+        elif flag == PASS_ON and self._hop is not None:
             self.dropped += 1
         else:
             raise PeerViolation("a forward cell is for nobody")
 
-    def pull(self, leg: Leg, out: memoryview) -> Command | None:
+    def pull(self, leg: Leg, out: memoryview) -> int | None:
         """See :class:`~port17.wire.leg.CircuitEnd`."""
         if leg is not self.previous:
             return self._pull_onward(out)
@@ -162,10 +167,8 @@ class Relay:
             self._orphans -= 1
         elif self.next is not None:
             self.next.drained()
-        chain = self._backward
-        chain.encrypt_into(NONCE.pack(chain.counter), plaintext, None, out)
-        chain.advance()
-        return Command.RELAY
+        self._backward.seal(plaintext, out)
+        return RELAY
 
     def pending(self, leg: Leg) -> bool:
         """See :class:`~port17.wire.leg.CircuitEnd`."""
@@ -225,7 +228,7 @@ class Relay:
             self._host.operation(self, conveyor, name, arguments)
 
     def _extend(self, conveyor: Conveyor, arguments: bytes) -> None:
-        if self.next is not None or self._command != Command.EARLY or self._hops_tried >= HOP_TRIES:
+        if self.next is not None or self._command == RELAY or self._hops_tried >= HOP_TRIES:
             raise PeerViolation("HOP is not allowed here and now")
         if len(arguments) != FINGERPRINT_SIZE + SETUP_SIZE:
             raise PeerViolation("a HOP is malformed")
@@ -249,7 +252,7 @@ class Relay:
         self.previous.wake()
 
     # -- what goes out ------------------------------------------------------------------------------
-    def _say(self, leg: Leg, out: memoryview) -> Command | None:
+    def _say(self, leg: Leg, out: memoryview) -> int | None:
         turn = None
         if self._ratchet.due:
             turn = self._ratchet.response()
@@ -257,23 +260,21 @@ class Relay:
             self._asked_s = leg.link.now_s
         elif not self.mux.pull(self._scratch.payload):
             return None
-        chain = self._backward
-        chain.encrypt_into(NONCE.pack(chain.counter), self._scratch.spoken, None, out)
-        chain.advance()
+        self._backward.seal(self._scratch.spoken, out)
         if turn is not None:
             turn.sealed()
-        return Command.RELAY
+        return RELAY
 
-    def _pull_onward(self, out: memoryview) -> Command | None:
+    def _pull_onward(self, out: memoryview) -> int | None:
         if self._setup is not None:
             out[:SETUP_SIZE] = self._setup
             out[SETUP_SIZE:] = SETUP_REST
             self._setup = None
-            return Command.SETUP
+            return SETUP
         if not self._onward:
             return None
         command, body = self._onward.popleft()
         out[:] = body
         self.previous.drained()
         self._onward_s = self.previous.link.now_s
-        return Command.EARLY if command == Command.EARLY else Command.RELAY
+        return command
