@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import random
+import signal
 from collections.abc import AsyncGenerator, Callable
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 
 import anyio
 import pytest
+from anyio.abc import TaskStatus
 
 from port17.links.transport import Ship, Transport
 from port17_transports.memory import Memory
@@ -296,3 +298,31 @@ def test_malformed_addresses_are_named(kind: Kind) -> None:
     for address in kind.malformed:
         with pytest.raises(ValueError, match=r"write|number"):
             kind.make().check_address(address)
+
+
+async def test_a_cancelled_listener_ends_whatever_holds_it(kind: Kind) -> None:
+    """A cancellation raised anew while a listener closes becomes its own context when an exit stack handles
+    it (Python 3.11), and anyio then follows that context for ever, with no checkpoint to time it out."""
+
+    async def listen(*, task_status: TaskStatus[None]) -> None:
+        async with AsyncExitStack() as stack:
+            await stack.enter_async_context(anyio.create_task_group())
+            await stack.enter_async_context(kind.make().listen(kind.listen_at))
+            task_status.started()
+            await anyio.sleep_forever()
+
+    async def listening(*, task_status: TaskStatus[None]) -> None:
+        await listen(task_status=task_status)
+
+    def give_up(*_: object) -> None:
+        raise TimeoutError("the event loop hangs")
+
+    before = signal.signal(signal.SIGALRM, give_up)
+    signal.alarm(5)
+    try:
+        async with anyio.create_task_group() as group:
+            await group.start(listening)
+            group.cancel_scope.cancel()
+    finally:
+        signal.alarm(0)
+        signal.signal(signal.SIGALRM, before)
