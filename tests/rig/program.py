@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from python_socks.sync import Proxy
 
-from rig.destination import HOST, PIECE, Check, order
+from rig.destination import HOST, PIECE, Check, content, order, receive_all
 
 PATIENCE_S = 30.0
 """How long any single step of a program may take, seconds, where a test sets no limit of its own."""
@@ -61,3 +61,11 @@ def download(connection: socket.socket, tag: bytes, amount: int) -> Check:
     check = Check(tag)
     read_to_end(connection, check)
     return check
+
+
+def upload(connection: socket.socket, tag: bytes, amount: int) -> bool:
+    """Send content; whether the destination says that it was right."""
+    connection.sendall(order(b"U", tag, amount))
+    for piece in content(tag, amount):
+        connection.sendall(piece)
+    return receive_all(connection) == b"right"

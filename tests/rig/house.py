@@ -1,0 +1,129 @@
+"""A network made with the commands that people use, each of its processes started and ended by the test."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import json
+import subprocess
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import anyio
+
+from port17 import control
+from port17_cli.main import main
+from port17_cli.network import HOST, free_ports
+from rig.testnet import ASK_S, PROGRAM, read_line
+
+READY_S = 60.0
+"""How long a process may take until it is ready, seconds."""
+END_S = 10.0
+"""How long it may take to end, seconds."""
+
+
+def command(*words: str) -> dict[str, Any]:
+    """What a ``port17`` command answers with ``--json``."""
+    said = io.StringIO()
+    with contextlib.redirect_stdout(said):
+        code = main([*words, "--json"])
+    assert code == 0, (words, code)
+    answer: dict[str, Any] = json.loads(said.getvalue())
+    return answer
+
+
+class House:
+    """Nodes that all keep lanes with each other, and a client; their processes end with the context.
+
+    :param directory: for its files.
+    :param names: the nodes'.
+    :param ports: where each node listens.
+    :param advertised: HOST:PORT where others are told to find a node, if not where it listens.
+    :param private: whether the exits may reach this machine's own addresses.
+    """
+
+    def __init__(
+        self,
+        directory: Path,
+        names: Sequence[str],
+        ports: Mapping[str, int],
+        *,
+        advertised: Mapping[str, str] | None = None,
+        private: bool = True,
+    ) -> None:
+        self.directory = directory
+        self.names = tuple(names)
+        self.ports = dict(ports)
+        self.processes: dict[str, subprocess.Popen[str]] = {}
+        advertised = advertised or {}
+        charter = str(directory / "house.charter")
+        command("charter", "init", "--dir", str(directory), "--name", "house")
+        made = {}
+        for name in names:
+            words = ["--charter", charter, "--name", name, "--listen", f"{HOST}:{ports[name]}", "--exit"]
+            words += ["--advertise", advertised[name]] if name in advertised else []
+            words += ["--allow-private"] if private else []
+            made[name] = command("node", "init", "--config", str(self.config(name)), *words)
+        self.fingerprints = {name: bytes.fromhex(one["fingerprint"]) for name, one in made.items()}
+        for name in names:
+            lanes = [w for other in names if other != name for w in ("--lane", made[other]["fingerprint"])]
+            command("node", "bottle", "--config", str(self.config(name)), *lanes)
+        self.socks = (HOST, free_ports(1)[0])
+        command(
+            *("client", "init", "--config", str(self.config("client")), "--charter", charter),
+            *("--socks", f"{HOST}:{self.socks[1]}"),
+        )
+
+    def config(self, name: str) -> Path:
+        """A process's configuration file."""
+        return self.directory / f"{name}.toml"
+
+    def start(self, *names: str) -> None:
+        """Start nodes, or the ``client``, and wait until each is ready."""
+        for name in names:
+            kind = "client" if name == "client" else "node"
+            with (self.directory / f"{name}.log").open("ab") as log:
+                self.processes[name] = subprocess.Popen(
+                    [*PROGRAM, kind, "run", "--config", str(self.config(name)), "--set", "log.level=debug"],
+                    stdout=subprocess.PIPE,
+                    stderr=log,
+                    text=True,
+                )
+        for name in names:
+            assert read_line(self.processes[name], READY_S), (self.directory / f"{name}.log").read_text()[
+                -2000:
+            ]
+
+    def end(self, name: str) -> int:
+        """End a process in order; its exit code."""
+        process = self.processes.pop(name)
+        process.terminate()
+        try:
+            return process.wait(END_S)
+        finally:
+            process.kill()
+            process.wait()
+            if process.stdout is not None:
+                process.stdout.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        for process in self.processes.values():
+            process.kill()
+        for process in self.processes.values():
+            process.wait()
+            if process.stdout is not None:
+                process.stdout.close()
+
+    def ask(self, name: str, verb: str, args: dict[str, Any] | None = None) -> dict[str, Any]:
+        """Ask a process by its control socket."""
+        return anyio.run(control.ask, self.directory / f"{name}.sock", verb, args, ASK_S)
