@@ -65,9 +65,11 @@ def proxy(manner: str = "good") -> Iterator[tuple[str, int]]:
         server.manner = manner  # type: ignore[attr-defined]
         thread = threading.Thread(target=server.serve_forever, args=(0.01,))
         thread.start()
-        yield server.server_address  # type: ignore[misc]
-        server.shutdown()
-        thread.join()
+        try:
+            yield server.server_address  # type: ignore[misc]
+        finally:
+            server.shutdown()
+            thread.join()
 
 
 @pytest.mark.parametrize("secure", [True, False])
@@ -124,7 +126,7 @@ def test_an_answer_that_is_no_success() -> None:
             self.request.sendall(b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n")
 
     with socketserver.TCPServer(("127.0.0.1", 0), Refusing) as server, proxy() as address:
-        thread = threading.Thread(target=server.handle_request)
+        thread = threading.Thread(target=server.handle_request, daemon=True)
         thread.start()
         with pytest.raises(NetworkError, match="404"):
             fetch(address, "127.0.0.1", server.server_address[1], None, TIMEOUT_S)
