@@ -8,7 +8,7 @@ import subprocess
 import threading
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from types import TracebackType
 from typing import Self
@@ -16,6 +16,7 @@ from typing import Self
 import pytest
 from python_socks import ProxyError
 from rig.destination import ENDLESS, Check, Destination, content, order, receive_exactly
+from rig.patience import until
 from rig.program import End, connect, read_to_end
 from rig.testnet import PROGRAM, Testnet, read_line
 
@@ -126,14 +127,6 @@ class Idle(Transfer):
         return self.sent == 1
 
 
-def until(condition: Callable[[], bool], what: str, limit: float = WAIT_S) -> None:
-    """Wait for a condition."""
-    deadline = time.monotonic() + limit
-    while not condition():
-        assert time.monotonic() < deadline, f"{what}: not within {limit:g} s"
-        time.sleep(0.05)
-
-
 def echoes(network: Testnet, destination: Destination, isolation: str) -> bool:
     """A new connection works."""
     try:
@@ -157,7 +150,7 @@ def transfers(
             for kind in kinds
         ]
         for one in running:
-            until(one.under_way, f"{one.tag!r} is under way")
+            until(one.under_way, f"{one.tag!r} is under way", WAIT_S)
         fresh = {ident: route for ident, route in network.circuits().items() if ident not in before}
         assert len(fresh) == 1, "three connections of one key have one circuit"
         yield running, next(iter(fresh.values()))
@@ -170,7 +163,7 @@ def bystander(network: Testnet, destination: Destination, victim: str) -> Iterat
         name = f"by{attempt}"
         before = network.circuits()
         with Download(network, destination, name, f"{name}{victim}") as download:
-            until(download.under_way, "the bystander is under way")
+            until(download.under_way, "the bystander is under way", WAIT_S)
             route = next(route for ident, route in network.circuits().items() if ident not in before)
             if victim not in route:
                 yield download
@@ -212,8 +205,8 @@ def test_a_node_is_killed(network: Testnet, destination: Destination, place: str
             begun = time.monotonic()
             assert_ended_with_errors(running, begun, destination)
             before = other.check.got
-            until(lambda: echoes(network, destination, f"after {place}"), "a new connection works")
-            until(lambda: other.check.got > before + UNDER_WAY, "a circuit elsewhere goes on")
+            until(lambda: echoes(network, destination, f"after {place}"), "a new connection works", WAIT_S)
+            until(lambda: other.check.got > before + UNDER_WAY, "a circuit elsewhere goes on", WAIT_S)
             assert other.check.right
             assert other.going_on
 
@@ -226,12 +219,14 @@ def test_a_node_hangs(network: Testnet, destination: Destination) -> None:
         try:
             begun = time.monotonic()
             assert_ended_with_errors(running, begun, destination)
-            until(lambda: echoes(network, destination, "after stop"), "a new connection works")
+            until(lambda: echoes(network, destination, "after stop"), "a new connection works", WAIT_S)
         finally:
             os.kill(pid, signal.SIGCONT)
     name = route[1]
     until(
-        lambda: network.ask("status", of=name)["lanes"]["standing"] >= NODES - 1 - 3, "its lanes stand again"
+        lambda: network.ask("status", of=name)["lanes"]["standing"] >= NODES - 1 - 3,
+        "its lanes stand again",
+        WAIT_S,
     )
 
 
@@ -258,7 +253,7 @@ def test_the_client_is_killed(network: Testnet, destination: Destination) -> Non
     )
     try:
         assert read_line(again, WAIT_S)
-        until(lambda: echoes(network, destination, "after client"), "a new connection works")
+        until(lambda: echoes(network, destination, "after client"), "a new connection works", WAIT_S)
     finally:
         again.terminate()
         assert again.wait(ERROR_S) == 0

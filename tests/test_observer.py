@@ -8,13 +8,14 @@ import operator
 import threading
 import time
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 from rig.destination import Destination
 from rig.house import House
+from rig.patience import until
 from rig.program import connect, download, upload
 from rig.recorder import Crossing, Direction, Recorder
 
@@ -52,11 +53,6 @@ class Observed:
         """All connections so far."""
         return {one for recorder in self.recorders.values() for one in recorder.crossings}
 
-    def lanes_stand(self) -> bool:
-        """Every node has a lane to every other."""
-        states = [self.house.ask(name, "status")["lanes"] for name in NAMES]
-        return all(state["standing"] == len(NAMES) - 1 for state in states)
-
 
 @pytest.fixture(scope="module")
 def observed(
@@ -71,7 +67,7 @@ def observed(
         house = stack.enter_context(House(directory, NAMES, ports, advertised=advertised))
         network = Observed(house, recorders)
         house.start(*NAMES)
-        until(network.lanes_stand, "all lanes stand")
+        network.house.wait_for_lanes()
         lanes = network.crossings()
         house.start("client")
         for number in range(6):
@@ -81,14 +77,6 @@ def observed(
                 else:
                     assert download(program, b"down", CARRIED).got == CARRIED
         yield network, lanes, network.crossings() - lanes
-
-
-def until(condition: Callable[[], bool], what: str) -> None:
-    """Wait for a condition."""
-    deadline = time.monotonic() + SETTLE_S
-    while not condition():
-        assert time.monotonic() < deadline, f"{what}: not within {SETTLE_S:g} s"
-        time.sleep(0.05)
 
 
 def directions(crossings: set[Crossing]) -> list[Direction]:
@@ -112,6 +100,7 @@ def test_everything_is_whole_blocks(observed: tuple[Observed, set[Crossing], set
         until(
             lambda crossings=crossings: all(one.total % BLOCK == 0 for one in directions(crossings)),
             "all directions carry whole blocks",
+            SETTLE_S,
         )
 
 
@@ -137,7 +126,7 @@ def test_no_bit_of_a_flight_is_constant(
     while len(flights := _flights(network)) < FLIGHTS:
         for one in network.crossings():
             one.cut()
-        until(network.lanes_stand, "all lanes stand again")
+        network.house.wait_for_lanes()
         echo(network, destination)
     for way in zip(*flights, strict=True):
         ones = functools.reduce(operator.or_, (int.from_bytes(flight, "big") for flight in way))
@@ -161,11 +150,11 @@ def test_statistics_find_what_they_look_for() -> None:
 
 def assert_first_flight_is(size: int, crossing: Crossing) -> None:
     """With a gate one byte short of it that it stays unanswered, and is answered with that byte."""
-    until(lambda: crossing.called.total >= size, "the caller has sent a flight")
+    until(lambda: crossing.called.total >= size, "the caller has sent a flight", SETTLE_S)
     time.sleep(HUSH_S)
     assert crossing.answered.total == 0, "answered before the flight was whole"
     crossing.open_gate(size)
-    until(lambda: crossing.answered.total >= FLIGHT, "the flight is answered")
+    until(lambda: crossing.answered.total >= FLIGHT, "the flight is answered", SETTLE_S)
 
 
 def test_first_flights_of_client_and_node_are_of_one_size(
@@ -177,18 +166,18 @@ def test_first_flights_of_client_and_node_are_of_one_size(
         recorder.gate = FLIGHT - 1
     before = network.crossings()
     next(one for recorder in network.recorders.values() for one in recorder.open).cut()
-    until(lambda: len(network.crossings()) == len(before) + 1, "the lane is dialled again")
+    until(lambda: len(network.crossings()) == len(before) + 1, "the lane is dialled again", SETTLE_S)
     (lane,) = network.crossings() - before
     assert_first_flight_is(FLIGHT, lane)
     lane.open_gate(None)
-    until(network.lanes_stand, "the lane stands again")
+    network.house.wait_for_lanes()
 
     before = network.crossings()
     network.house.start("client")
     program = threading.Thread(target=echo, args=(network, destination))
     program.start()
     try:
-        until(lambda: len(network.crossings()) == len(before) + 1, "the client calls an entry node")
+        until(lambda: len(network.crossings()) == len(before) + 1, "the client calls an entry node", SETTLE_S)
         (call,) = network.crossings() - before
         assert_first_flight_is(FLIGHT, call)
     finally:

@@ -16,6 +16,7 @@ import anyio
 from port17 import control
 from port17_cli.main import main
 from port17_cli.network import HOST, free_ports
+from rig.patience import until
 from rig.testnet import ASK_S, PROGRAM, read_line
 
 READY_S = 60.0
@@ -95,6 +96,16 @@ class House:
             assert read_line(self.processes[name], READY_S), (self.directory / f"{name}.log").read_text()[
                 -2000:
             ]
+
+    def wait_for_lanes(self) -> None:
+        """Until every running node has a lane to every other."""
+        nodes = [name for name in self.processes if name != "client"]
+
+        def stand() -> bool:
+            states = [self.ask(name, "status")["lanes"] for name in nodes]
+            return all(state["standing"] == len(nodes) - 1 for state in states)
+
+        until(stand, "all lanes stand", READY_S)
 
     def end(self, name: str) -> int:
         """End a process in order; its exit code."""

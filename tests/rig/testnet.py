@@ -9,7 +9,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -33,19 +33,29 @@ class Testnet:
 
     :param directory: for its files; a subdirectory of a short path, since control sockets lie there.
     :param options: more arguments of ``testnet up``.
+    :param settings: ``PORT17_*`` variables of all its processes.
     """
 
     __test__ = False  # its name misleads pytest
 
-    def __init__(self, directory: Path, nodes: int = 5, options: Sequence[str] = ()) -> None:
+    def __init__(
+        self,
+        directory: Path,
+        nodes: int = 5,
+        options: Sequence[str] = (),
+        settings: Mapping[str, str] | None = None,
+    ) -> None:
         self.directory = directory
+        self._environment = {**os.environ, **(settings or {})}
         self._command = [*PROGRAM, "testnet", "up", "--dir", str(directory), "--nodes", str(nodes), *options]
         self._errors = directory.with_suffix(".err")
 
     def __enter__(self) -> Self:
         """:raises RuntimeError: no fetch through it worked in time, or it ended."""
         with self._errors.open("wb") as errors:
-            self.process = subprocess.Popen(self._command, stdout=subprocess.PIPE, stderr=errors, text=True)
+            self.process = subprocess.Popen(
+                self._command, stdout=subprocess.PIPE, stderr=errors, text=True, env=self._environment
+            )
         try:
             line = read_line(self.process, READY_S)
             if line.strip() != "ready":
@@ -127,7 +137,21 @@ def read_line(process: subprocess.Popen[str], limit: float) -> str:
 
 def resident(pid: int) -> int:
     """Resident memory of a process, bytes."""
+    return _status(pid, "VmRSS")
+
+
+def peak(pid: int) -> int:
+    """The most resident memory that a process had since :func:`forget_peak`, bytes."""
+    return _status(pid, "VmHWM")
+
+
+def forget_peak(pid: int) -> None:
+    """Count the peak anew from now on."""
+    Path(f"/proc/{pid}/clear_refs").write_text("5")
+
+
+def _status(pid: int, key: str) -> int:
     for line in Path(f"/proc/{pid}/status").read_text().splitlines():
-        if line.startswith("VmRSS:"):
+        if line.startswith(f"{key}:"):
             return int(line.split()[1]) * 1024
     raise ProcessLookupError(pid)
