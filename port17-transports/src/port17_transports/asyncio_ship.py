@@ -20,6 +20,9 @@ HIGH_WATER = RECEIVE_SIZE
 """Bytes unread above which the loop stops reading: one more read of as much may come on top."""
 LOW_WATER = HIGH_WATER // 2
 """Bytes unread at which it goes on."""
+TURN = RECEIVE_SIZE
+"""Bytes moved without waiting after which everybody else gets a turn. Giving one each time would cost a
+single cell a whole round of the event loop more than the call itself."""
 
 
 class AsyncioShip(asyncio.Protocol, Ship):
@@ -37,6 +40,8 @@ class AsyncioShip(asyncio.Protocol, Ship):
         self._closed = False
         self._error: Exception | None = None
         self._full = False
+        self._received = 0
+        self._sent = 0
         self._receiver: asyncio.Future[None] | None = None
         self._sender: asyncio.Future[None] | None = None
         self._receiving = anyio.ResourceGuard("receiving from")
@@ -85,15 +90,16 @@ class AsyncioShip(asyncio.Protocol, Ship):
     async def receive(self, max_bytes: int = RECEIVE_SIZE) -> bytes:
         """At least one byte, at most ``max_bytes``."""
         with self._receiving:
-            if self._chunks or self._closed:
+            if self._received >= TURN:
+                self._received = 0
                 await asyncio.sleep(0)
-            else:
-                while not (self._chunks or self._ended or self._error or self._closed):
-                    self._receiver = self._loop.create_future()
-                    try:
-                        await self._receiver
-                    finally:
-                        self._receiver = None
+            while not (self._chunks or self._ended or self._error or self._closed):
+                self._receiver = self._loop.create_future()
+                try:
+                    await self._receiver
+                finally:
+                    self._receiver = None
+                self._received = 0
             if self._closed:
                 raise anyio.ClosedResourceError
             if self._chunks:
@@ -108,6 +114,7 @@ class AsyncioShip(asyncio.Protocol, Ship):
             self._chunks.appendleft(chunk[max_bytes:])
             chunk = chunk[:max_bytes]
         self._held -= len(chunk)
+        self._received += len(chunk)
         if not self._reading and self._held <= LOW_WATER and not self._transport.is_closing():
             self._reading = True
             self._transport.resume_reading()
@@ -118,8 +125,10 @@ class AsyncioShip(asyncio.Protocol, Ship):
         with self._sending:
             self._check_sendable()
             self._transport.write(data)
+            self._sent += len(data)
             try:
-                if not self._full:
+                if self._sent >= TURN:
+                    self._sent = 0
                     await asyncio.sleep(0)
                 while self._full and not self._error and not self._closed:
                     self._sender = self._loop.create_future()

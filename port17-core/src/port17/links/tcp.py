@@ -22,6 +22,9 @@ from port17.records.framing import BytesLike
 LAST_PORT = 65535
 RECEIVE_SIZE = 256 * 1024
 """Bytes asked of a socket at once, so that the cost of a call is shared by some 64 cells."""
+TURN = RECEIVE_SIZE
+"""Bytes moved without waiting after which everybody else gets a turn: a peer that is never outrun must not
+stop the others, and a turn costs more than the call for a few bytes."""
 ACCEPT_PAUSE_S = 0.1
 """Seconds without accepting after the machine refused a connection for want of descriptors or memory:
 short for whoever waits, long enough that the loop costs nothing while it lasts."""
@@ -97,7 +100,8 @@ class TcpStream(SocketStream):
     def __init__(self, sock: socket.socket) -> None:
         self._sock = sock
         self._closed = False
-        self._unwaited = False
+        self._received = 0
+        self._sent = 0
         self._receiving = anyio.ResourceGuard("receiving from")
         self._sending = anyio.ResourceGuard("sending to")
 
@@ -108,28 +112,27 @@ class TcpStream(SocketStream):
     async def receive(self, max_bytes: int = RECEIVE_SIZE) -> bytes:
         """At least one byte, at most ``max_bytes``."""
         with self._receiving:
-            if self._unwaited:
-                # A peer that is never outrun must not keep everybody else from running. Before reading:
-                # what a cancelled receive had read would be lost.
+            if self._received >= TURN:
+                # Before reading: what a cancelled receive had read would be lost.
+                self._received = 0
                 await anyio.lowlevel.checkpoint()
-            self._unwaited = True
             while True:
                 try:
                     data = self._sock.recv(max_bytes)
                 except (BlockingIOError, InterruptedError):
                     await anyio.wait_readable(self._sock)
-                    self._unwaited = False
+                    self._received = 0
                 except OSError as error:
                     raise self._broken(error) from error
                 else:
-                    if data:
-                        return data
-                    raise anyio.EndOfStream
+                    if not data:
+                        raise anyio.EndOfStream
+                    self._received += len(data)
+                    return data
 
     async def send(self, item: BytesLike) -> None:
         """All of the data, with backpressure."""
         with self._sending:
-            waited = False
             with memoryview(item) as view:
                 sent = 0
                 while sent < len(view):
@@ -137,10 +140,12 @@ class TcpStream(SocketStream):
                         sent += self._sock.send(view[sent:])
                     except (BlockingIOError, InterruptedError):
                         await anyio.wait_writable(self._sock)
-                        waited = True
+                        self._sent = 0
                     except OSError as error:
                         raise self._broken(error) from error
-            if not waited:
+                self._sent += sent
+            if self._sent >= TURN:
+                self._sent = 0
                 await anyio.lowlevel.checkpoint()
 
     async def send_eof(self) -> None:
