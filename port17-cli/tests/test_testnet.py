@@ -36,8 +36,11 @@ def network(directory: Path, *more: str) -> Iterator[subprocess.Popen[str]]:
             assert process.stdout.readline() == "ready\n", process.stderr.read()
             yield process
         finally:
-            if process.poll() is None:
-                process.terminate()
+            process.terminate()
+            try:
+                process.wait(END_S)
+            except subprocess.TimeoutExpired:
+                process.kill()  # or its failure to end would be this test's
 
 
 def state(directory: Path) -> dict[str, Any]:
