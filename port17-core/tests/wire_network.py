@@ -7,6 +7,7 @@ repeat or reorder each; :class:`Net` joins real :class:`~port17.wire.link.Link` 
 from __future__ import annotations
 
 import hmac
+import struct
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -121,6 +122,18 @@ class RecordingSuite(ToySuite):
         if self.stream_keys[-1:] != [key]:
             self.stream_keys.append(key)
         return CipherSuite.keystreams(super(), key, first, count, length)  # type: ignore[arg-type]
+
+
+class Lies:
+    """Stands where a struct does, and packs other values than it is asked to."""
+
+    def __init__(self, true: struct.Struct, *fields: int) -> None:
+        self.size = true.size
+        self._bytes = true.pack(*fields)
+
+    def pack(self, *fields: int) -> bytes:
+        """The lie."""
+        return self._bytes
 
 
 def network(*revisions: int, skew_s: float = 60.0) -> Network:
