@@ -13,7 +13,7 @@ import anyio
 import pytest
 from anyio.abc import TaskStatus
 
-from port17.links.transport import Ship, Transport
+from port17 import Ship, Transport
 from port17_transports.memory import Memory
 from port17_transports.tcp import Tcp
 

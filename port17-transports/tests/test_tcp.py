@@ -12,8 +12,7 @@ from collections.abc import Iterator
 import anyio
 import pytest
 
-from port17.links.tcp import split_address
-from port17.links.transport import Ship
+from port17 import Ship, split_address
 from port17_transports.tcp import Tcp
 
 pytestmark = pytest.mark.anyio

@@ -13,8 +13,7 @@ from typing import cast
 
 import anyio
 
-from port17.links.transport import RECEIVE_SIZE, Ship
-from port17.records.framing import BytesLike
+from port17 import RECEIVE_SIZE, BytesLike, Ship
 
 HIGH_WATER = RECEIVE_SIZE
 """Bytes unread above which the loop stops reading: one more read of as much may come on top."""

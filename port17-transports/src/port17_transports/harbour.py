@@ -7,7 +7,7 @@ from types import TracebackType
 
 import anyio
 
-from port17.links.transport import Listener, Ship
+from port17 import Listener, Ship
 
 BERTHS = 64
 """Ships that wait for the node to take them in; more wait where the transport lets them."""

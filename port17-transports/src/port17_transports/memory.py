@@ -20,8 +20,7 @@ import anyio
 import anyio.lowlevel
 from pydantic import Field
 
-from port17.links.transport import RECEIVE_SIZE, Listener, Ship, Transport
-from port17.records.framing import BytesLike
+from port17 import RECEIVE_SIZE, BytesLike, Listener, Ship, Transport
 from port17_transports.harbour import Harbour
 
 PIECE = 16 * 1024

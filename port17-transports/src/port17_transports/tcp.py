@@ -14,10 +14,20 @@ import anyio
 from anyio.abc import SocketAttribute
 from pydantic import Field
 
-from port17.links.dialling import connect_any, resolve
-from port17.links.tcp import TcpStream, bind, join_address, set_if_known, split_address
-from port17.links.transport import RECEIVE_SIZE, Listener, Ship, Transport
-from port17.records.framing import BytesLike
+from port17 import (
+    RECEIVE_SIZE,
+    BytesLike,
+    Listener,
+    Ship,
+    TcpStream,
+    Transport,
+    bind,
+    connect_any,
+    join_address,
+    resolve,
+    set_if_known,
+    split_address,
+)
 from port17_transports.asyncio_ship import board, on_asyncio
 from port17_transports.harbour import Harbour
 
