@@ -13,8 +13,4 @@ Args = TypeVarTuple("Args")
 
 def run(async_fn: Callable[[*Args], Awaitable[Result]], *args: *Args) -> Result:
     """Run an async function to its end in an event loop of its own."""
-    import os
-
-    return anyio.run(
-        async_fn, *args, backend="asyncio", backend_options={"use_uvloop": bool(os.environ.get("UVL"))}
-    )
+    return anyio.run(async_fn, *args, backend="asyncio")
