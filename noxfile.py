@@ -35,7 +35,7 @@ def own_interpreter() -> str:
     """Make the project's own environment with nox in it, unless it is there.
 
     :return: the path of that environment's Python.
-    :raises SystemExit: when Python is too old or lacks venv, with what to install.
+    :raises SystemExit: when Python is too old or lacks venv, or pip fails, with what to do.
     """
     if sys.version_info < OLDEST_PYTHON:
         sys.exit(
@@ -53,9 +53,10 @@ def own_interpreter() -> str:
             " on Debian and Ubuntu:\n    apt-get install python3-venv"
         )
     print(f"{RUNNER} is not installed here: installing it into {OWN_VENV} (once).", flush=True)
-    subprocess.run([sys.executable, "-m", "venv", str(OWN_VENV)], check=True)
     pip = [str(python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
-    subprocess.run([*pip, "-c", CONSTRAINTS.name, RUNNER], check=True, cwd=ROOT)
+    for command in ([sys.executable, "-m", "venv", str(OWN_VENV)], [*pip, "-c", CONSTRAINTS.name, RUNNER]):
+        if subprocess.run(command, cwd=ROOT).returncode:
+            sys.exit(f"That failed: {' '.join(command)}\nMend what it says above and start again.")
     marker.write_text(recipe)
     return str(python)
 
