@@ -26,7 +26,7 @@ from port17.wire.leg import CircuitEnd, Leg
 from port17.wire.link import Link
 from port17.wire.prekey import Network, OwnPrekey, ResponderKey
 from port17.wire.quota import Budget
-from port17.wire.ratchet import CELLS_PER_STEP
+from port17.wire.ratchet import CELLS_PER_STEP, Chain, Session
 from port17.wire.reasons import Reason
 from port17.wire.relay import Relay, Scratch
 from port17.wire.replay import ReplaySet
@@ -418,18 +418,16 @@ class Pipe:
     passed: int = 0
     """Bytes that came out of it."""
 
-    def fill(self, now_s: float, blocks: bytearray) -> bool:
+    def fill(self, now_s: float) -> bool:
         """Let the source send, as much as there is room for."""
-        room = len(blocks) if self.room is None else min(len(blocks), self.room - self.size)
-        room -= room % BLOCK_SIZE
+        room = 64 if self.room is None else min(64, (self.room - self.size) // BLOCK_SIZE)
         if room <= 0 or (self.room is None and self.held):
             return False
-        target = blocks if room == len(blocks) else bytearray(room)
-        size = self.source.pull(target, now_s)
-        if size:
-            self.held.append(bytes(memoryview(target)[:size]))
-            self.size += size
-        return size > 0
+        data = pull(self.source, now_s, room)
+        if data:
+            self.held.append(data)
+            self.size += len(data)
+        return bool(data)
 
     def drain(self, now_s: float) -> bool:
         """Let the sink read.
@@ -443,6 +441,13 @@ class Pipe:
         self.passed += len(data)
         self.sink.receive(data, now_s)
         return True
+
+
+def pull(link: Link, now_s: float = 0.0, blocks: int = 64) -> bytes:
+    """What a link sends next."""
+    data = memoryview(bytearray(blocks * BLOCK_SIZE))
+    views = [data[at : at + BLOCK_SIZE] for at in range(0, len(data), BLOCK_SIZE)]
+    return bytes(data[: link.pull(views, now_s) * BLOCK_SIZE])
 
 
 class Wire:
@@ -464,14 +469,14 @@ class Wire:
         for link in (self.near, self.far):
             link.lost(Reason.LINK_LOST)
 
-    def move(self, clock: Clock, blocks: bytearray) -> bool:
+    def move(self, clock: Clock) -> bool:
         """One turn of both ends."""
         if self.error is not None:
             return False
         moved = False
         try:
             for pipe in (self.there, self.back):
-                moved |= pipe.fill(clock.now_s, blocks)
+                moved |= pipe.fill(clock.now_s)
                 moved |= pipe.drain(clock.now_s)
         except PeerViolation as error:
             self.error = error
@@ -489,7 +494,6 @@ class Net:
         self.client_grants = Budget(grants)
         self.budget = Budget(1 << 30)
         self.wires: list[Wire] = []
-        self._blocks = bytearray(64 * BLOCK_SIZE)
 
     def call(self, host: Host, caller: Host | None = None, room: int | None = None) -> Wire:
         """A link from a client, or a lane from a node, with all keys final."""
@@ -568,7 +572,7 @@ class Net:
         :raises AssertionError: it does not come to rest.
         """
         for done in range(moves):
-            moved = [wire.move(self.clock, self._blocks) for wire in self.wires]
+            moved = [wire.move(self.clock) for wire in self.wires]
             if not any(moved):
                 return done
         raise AssertionError("the network does not come to rest")
@@ -583,6 +587,84 @@ class Net:
         self.pump()
         assert len(host.conveyors) == before + 1
         return near, host.conveyors[-1]
+
+
+@dataclass(frozen=True)
+class Cell:
+    """A cell as it lies in a block."""
+
+    ident: int
+    command: int
+    zero: int
+    credit: int
+    body: bytes
+
+
+class Forger:
+    """A peer that has a link's keys, and writes whatever a test wants to it."""
+
+    def __init__(self, link: Link, send: Chain, receive: Chain, clock: Clock) -> None:
+        self.link = link
+        self._send = send
+        self._receive = receive
+        self._clock = clock
+
+    def block(self, ident: int, command: int, body: bytes = b"", *, zero: int = 0, credit: int = 0) -> bytes:
+        """A block with any cell, sealed as the next."""
+        sealed = bytearray(BLOCK_SIZE)
+        self._send.seal(HEADER.pack(ident, command, zero, credit) + body.ljust(BODY_SIZE, b"\0"), sealed)
+        return bytes(sealed)
+
+    def write(self, ident: int, command: int, body: bytes = b"", *, zero: int = 0, credit: int = 0) -> None:
+        """Send any cell.
+
+        :raises PeerViolation: what the link made of it.
+        """
+        self.link.receive(self.block(ident, command, body, zero=zero, credit=credit), self._clock.now_s)
+
+    def read(self, blocks: int = 64) -> list[Cell]:
+        """What the link sends next."""
+        data = pull(self.link, self._clock.now_s, blocks)
+        cells = []
+        for at in range(0, len(data), BLOCK_SIZE):
+            plain = bytearray(CELL_SIZE)
+            self._receive.open(data[at : at + BLOCK_SIZE], plain)
+            cells.append(Cell(*HEADER.unpack_from(plain), bytes(plain[HEADER.size :])))
+        return cells
+
+
+def forger(host: Host, caller: Host | None = None) -> Forger:
+    """A forger that calls a node, as a client or as another node."""
+    dial = Initiator(host.network, host.public, host.clock.wall_s, signer=caller.signer if caller else None)
+    flight, there = respond(
+        host.network, host.signer, [host.prekey], host.link_replays, verify, dial.flight, host.clock.wall_s
+    )
+    here = dial.finish(flight, verify)
+    link = Link(
+        initiator=False,
+        send=there.session.backward,
+        receive=there.session.forward,
+        forged=host.suite.forged,
+        grants=host.grants,
+        wake=_nothing,
+        on_setup=host.setup,
+    )
+    return Forger(link, here.session.forward, here.session.backward, host.clock)
+
+
+def called_forger(net: Net) -> Forger:
+    """A forger that a client called."""
+    sessions = [Session(TOY, b"k" * 32, b"") for _ in range(2)]
+    link = Link(
+        initiator=True,
+        send=sessions[0].forward,
+        receive=sessions[0].backward,
+        forged=TOY.forged,
+        grants=net.client_grants,
+        wake=_nothing,
+        on_setup=None,
+    )
+    return Forger(link, sessions[1].backward, sessions[1].forward, net.clock)
 
 
 def _nothing() -> None:
