@@ -108,7 +108,7 @@ class KnownNetwork:
         return Chart.from_rack(self.rack, self.revision, self.wall())
 
     def responder(self, node: ChartNode) -> ResponderKey | None:
-        """How to address a node: its best suite that is ours too, its present prekey; None if there is none."""
+        """How to address a node: its best suite that is ours too, and its present prekey; None without."""
         now_s = self.wall()
         for name in node.suites:
             suite = self.suites.get(name)

@@ -11,15 +11,11 @@ from contextlib import asynccontextmanager
 from typing import Annotated, ClassVar
 
 import anyio
-from anyio.abc import SocketAttribute
 from pydantic import Field
 
 from port17 import (
-    RECEIVE_SIZE,
-    BytesLike,
     Listener,
     Ship,
-    TcpStream,
     Transport,
     bind,
     connect_any,
@@ -28,8 +24,9 @@ from port17 import (
     set_if_known,
     split_address,
 )
-from port17_transports.asyncio_ship import board, on_asyncio
+from port17_transports.asyncio_ship import AsyncioShip, on_asyncio
 from port17_transports.harbour import Harbour
+from port17_transports.stream_ship import StreamShip
 
 
 class Tcp(Transport):
@@ -93,42 +90,4 @@ class Tcp(Transport):
             sock.close()
             raise
         remote = join_address(host, port)
-        return await board(sock, remote) if on_asyncio() else StreamShip(sock, remote)
-
-
-class StreamShip(Ship):
-    """A TCP ship on any event loop.
-
-    :param sock: connected and tuned; owned by the ship from here on.
-    :param remote: the peer's ``HOST:PORT``.
-    """
-
-    def __init__(self, sock: socket.socket, remote: str) -> None:
-        self._stream = TcpStream(sock)
-        self._remote = remote
-
-    async def receive(self, max_bytes: int = RECEIVE_SIZE) -> bytes:
-        """At least one byte, at most ``max_bytes``."""
-        return await self._stream.receive(max_bytes)
-
-    async def send(self, data: BytesLike) -> None:
-        """All of the data. A send cut short by cancellation breaks the ship: who knows where it stopped?"""
-        try:
-            await self._stream.send(data)
-        except anyio.get_cancelled_exc_class():
-            await self._stream.aclose()
-            raise
-
-    async def aclose(self) -> None:
-        """End the connection at once."""
-        await self._stream.aclose()
-
-    @property
-    def socket(self) -> socket.socket:
-        """The socket beneath, for its options."""
-        return self._stream.extra(SocketAttribute.raw_socket)
-
-    @property
-    def remote(self) -> str:
-        """The peer's ``HOST:PORT``."""
-        return self._remote
+        return AsyncioShip(sock, remote) if on_asyncio() else StreamShip(sock, remote)

@@ -15,7 +15,7 @@ from port17.records.framing import BytesLike
 from port17.wire.conveyor import Conveyor
 
 TRIES = 6
-"""Routes tried for one connection: where a third of all lanes is dead, all of them fail once in a thousand."""
+"""Routes tried for one connection: with a third of all lanes dead, all of them fail once in a thousand."""
 
 Reopen: TypeAlias = Callable[[], Awaitable[tuple[Built, Conveyor]]]
 """The same operation once more, on another circuit."""

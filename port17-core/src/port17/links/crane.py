@@ -11,9 +11,13 @@ from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass, field
 
 import anyio
+import anyio.lowlevel
 
 from port17.errors import HandshakeFailed, LinkLost, LocalViolation, PeerViolation
+from port17.links.batch import BATCH, BLOCKS_AT_ONCE
+from port17.links.clock import clock
 from port17.links.transport import RECEIVE_SIZE, Ship
+from port17.records.framing import BytesLike
 from port17.wire.block import BLOCK_SIZE
 from port17.wire.handshake import Initiator, NodeSigner, Verify, respond
 from port17.wire.link import Link, OnSetup
@@ -23,14 +27,13 @@ from port17.wire.ratchet import Chain
 from port17.wire.reasons import Reason
 from port17.wire.replay import ReplaySet
 
-BLOCKS_AT_ONCE = 64
-"""Blocks of one send, 256 KiB: a call's cost shared by many cells, and 1.5 ms of a link at 160 MB/s, which
-is what a cell that comes next has to wait for."""
 HANDSHAKE_S = 10.0
 """Seconds for a handshake: several round trips of the slowest link in use."""
 SILENCE_S = 20.0
 """Seconds that a caller has for a good flight; whoever has none by then, or sent a wrong one, is cut off at
 that same moment without an answer."""
+FLUSHES = 4
+"""Sends of one flush, a mebibyte: more is the writer's, so that one busy link does not hold up the others."""
 TICK_S = 1.0
 """Seconds between looks at a link's health."""
 PING_AFTER_S = 2.0
@@ -83,6 +86,12 @@ class Crane:
         self._ship = ship
         self._begin_with: Callable[[Crane], Awaitable[None]] | None = begin
         self._wanted: anyio.Event | None = None
+        """What the writer waits for; None while it is at work."""
+        self._clock = clock()
+        self._listed = False
+        """On the batch's list."""
+        self._rest = b""
+        """Blocks, perhaps from the middle of one, that the ship could not take at once."""
         self.peer = peer
         """The peer's fingerprint; None if it is a client."""
         self.link = Link(
@@ -100,12 +109,44 @@ class Crane:
         """The link is at an end."""
 
     def _wake(self) -> None:
-        if self._wanted is not None:
+        if self._wanted is None or self._listed:
+            return  # The writer is at work, or will be flushed.
+        if BATCH.is_open:
+            self._listed = True
+            BATCH.add(self)
+        else:
             self._wanted.set()
             self._wanted = None
 
+    def flush(self) -> None:
+        """See :class:`~port17.links.batch.Flushed`: send now, and leave to the writer what has to wait."""
+        self._listed = False
+        if self._wanted is None:
+            return
+        try:
+            for _ in range(FLUSHES):
+                sealed = self._seal_some()
+                if self._rest:
+                    break
+                if sealed < BLOCKS_AT_ONCE:
+                    return
+        except (anyio.BrokenResourceError, anyio.ClosedResourceError, OSError):
+            _log.debug("a link's ship ended")  # The reader sees it, too, and ends the link.
+        self._wanted.set()
+        self._wanted = None
+
+    def _seal_some(self) -> int:
+        """Pull blocks and send what can be sent now; the rest is kept for the writer. The blocks pulled."""
+        sealed = self.link.pull(BATCH.blocks, self._clock())
+        if sealed:
+            size = sealed * BLOCK_SIZE
+            sent = self._ship.send_now(BATCH.view[:size])
+            if sent < size:
+                self._rest = bytes(BATCH.view[sent:size])
+        return sealed
+
     async def run(self) -> None:
-        """Own the link until it is lost; every circuit on it has ended then. Never raises, whatever the peer does."""
+        """Own the link until it is lost; every circuit on it has ended then. No peer makes it raise."""
         link = self.link
         link.heard_s = anyio.current_time()
         link.ping(link.heard_s)
@@ -114,9 +155,7 @@ class Crane:
                 group.start_soon(self._write)
                 group.start_soon(self._tend)
                 await self._begin()
-                receive = self._ship.receive
-                while True:
-                    link.receive(await receive(RECEIVE_SIZE), anyio.current_time())
+                await self._ship.pump(self._take)
         except* (anyio.EndOfStream, anyio.BrokenResourceError, anyio.ClosedResourceError, OSError):
             _log.debug("a link's ship ended")
         except* (LinkLost, PeerViolation, HandshakeFailed) as errors:
@@ -124,6 +163,7 @@ class Crane:
                 _log.info("a link was ended: %s", error)
         finally:
             self.lost = True
+            self._wanted = None
             link.lost(Reason.LINK_LOST)
             with anyio.CancelScope(shield=True):
                 await self._ship.aclose()
@@ -140,16 +180,16 @@ class Crane:
         self.standing.set()
 
     async def _write(self) -> None:
-        link, send, now = self.link, self._ship.send, anyio.current_time
-        blocks = bytearray(BLOCKS_AT_ONCE * BLOCK_SIZE)
-        view = memoryview(blocks)
         while True:
-            size = link.pull(blocks, now())
-            if size:
-                await send(view[:size])
-            else:
-                self._wanted = wanted = anyio.Event()
-                await wanted.wait()
+            while self._rest or self._seal_some():
+                rest, self._rest = self._rest, b""
+                await self._ship.send(rest) if rest else await anyio.lowlevel.checkpoint()
+            self._wanted = wanted = anyio.Event()
+            await wanted.wait()
+
+    def _take(self, data: BytesLike) -> None:
+        with BATCH:
+            self.link.receive(data, self._clock())
 
     async def _tend(self) -> None:
         link = self.link

@@ -95,6 +95,13 @@ async def connect_any(addresses: Iterable[Address], port: int) -> socket.socket:
     :returns: connected and tuned.
     :raises AllFailed: none did.
     """
+    candidates = interleave(addresses)[:ADDRESSES_CAP]
+    if len(candidates) == 1:
+        # The usual case, and a race of one costs as much as all else of opening a connection.
+        try:
+            return await connect(candidates[0], port)
+        except OSError as error:
+            raise AllFailed([error]) from error
     errors: list[OSError] = []
     won: list[socket.socket] = []
 
@@ -110,7 +117,7 @@ async def connect_any(addresses: Iterable[Address], port: int) -> socket.socket:
 
     try:
         async with anyio.create_task_group() as group:
-            for address in interleave(addresses)[:ADDRESSES_CAP]:
+            for address in candidates:
                 over = anyio.Event()
                 group.start_soon(attempt, address, over)
                 with anyio.move_on_after(ATTEMPT_DELAY_S):

@@ -7,6 +7,7 @@ from collections.abc import Callable
 import anyio
 
 from port17.errors import ConveyorReset
+from port17.links.batch import BATCH
 from port17.records.framing import BytesLike
 from port17.wire.conveyor import Conveyor
 from port17.wire.reasons import Reason
@@ -58,7 +59,8 @@ class ConveyorStream:
         """
         self._check()
         conveyor = self._conveyor
-        conveyor.send(data)
+        with BATCH:
+            conveyor.send(data)
         if conveyor.waiting > HIGH_WATER:
             conveyor.low_water = LOW_WATER
             try:
@@ -82,7 +84,8 @@ class ConveyorStream:
         :raises ConveyorReset: the conveyor has ended meanwhile.
         """
         self._check()
-        self._conveyor.accept(data)
+        with BATCH:
+            self._conveyor.accept(data)
 
     async def accepted(self) -> None:
         """Wait until the operation is ready.

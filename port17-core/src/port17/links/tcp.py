@@ -148,6 +148,15 @@ class TcpStream(SocketStream):
                 self._sent = 0
                 await anyio.lowlevel.checkpoint()
 
+    def send_now(self, item: BytesLike) -> int:
+        """As much of the data as the kernel takes at once; the bytes taken, maybe none."""
+        try:
+            return self._sock.send(item)
+        except (BlockingIOError, InterruptedError):
+            return 0
+        except OSError as error:
+            raise self._broken(error) from error
+
     async def send_eof(self) -> None:
         """End this direction in order."""
         try:

@@ -7,9 +7,9 @@ in it already looks random and is framed in whole blocks; a transport moves byte
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager
-from typing import ClassVar
+from typing import ClassVar, NoReturn
 
 from pydantic import BaseModel, ConfigDict
 
@@ -34,6 +34,27 @@ class Ship(ABC):
     @abstractmethod
     async def send(self, data: BytesLike) -> None:
         """All of the data, with backpressure. The ship is done with the buffer when this returns."""
+
+    async def pump(self, take: Callable[[BytesLike], None]) -> NoReturn:
+        """Hand over everything that comes, until the ship ends or ``take`` raises.
+
+        A driver that can call ``take`` straight from its event loop saves two rounds of it for every cell
+        that travels alone.
+
+        :param take: called with what came; it is done with the buffer when it returns.
+        :raises Exception: what :meth:`receive` or ``take`` raises.
+        """
+        while True:
+            take(await self.receive())
+
+    def send_now(self, data: BytesLike) -> int:
+        """Send as much as can be sent without waiting.
+
+        :param data: not kept. No :meth:`send` is under way.
+        :returns: bytes sent. 0 is always a good answer: the rest is given to :meth:`send`.
+        :raises Exception: what :meth:`send` raises.
+        """
+        return 0
 
     @abstractmethod
     async def aclose(self) -> None:

@@ -91,7 +91,7 @@ class Lanes:
         self._transports = transports
         self._terms = terms
         self._keep = keep
-        self._standing: dict[bytes, Crane] = {}
+        self._standing: dict[bytes, list[Crane]] = {}
 
     @property
     def standing(self) -> list[bytes]:
@@ -105,18 +105,22 @@ class Lanes:
 
     def link(self, fingerprint: bytes) -> Link | None:
         """The standing lane to a node."""
-        crane = self._standing.get(fingerprint)
-        return crane.link if crane is not None else None
+        cranes = self._standing.get(fingerprint)
+        return cranes[-1].link if cranes else None
 
     def stands(self, crane: Crane) -> None:
-        """A lane has proved its peer. A newer one takes the place of an older one, which ends by itself."""
+        """A lane has proved its peer. A newer one takes the place of an older one, which ends by itself, or is
+        used again if the newer one ends first."""
         if crane.peer is not None:
-            self._standing[crane.peer] = crane
+            self._standing.setdefault(crane.peer, []).append(crane)
 
     def ended(self, crane: Crane) -> None:
         """A lane is lost."""
-        if crane.peer is not None and self._standing.get(crane.peer) is crane:
-            del self._standing[crane.peer]
+        cranes = self._standing.get(crane.peer or b"", [])
+        if crane in cranes:
+            cranes.remove(crane)
+            if not cranes:
+                del self._standing[crane.peer or b""]
 
     def start(self, tasks: TaskGroup) -> None:
         """Keep up every lane that is ours to dial."""

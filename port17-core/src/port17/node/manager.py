@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import random
 import time
 from collections.abc import Iterable, Mapping
 from contextlib import AsyncExitStack
@@ -97,7 +98,7 @@ class Node:
         self._lanes = Lanes(
             self.identity.fingerprint, wanted, network, self._transports, self._terms, self._keep
         )
-        self._calls = 0
+        self._calls: set[anyio.CancelScope] = set()
         self._cranes: set[Crane] = set()
         self._begun_s = time.monotonic()
 
@@ -138,11 +139,15 @@ class Node:
         self._lanes.stands(crane)
 
     async def _answer(self, ship: Ship) -> None:
-        self._calls += 1
-        try:
-            crane = await answer(ship, self._terms, self.signer, self._prekeys, self._replays.links)
-        finally:
-            self._calls -= 1
+        crane = None
+        with anyio.CancelScope() as call:
+            self._calls.add(call)
+            try:
+                crane = await answer(ship, self._terms, self.signer, self._prekeys, self._replays.links)
+            finally:
+                self._calls.discard(call)
+        if call.cancelled_caught:
+            await ship.aclose()
         if crane is None:
             return
         if crane.peer is not None and crane.peer not in self._lanes.wanted:
@@ -153,9 +158,15 @@ class Node:
 
     async def _listen(self, listener: Listener) -> None:
         async for ship in listener.ships():
-            if self._calls >= CALLS_CAP or len(self._cranes) >= LINKS_CAP:
+            if len(self._cranes) >= LINKS_CAP:
                 await ship.aclose()
                 continue
+            if len(self._calls) >= CALLS_CAP:
+                # Not the newcomer: a thousand callers who say nothing must not keep out whoever means it. A
+                # handshake takes milliseconds, so that one of a thousand drawn is hardly ever it.
+                victim = random.choice(tuple(self._calls))
+                self._calls.discard(victim)
+                victim.cancel()
             self._tasks.start_soon(self._answer, ship)
 
     async def _burn(self) -> None:

@@ -36,7 +36,7 @@ class Hop:
 
     @property
     def asking(self) -> bool:
-        """REQ 1 is due: the next cell to this hop is nothing else."""
+        """REQ 1 is due."""
         return self.confirmed and self.ratchet.epoch == 0 and not self.ratchet.waiting
 
 
@@ -150,7 +150,9 @@ class Circuit:
 
     def _confirm(self, index: int, hop: Hop) -> None:
         hop.confirmed = True
-        self._wanting.add(index)
+        if hop is self.last:
+            # Not before: the steps of the first hops would hold up the answer of the last.
+            self._wanting.update(at for at, other in enumerate(self.hops) if other.asking)
         if self._leg is not None:
             self._leg.wake()
         if hop is self.last:
@@ -170,7 +172,7 @@ class Circuit:
             index = min(self._wanting)
             hop = self.hops[index]
             turn: Turn | None = None
-            if hop.asking and not self._extending:
+            if hop.asking and not self._extending and (self.last.confirmed or hop.mux.pending):
                 turn = hop.ratchet.request()
                 write_ratchet(self._onion.payload, turn.data)
             elif not hop.mux.pull(self._onion.payload):
@@ -191,7 +193,8 @@ class Circuit:
     def pending(self, leg: Leg) -> bool:
         """See :class:`~port17.wire.leg.CircuitEnd`."""
         return bool(self._setup) or any(
-            self.hops[index].mux.pending or (self.hops[index].asking and not self._extending)
+            self.hops[index].mux.pending
+            or (self.hops[index].asking and self.last.confirmed and not self._extending)
             for index in self._wanting
         )
 

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import struct
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from enum import IntEnum
 
 from port17.errors import HandshakeFailed, LocalViolation, PeerViolation
+from port17.records.framing import BytesLike
 from port17.wire.block import (
     BLOCK_SIZE,
     BODY_SIZE,
@@ -91,6 +92,7 @@ class Link:
         self._peer_id = 0
         self._round: deque[Leg] = deque()
         self._returns: deque[Leg] = deque()
+        self._fresh: list[Leg] = []
         self._urgent: deque[tuple[int, Command, bytes]] = deque()
         self._pong: int | None = None
         self._asked = -1
@@ -169,26 +171,35 @@ class Link:
         self._urgent.clear()
 
     # -- in ---------------------------------------------------------------------------------------
-    def receive(self, data: bytes, now_s: float) -> None:
+    def receive(self, data: BytesLike, now_s: float) -> None:
         """Bytes came, of any number of blocks.
 
         :raises PeerViolation: the link is at an end; nothing of it may be used further.
         """
         self.now_s = self.heard_s = now_s
+        self._take_in(data)
+        if self._fresh:
+            # RSP 0 costs more than all else of a set-up: what the same flight sends onward goes first.
+            for leg in self._fresh:
+                leg.wake()
+            self._fresh.clear()
+
+    def _take_in(self, data: BytesLike) -> None:
         at = 0
         if self._partial:
             at = BLOCK_SIZE - len(self._partial)
             if len(data) < at:
                 self._partial += data
                 return
-            self._blocks(self._partial + data[:at], 0, BLOCK_SIZE)
+            whole = self._partial + data[:at]
             self._partial = b""
+            self._blocks(whole, 0, BLOCK_SIZE)
         end = len(data) - (len(data) - at) % BLOCK_SIZE
         self._blocks(data, at, end)
         if end < len(data):
-            self._partial = data[end:]
+            self._partial = bytes(data[end:])
 
-    def _blocks(self, data: bytes, at: int, end: int) -> None:
+    def _blocks(self, data: BytesLike, at: int, end: int) -> None:
         """Open the blocks between two places, and deal with the cells in them. This loop is the crane."""
         view = memoryview(data)
         cell, cell_view, legs = self._cell, self._cell_view, self._legs
@@ -269,7 +280,7 @@ class Link:
             self._refuse(ident, Reason.GENERIC)
             self.drop(leg)
             return
-        leg.wake()
+        self._fresh.append(leg)
 
     def _message(self) -> None:
         kind, token = TOKEN.unpack_from(self.body)
@@ -327,20 +338,19 @@ class Link:
         """:meth:`pull` would give something."""
         return bool(self._round or self._urgent or self._returns or self._pong is not None)
 
-    def pull(self, blocks: bytearray, now_s: float) -> int:
+    def pull(self, blocks: Sequence[memoryview], now_s: float) -> int:
         """Seal what is to be sent next.
 
-        :param blocks: a whole number of blocks to write to.
-        :returns: bytes written; 0 if nothing is to be sent.
+        :param blocks: of ``BLOCK_SIZE`` bytes each, to write to.
+        :returns: blocks written; 0 if nothing is to be sent.
         """
         self.now_s = now_s
-        view = memoryview(blocks)
         size = len(blocks)
         at = 0
         out, out_body = self._out, self._out_body
         while at < size and (self._urgent or self._pong is not None):
-            self._control(view[at : at + BLOCK_SIZE])
-            at += BLOCK_SIZE
+            self._control(blocks[at])
+            at += 1
         returns = self._returns
         while at < size and returns:
             leg = returns.popleft()
@@ -348,15 +358,15 @@ class Link:
             if leg.owed and not leg.queued:
                 # Else a cell of its own carries it in this very round, or the round puts it back here.
                 out_body[:] = NO_BODY
-                self._seal(leg.ident, Command.PADDING, leg.take_owed(now_s), view[at : at + BLOCK_SIZE])
-                at += BLOCK_SIZE
+                self._seal(leg.ident, Command.PADDING, leg.take_owed(now_s), blocks[at])
+                at += 1
         rounds = self._round
         seal, pack_into = self._send.seal, HEADER.pack_into
         while at < size and rounds:
             leg = rounds.popleft()
             leg.queued = False
             pull = leg.circuit.pull
-            for _ in range(min(QUANTUM, (size - at) // BLOCK_SIZE)):
+            for _ in range(min(QUANTUM, size - at)):
                 if leg.credit <= 0:
                     break
                 try:
@@ -373,8 +383,8 @@ class Link:
                     leg.credit -= 1
                 credit = leg.take_owed(now_s) if leg.owed else 0
                 pack_into(out, 0, leg.ident, command, 0, credit)
-                seal(out, view[at : at + BLOCK_SIZE])
-                at += BLOCK_SIZE
+                seal(out, blocks[at])
+                at += 1
             if leg.closed or leg.queued:
                 continue
             if leg.credit > 0 and leg.circuit.pending(leg):
