@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from port17.errors import HandshakeFailed, PeerViolation
@@ -310,27 +310,46 @@ def test_any_bytes_are_refused_in_one_way(suite: CipherSuite, flight: bytes, fil
         dial.finish(padded, verify)
 
 
-@settings(deadline=None, max_examples=80)
+@settings(deadline=None, max_examples=120)
 @given(
-    sizes=st.tuples(*[st.one_of(st.integers(0, 70), st.sampled_from([255, 8_000, 65_535]))] * 2),
-    node=st.integers(0, 255),
-    minutes=st.integers(0, 2**32 - 1),
-    revision=st.integers(0, 2**64 - 1),
+    field=st.integers(0, 4),
+    value=st.one_of(st.integers(0, 70), st.sampled_from([255, 8_000, 65_535, 2**32 - 1, 2**64 - 1])),
 )
-def test_every_field_at_its_limits_is_refused_or_right(
-    sizes: tuple[int, int], node: int, minutes: int, revision: int
-) -> None:
-    """A first flight whose maker knows the prekey, and lies in its box."""
+@example(field=3, value=0)
+@example(field=3, value=2)
+@example(field=2, value=0)
+@example(field=2, value=65_535)
+@example(field=4, value=65_535)
+def test_every_field_at_its_limits_is_refused_or_right(field: int, value: int) -> None:
+    """A first flight whose maker knows the prekey, and lies in one field of its box."""
     attempt = Attempt(node=True)
     true = (int(WALL_S) // 60, 3, 32, 1, 32)
-    lies = (minutes, revision, sizes[0], node, sizes[1])
-
+    most = (2**32 - 1, 2**64 - 1, 2**16 - 1, 2**8 - 1, 2**16 - 1)
+    lies = tuple(min(value, most[at]) if at == field else kept for at, kept in enumerate(true))
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(handshake, "BOX_HEAD", Lies(handshake.BOX_HEAD, *lies))
         dial = attempt.dial()
     if lies == true:
         return
+    if lies[3] == 0:
+        # It is taken for a client, and binds itself to nothing: the two ends have no keys in common.
+        flight, there = attempt.answer(dial.flight)
+        assert there.initiator is None
+        with pytest.raises(HandshakeFailed):
+            dial.finish(flight, verify)
+        return
     with pytest.raises((HandshakeFailed, PeerViolation)):
+        attempt.answer(dial.flight)
+
+
+@pytest.mark.parametrize("kind", range(2, 256, 23))
+def test_a_caller_is_a_client_or_a_node_and_nothing_else(kind: int) -> None:
+    """Signed over by whoever made it, so that nothing else is wrong with it."""
+    attempt = Attempt(node=True)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(handshake, "BOX_HEAD", Lies(handshake.BOX_HEAD, int(WALL_S) // 60, 3, 32, kind, 32))
+        dial = attempt.dial()
+    with pytest.raises(HandshakeFailed):
         attempt.answer(dial.flight)
 
 

@@ -196,6 +196,21 @@ def test_what_was_taken_is_never_taken_again(skew_s: float, steps: list[tuple[fl
     assert len(replays) <= len(taken)
 
 
+@pytest.mark.parametrize("skew_s", [60, 300])
+@pytest.mark.parametrize("phase_s", range(0, 700, 11))
+def test_a_key_is_known_for_as_long_as_its_stamp_is_taken(skew_s: int, phase_s: int) -> None:
+    """Taken as early as a stamp can be, at every moment between two rotations."""
+    replays = ReplaySet(skew_s)
+    replays.admit(key(0), stamp(WALL_S), WALL_S)
+    now_s = WALL_S + phase_s
+    number = stamp(now_s + skew_s)
+    replays.admit(key(1), number, now_s)
+    for later in range(1, 2 * skew_s + STAMP_UNIT_S + 20, 7):
+        replays.admit(key(1 + later), stamp(now_s + later), now_s + later)
+        with pytest.raises(PeerViolation):
+            replays.admit(key(1), number, now_s + later)
+
+
 def test_entries_are_forgotten_once_their_stamps_are_refused_anyhow() -> None:
     replays = ReplaySet(60)
     for minute in range(100):
