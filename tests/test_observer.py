@@ -9,17 +9,13 @@ import threading
 import time
 import zlib
 from collections.abc import Iterator
-from contextlib import ExitStack
-from pathlib import Path
 
 import pytest
 from rig.destination import Destination
-from rig.house import House
 from rig.patience import until
 from rig.program import connect, download, upload
-from rig.recorder import Crossing, Direction, Recorder
-
-from port17_cli.network import HOST, free_ports
+from rig.recorder import Crossing, Direction
+from rig.watched import Watched, watched
 
 BLOCK = 4096
 """Bytes of a block on a lane."""
@@ -42,36 +38,16 @@ HUSH_S = 0.7
 """How long a node that lacks a byte of a flight is listened to, seconds."""
 
 
-class Observed:
-    """A network whose every connection crosses a recorder."""
-
-    def __init__(self, house: House, recorders: dict[str, Recorder]) -> None:
-        self.house = house
-        self.recorders = recorders
-
-    def crossings(self) -> set[Crossing]:
-        """All connections so far."""
-        return {one for recorder in self.recorders.values() for one in recorder.crossings}
-
-
 @pytest.fixture(scope="module")
 def observed(
     tmp_path_factory: pytest.TempPathFactory, destination: Destination
-) -> Iterator[tuple[Observed, set[Crossing], set[Crossing]]]:
+) -> Iterator[tuple[Watched, set[Crossing], set[Crossing]]]:
     """The network after some traffic; its lanes' connections, and the client's."""
-    ports = dict(zip(NAMES, free_ports(len(NAMES)), strict=True))
-    with ExitStack() as stack:
-        recorders = {name: stack.enter_context(Recorder((HOST, port))) for name, port in ports.items()}
-        advertised = {name: recorder.address for name, recorder in recorders.items()}
-        directory: Path = tmp_path_factory.mktemp("observed")
-        house = stack.enter_context(House(directory, NAMES, ports, advertised=advertised))
-        network = Observed(house, recorders)
-        house.start(*NAMES)
-        network.house.wait_for_lanes()
+    with watched(tmp_path_factory.mktemp("observed"), NAMES) as network:
         lanes = network.crossings()
-        house.start("client")
+        network.house.start("client")
         for number in range(6):
-            with connect(house.socks, destination.port, isolation=f"observed {number}") as program:
+            with connect(network.house.socks, destination.port, isolation=f"observed {number}") as program:
                 if number % 2:
                     assert upload(program, b"up", CARRIED)
                 else:
@@ -90,7 +66,7 @@ def chi_square(data: bytes) -> float:
     return sum((counts[value] - expected) ** 2 / expected for value in range(256))
 
 
-def test_everything_is_whole_blocks(observed: tuple[Observed, set[Crossing], set[Crossing]]) -> None:
+def test_everything_is_whole_blocks(observed: tuple[Watched, set[Crossing], set[Crossing]]) -> None:
     _, lanes, client = observed
     assert len(lanes) == len(NAMES) * (len(NAMES) - 1) // 2, "one connection per lane"
     assert client
@@ -104,7 +80,7 @@ def test_everything_is_whole_blocks(observed: tuple[Observed, set[Crossing], set
         )
 
 
-def test_everything_looks_random(observed: tuple[Observed, set[Crossing], set[Crossing]]) -> None:
+def test_everything_looks_random(observed: tuple[Watched, set[Crossing], set[Crossing]]) -> None:
     _, lanes, client = observed
     for crossings in (lanes, client):
         kept = [bytes(one.kept) for one in directions(crossings)]
@@ -119,7 +95,7 @@ def test_everything_looks_random(observed: tuple[Observed, set[Crossing], set[Cr
 
 
 def test_no_bit_of_a_flight_is_constant(
-    observed: tuple[Observed, set[Crossing], set[Crossing]], destination: Destination
+    observed: tuple[Watched, set[Crossing], set[Crossing]], destination: Destination
 ) -> None:
     """A version, a length or a key's unused bit at its place would give the protocol away."""
     network, _, _ = observed
@@ -135,7 +111,7 @@ def test_no_bit_of_a_flight_is_constant(
         assert zeros == 0, "a bit is always set"
 
 
-def _flights(network: Observed) -> list[tuple[bytes, bytes]]:
+def _flights(network: Watched) -> list[tuple[bytes, bytes]]:
     """First and second flight of every connection that had both."""
     whole = [one for one in network.crossings() if one.called.total >= FLIGHT <= one.answered.total]
     return [(bytes(one.called.kept[:FLIGHT]), bytes(one.answered.kept[:FLIGHT])) for one in whole]
@@ -158,12 +134,11 @@ def assert_first_flight_is(size: int, crossing: Crossing) -> None:
 
 
 def test_first_flights_of_client_and_node_are_of_one_size(
-    observed: tuple[Observed, set[Crossing], set[Crossing]], destination: Destination
+    observed: tuple[Watched, set[Crossing], set[Crossing]], destination: Destination
 ) -> None:
     network, _, _ = observed
     network.house.end("client")  # what is open now are lanes
-    for recorder in network.recorders.values():
-        recorder.gate = FLIGHT - 1
+    network.set_gate(FLIGHT - 1)
     before = network.crossings()
     next(one for recorder in network.recorders.values() for one in recorder.open).cut()
     until(lambda: len(network.crossings()) == len(before) + 1, "the lane is dialled again", SETTLE_S)
@@ -181,14 +156,13 @@ def test_first_flights_of_client_and_node_are_of_one_size(
         (call,) = network.crossings() - before
         assert_first_flight_is(FLIGHT, call)
     finally:
-        for recorder in network.recorders.values():
-            recorder.gate = None
+        network.set_gate(None)
         for one in network.crossings() - before:
             one.open_gate(None)
         program.join()
 
 
-def echo(network: Observed, destination: Destination) -> None:
+def echo(network: Watched, destination: Destination) -> None:
     """A connection that works."""
     with connect(network.house.socks, destination.port) as program:
         assert download(program, b"echo", 10_000).got == 10_000

@@ -93,6 +93,11 @@ class Crossing:
                 self._answerer.sendall(held[:size])
                 del held[:size]
 
+    def inject(self, data: bytes) -> None:
+        """Let the answerer get something that the caller did not say."""
+        with self._lock:
+            self._answerer.sendall(data)
+
     def cut(self) -> None:
         """End it, as a network that fails does."""
         for one in (self._caller, self._answerer):

@@ -109,8 +109,8 @@ class Lanes:
         return cranes[-1].link if cranes else None
 
     def stands(self, crane: Crane) -> None:
-        """A lane has proved its peer. A newer one takes the place of an older one, which ends by itself, or is
-        used again if the newer one ends first."""
+        """A lane has proved its peer. A newer one takes the place of an older one, which ends by itself, or
+        is used again if the newer one ends first."""
         if crane.peer is not None:
             self._standing.setdefault(crane.peer, []).append(crane)
 

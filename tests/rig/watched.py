@@ -1,0 +1,45 @@
+"""A network whose every connection, of nodes and of the client, crosses a recorder."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+from port17_cli.network import HOST, free_ports
+from rig.house import House
+from rig.recorder import Crossing, Recorder
+
+
+class Watched:
+    """See the module."""
+
+    def __init__(self, house: House, recorders: dict[str, Recorder]) -> None:
+        self.house = house
+        self.recorders = recorders
+
+    def crossings(self) -> set[Crossing]:
+        """All connections so far."""
+        return {one for recorder in self.recorders.values() for one in recorder.crossings}
+
+    def set_gate(self, gate: int | None) -> None:
+        """The gate of all connections to come."""
+        for recorder in self.recorders.values():
+            recorder.gate = gate
+
+    def most_called(self) -> str:
+        """The node to which all others dial their lanes: that with the greatest fingerprint."""
+        return max(self.house.names, key=lambda name: self.house.fingerprints[name])
+
+
+@contextmanager
+def watched(directory: Path, names: Sequence[str]) -> Iterator[Watched]:
+    """The network's nodes run, with all their lanes; the client can be started."""
+    ports = dict(zip(names, free_ports(len(names)), strict=True))
+    with ExitStack() as stack:
+        recorders = {name: stack.enter_context(Recorder((HOST, port))) for name, port in ports.items()}
+        advertised = {name: recorder.address for name, recorder in recorders.items()}
+        house = stack.enter_context(House(directory, names, ports, advertised=advertised))
+        house.start(*names)
+        house.wait_for_lanes()
+        yield Watched(house, recorders)

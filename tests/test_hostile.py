@@ -1,0 +1,237 @@
+"""Bytes from hostile peers over real sockets: no answer, no harm to anybody else."""
+
+from __future__ import annotations
+
+import random
+import resource
+import socket
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack
+
+import pytest
+from rig.destination import Destination, order, receive_exactly
+from rig.patience import until
+from rig.program import connect, download
+from rig.recorder import Crossing
+from rig.testnet import resident
+from rig.watched import Watched, watched
+
+from port17_cli.network import HOST
+
+BLOCK = 4096
+FLIGHT = 2 * BLOCK
+"""Bytes of a handshake flight."""
+NAMES = ("ash", "birch", "cedar", "dogwood")
+HUSH_S = 0.5
+"""How long a node that owes nothing is listened to, seconds: five hundred times what an answer takes."""
+WAIT_S = 15.0
+"""How long lanes may take to stand again, seconds."""
+ROUTES = 30
+"""Circuits built while something is amiss with one lane: of 24 routes four use it from a given end, so that all
+30 miss it once in 200 runs."""
+HONEST_S = 3.0
+"""How long an echo may take, seconds: less than until an impostor is found out by his silence."""
+HALF_OPEN = 2500
+"""Callers that never finish a handshake, at once: more than twice what a node keeps."""
+HALF_OPEN_COST = 64 * 1024
+"""Bytes of memory that such a caller may cost while it is kept."""
+HALF_OPEN_KEPT = 1024
+"""How many of them a node keeps."""
+MIB = 1024 * 1024
+
+
+@pytest.fixture(scope="module")
+def network(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Watched]:
+    """Four nodes and a client, everything recorded."""
+    with watched(tmp_path_factory.mktemp("hostile"), NAMES) as made:
+        made.house.start("client")
+        yield made
+
+
+@pytest.fixture(autouse=True)
+def alive(network: Watched, destination: Destination) -> Iterator[None]:
+    """After every attack nobody has died, all lanes stand and new connections work."""
+    yield
+    network.house.wait_for_lanes()
+    assert all(process.poll() is None for process in network.house.processes.values())
+    with connect(network.house.socks, destination.port, isolation="new") as program:
+        assert download(program, b"new", MIB).got == MIB
+
+
+@pytest.fixture
+def old(network: Watched, destination: Destination) -> Iterator[None]:
+    """A connection that was there before the attack, and is there after it."""
+    with connect(network.house.socks, destination.port, isolation="old") as program:
+        program.sendall(order(b"E") + b"1")
+        assert receive_exactly(program, 1) == b"1"
+        yield
+        program.sendall(b"2")
+        assert receive_exactly(program, 1) == b"2"
+
+
+def answer(port: int, data: bytes, *, end: bool = False, limit: float = HUSH_S) -> bytes:
+    """What a node answers to bytes, up to a flight.
+
+    :param end: the caller ends its direction after them.
+    """
+    got = b""
+    with socket.create_connection((HOST, port), WAIT_S) as caller:
+        try:
+            caller.sendall(data)
+            if end:
+                caller.shutdown(socket.SHUT_WR)
+            caller.settimeout(limit)
+            while len(got) < FLIGHT and (piece := caller.recv(FLIGHT)):
+                got += piece
+        except (TimeoutError, ConnectionError):
+            return got
+    return got
+
+
+def fresh_flight(network: Watched) -> tuple[bytes, int]:
+    """A first flight that its responder has not seen, and the responder's port."""
+    name = network.most_called()
+    recorder = network.recorders[name]
+    recorder.gate = 0
+    before = list(recorder.crossings)
+    lane = _lane(network, name)
+    lane.cut()
+    try:
+
+        def dialled() -> bool:
+            return any(one.called.total >= FLIGHT for one in recorder.crossings if one not in before)
+
+        until(dialled, "the lane is dialled again", WAIT_S)
+        (caught,) = (one for one in recorder.crossings if one not in before)
+        return bytes(caught.called.kept[:FLIGHT]), network.house.ports[name]
+    finally:
+        recorder.gate = None
+        for one in recorder.open:
+            if one not in before:
+                one.cut()
+
+
+def _lane(network: Watched, name: str) -> Crossing:
+    """A lane that is dialled to a node: the oldest connection, since the client calls later."""
+    return network.recorders[name].open[0]
+
+
+NOISE = random.Random(17)
+HELLO = bytes.fromhex("16030100c8010000c40303") + NOISE.randbytes(200)
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        pytest.param(NOISE.randbytes(FLIGHT), id="random flight"),
+        pytest.param(NOISE.randbytes(5 * BLOCK + 77), id="random, longer"),
+        pytest.param(NOISE.randbytes(3 * MIB), id="random, very long"),
+        pytest.param(NOISE.randbytes(FLIGHT - 1), id="random, a byte short"),
+        pytest.param(bytes(FLIGHT), id="zeros"),
+        pytest.param(b"GET / HTTP/1.1\r\nHost: node\r\n\r\n", id="HTTP"),
+        pytest.param(HELLO, id="TLS"),
+    ],
+)
+@pytest.mark.parametrize("end", [False, True], ids=["held open", "ended"])
+@pytest.mark.usefixtures("old")
+def test_strangers_get_silence(network: Watched, data: bytes, end: bool) -> None:
+    for port in network.house.ports.values():
+        assert answer(port, data, end=end, limit=HUSH_S / len(NAMES)) == b""
+
+
+@pytest.mark.usefixtures("old")
+def test_what_was_recorded_gets_silence(network: Watched) -> None:
+    """First flights that were answered once: to the same node, to others, with what followed, and cut."""
+    for name, recorder in network.recorders.items():
+        for crossing in recorder.crossings[:2]:
+            said = bytes(crossing.called.kept)
+            assert crossing.answered.total >= FLIGHT, "it was answered once"
+            for port in (network.house.ports[name], *network.house.ports.values()):
+                assert answer(port, said[:FLIGHT], limit=HUSH_S / 10) == b""
+            assert answer(network.house.ports[name], said) == b""
+            assert answer(network.house.ports[name], said[: FLIGHT // 2], end=True) == b""
+
+
+def test_a_flight_works_once_and_only_unchanged(network: Watched) -> None:
+    flight, port = fresh_flight(network)
+    for place in (0, 15, 16, 31, 32, 1000, 2000, FLIGHT - 1):  # salt, tag, ciphertext, box
+        changed = bytearray(flight)
+        changed[place] ^= 1
+        assert answer(port, bytes(changed), limit=HUSH_S / 2) == b"", f"byte {place}"
+    elsewhere = next(other for other in network.house.ports.values() if other != port)
+    assert answer(elsewhere, flight, limit=HUSH_S / 2) == b""
+    assert len(answer(port, flight, limit=WAIT_S)) == FLIGHT, (
+        "unchanged it is answered: the silence meant something"
+    )
+    assert answer(port, flight) == b"", "a second time"
+
+
+def test_a_flight_that_was_held_back_takes_nobodys_place(network: Watched, destination: Destination) -> None:
+    """Whoever delivers it late has not proved to be its author: the lane that stands is used on."""
+    flight, port = fresh_flight(network)
+    network.house.wait_for_lanes()
+    with socket.create_connection((HOST, port), WAIT_S) as impostor:
+        impostor.sendall(flight)
+        impostor.settimeout(WAIT_S)
+        assert receive_exactly(impostor, FLIGHT)
+        for number in range(ROUTES):
+            proxy = network.house.socks
+            with connect(proxy, destination.port, isolation=f"late {number}", timeout=HONEST_S) as program:
+                program.sendall(order(b"E") + b"?")
+                assert receive_exactly(program, 1) == b"?"
+
+
+def test_a_forged_block_costs_one_lane(network: Watched, destination: Destination) -> None:
+    with ExitStack() as stack:
+        programs = []
+        for number in range(12):
+            program = stack.enter_context(
+                connect(network.house.socks, destination.port, isolation=f"many {number}")
+            )
+            program.sendall(order(b"E") + b"1")
+            assert receive_exactly(program, 1) == b"1"
+            programs.append(program)
+        name = network.most_called()
+        lane = _lane(network, name)
+        lane.inject(NOISE.randbytes(BLOCK))
+        until(lane.over.is_set, "the lane is given up", WAIT_S)
+        survivors = 0
+        for program in programs:
+            try:
+                program.sendall(b"2")
+                survivors += receive_exactly(program, 1) == b"2"
+            except ConnectionError:
+                continue
+        # Of a route's two lanes one is this one in a third of the cases.
+        assert survivors >= 3, "circuits elsewhere do not notice"
+        routes = network.house.ask("client", "circuits")["circuits"]
+        assert routes
+
+
+def test_callers_that_never_finish(network: Watched) -> None:
+    """More than a node keeps: they cost it little, and whoever means it is still answered."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = HALF_OPEN + 512
+    if hard != resource.RLIM_INFINITY and hard < wanted:
+        pytest.fail(f"this test needs {wanted} open files; raise the hard limit (ulimit -Hn)")
+    resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, wanted), hard))
+    name = network.most_called()
+    port = network.house.ports[name]
+    pid = network.house.processes[name].pid
+    before = resident(pid)
+    part = NOISE.randbytes(FLIGHT - 1)
+    with ExitStack() as stack:
+        for _ in range(HALF_OPEN):
+            caller = stack.enter_context(socket.create_connection((HOST, port), WAIT_S))
+            try:
+                caller.sendall(part)
+            except ConnectionError:
+                continue  # refused: that is the bound
+        grown = resident(pid) - before
+        assert grown < HALF_OPEN_KEPT * HALF_OPEN_COST, f"{grown / MIB:.0f} MiB"
+        begun = time.monotonic()
+        _lane(network, name).cut()
+        network.house.wait_for_lanes()
+        assert time.monotonic() - begun < WAIT_S
+    resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
