@@ -177,7 +177,6 @@ class Crane:
             await begin(self)
         if scope.cancelled_caught:
             raise LinkLost("the peer did not answer a handshake in time")
-        self.standing.set()
 
     async def _write(self) -> None:
         while True:
@@ -219,6 +218,7 @@ async def dial(ship: Ship, terms: Terms, to: ResponderKey) -> Crane:
         async def begin(crane: Crane) -> None:
             established = initiator.finish(await _receive_exactly(ship, size), terms.verify)
             crane.link.confirm(established.session.forward, established.session.backward)
+            crane.standing.set()
 
         await ship.send(initiator.flight)
     except BaseException:
@@ -273,7 +273,7 @@ async def answer(
     final = established.session.forward
 
     async def begin(crane: Crane) -> None:
-        crane.link.expect_final(final)
+        crane.link.expect_final(final, crane.standing.set)
 
     return Crane(
         ship,

@@ -24,6 +24,7 @@ from port17.wire.block import (
     SETUP_SIZE,
     Command,
 )
+from port17.wire.conveyor import nothing
 from port17.wire.leg import FIRST_CREDIT, CircuitEnd, Leg
 from port17.wire.quota import Budget
 from port17.wire.ratchet import Chain, pack_nonce
@@ -87,6 +88,7 @@ class Link:
         self._on_setup = on_setup
         self._send_next: Chain | None = None
         self._receive_next: Chain | None = None
+        self._proved: Callable[[], None] = nothing
         self._legs: dict[int, Leg] = {}
         self._own_id = -1 if initiator else 0
         self._peer_id = 0
@@ -105,6 +107,8 @@ class Link:
         """When a block last came."""
         self.failure = ""
         """Why the shell is to end the link; empty while there is no reason."""
+        self.on_final: Callable[[], None] = _nothing
+        """A responder: the initiator has END_EARLY behind it, and so has proved that it took flight 2."""
         # One byte more than a cell, always zero: what a relay seals on the way back is the body without
         # its first h bytes and with a flag of zero, and so it is a view of this very buffer.
         self._cell = bytearray(CELL_SIZE + 1)
@@ -125,9 +129,14 @@ class Link:
         self._urgent.append((LINK_CIRCUIT, Command.LINK, TOKEN.pack(LinkMessage.END_EARLY, 0)))
         self._wake()
 
-    def expect_final(self, receive: Chain) -> None:
-        """A responder: after END_EARLY these keys are in force."""
+    def expect_final(self, receive: Chain, proved: Callable[[], None] = nothing) -> None:
+        """A responder: after END_EARLY these keys are in force.
+
+        :param proved: called then. An initiator says END_EARLY once it has taken flight 2, and so it is no
+            flight 1 that somebody held back and sent later.
+        """
         self._receive_next = receive
+        self._proved = proved
 
     # -- circuits ---------------------------------------------------------------------------------
     @property
@@ -293,6 +302,8 @@ class Link:
                 self.round_trip_s = min(self.round_trip_s or took_s, took_s)
         elif kind == LinkMessage.END_EARLY and self._receive_next is not None:
             self._receive, self._receive_next = self._receive_next, None
+            self.on_final()
+            self._proved()
         else:
             raise PeerViolation("a LINK cell is malformed, or not allowed here and now")
 
@@ -417,6 +428,10 @@ class Link:
 
 
 NO_BODY = bytes(BODY_SIZE)
+
+
+def _nothing() -> None:
+    """The listener of a link that nobody listens to."""
 
 
 class _NoCircuit:
