@@ -5,7 +5,6 @@ from __future__ import annotations
 import socket
 
 import anyio
-from anyio.abc import SocketAttribute
 
 from port17 import RECEIVE_SIZE, BytesLike, Ship, TcpStream
 
@@ -44,7 +43,7 @@ class StreamShip(Ship):
     @property
     def socket(self) -> socket.socket:
         """The socket beneath, for its options."""
-        return self._stream.extra(SocketAttribute.raw_socket)
+        return self._stream.beneath
 
     @property
     def remote(self) -> str:

@@ -135,6 +135,10 @@ class Circuits:
         :raises NetworkError: the entry node cannot be reached.
         """
         key = (request.isolation, request.host)
+        built = self._by_key.get(key)
+        if built is not None and built.takes(request, anyio.current_time()):
+            built.used_s = anyio.current_time()
+            return built
         lock = self._building.setdefault(key, anyio.Lock())
         try:
             async with lock:

@@ -20,7 +20,7 @@ from port17.client.opened import TRIES, OpenedStream
 from port17.config.settings import ClientConfig
 from port17.errors import ConfigError, NetworkError, NoRoute, UsageError
 from port17.links.crane import Terms
-from port17.links.heap import keep_buffers
+from port17.links.process import allow_descriptors, keep_buffers
 from port17.links.transport import Transport
 from port17.navigator.policy import Request
 from port17.network import KnownNetwork
@@ -112,6 +112,11 @@ class Tunnel:
             except NetworkError:
                 if not remaining:
                     raise
+        if built.circuit.last.mux.full:
+            raise NetworkError(
+                "no room for another connection: too much waits for programs that do not read",
+                cure="End some connections, or raise limits.memory_mib.",
+            )
         conveyor = built.circuit.last.mux.open("TUNNEL", arguments, anyio.current_time())
         return built, conveyor
 
@@ -228,6 +233,7 @@ async def run(
     :param task_status: gets ``{"ingress": {name: address}}`` once programs can connect.
     :raises Port17Error: the configuration, a file it names, or a plugin is unusable.
     """
+    allow_descriptors()
     keep_buffers()
     network = KnownNetwork.load(config, registry)
     async with anyio.create_task_group() as tasks:

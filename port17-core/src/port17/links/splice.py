@@ -114,7 +114,7 @@ class _Splice:
         if self._failed:
             return
         self._failed = True
-        if reason is not None:
-            self._conveyor.abort(reason)
+        # Also of a conveyor that has ended: what came and will not be read must not be kept.
+        self._conveyor.abort(reason if reason is not None else Reason.DONE)
         await reset(self._stream)
         group.cancel_scope.cancel()

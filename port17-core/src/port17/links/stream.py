@@ -33,6 +33,11 @@ class ConveyorStream:
         self._conveyor = conveyor
         conveyor.watch = self._changed
 
+    @property
+    def was_reset(self) -> bool:
+        """It ended other than in order."""
+        return self._conveyor.reset_reason is not None
+
     async def receive(self) -> bytes:
         """At least one byte. What the call before gave is taken as processed: the peer may send as much.
 

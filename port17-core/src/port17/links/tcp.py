@@ -106,6 +106,11 @@ class TcpStream(SocketStream):
         self._sending = anyio.ResourceGuard("sending to")
 
     @property
+    def beneath(self) -> socket.socket:
+        """The socket beneath, for its options."""
+        return self._sock
+
+    @property
     def _raw_socket(self) -> socket.socket:
         return self._sock
 
@@ -196,10 +201,15 @@ async def close(stream: SocketStream) -> None:
 def _linger(stream: SocketStream, how: bytes) -> None:
     # The socket may be closed or dead already; then there is nobody left to be told.
     with suppress(OSError):
-        stream.extra(SocketAttribute.raw_socket).setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, how)
+        # anyio's way to the socket builds a table of all that it knows of it.
+        sock = stream.beneath if isinstance(stream, TcpStream) else stream.extra(SocketAttribute.raw_socket)
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, how)
 
 
 async def _aclose(stream: SocketStream) -> None:
+    if isinstance(stream, TcpStream):
+        await stream.aclose()  # which neither waits nor raises
+        return
     with anyio.CancelScope(shield=True), suppress(OSError, anyio.BrokenResourceError):
         await stream.aclose()
 

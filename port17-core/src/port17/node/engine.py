@@ -146,6 +146,8 @@ class Engine:
             stream.abort(Reason.GENERIC)
         finally:
             self.operations_open -= 1
+            if stream.was_reset:
+                stream.abort()  # what came and was not read is not kept
 
     # -- under pressure -----------------------------------------------------------------------------
     async def relieve(self) -> None:

@@ -16,7 +16,7 @@ from port17 import control
 from port17.config.settings import NodeConfig
 from port17.errors import ConfigError
 from port17.links.crane import Crane, Terms, answer
-from port17.links.heap import keep_buffers
+from port17.links.process import allow_descriptors, keep_buffers
 from port17.links.transport import Listener, Ship, Transport
 from port17.network import KnownNetwork
 from port17.node.engine import Engine
@@ -250,6 +250,7 @@ async def run(
     :param task_status: gets the node's status once it listens.
     :raises Port17Error: the configuration, a file it names, or a plugin is unusable.
     """
+    allow_descriptors()
     keep_buffers()
     network = KnownNetwork.load(config, registry)
     async with AsyncExitStack() as stack:

@@ -88,8 +88,7 @@ class Circuit:
             self._onion.add(session)
             mux = Mux(budget, self._waker(index), None)
             if index:
-                hop_conveyor = self.hops[-1].mux.open(HOP, key.fingerprint + content, 0.0)
-                hop_conveyor.no_data()
+                hop_conveyor = self.hops[-1].mux.open(HOP, key.fingerprint + content, 0.0, answers=False)
                 hop_conveyor.watch = self._hop_watch(index - 1, hop_conveyor)
             else:
                 self._setup = content
@@ -168,8 +167,8 @@ class Circuit:
             self.written_s = leg.link.now_s
             return SETUP
         while self._wanting:
-            # The first hop that wants goes first: its HOP is what the later ones wait for.
-            index = min(self._wanting)
+            # HOPs before all else, since EARLY cells are counted; then the first hop that wants.
+            index = min(self._extending or self._wanting)
             hop = self.hops[index]
             turn: Turn | None = None
             if hop.asking and not self._extending and (self.last.confirmed or hop.mux.pending):

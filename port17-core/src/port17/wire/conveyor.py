@@ -73,7 +73,8 @@ class Conveyor:
         "watch",
     )
 
-    def __init__(self, mux: Mux, ident: int) -> None:
+    def __init__(self, mux: Mux, ident: int, window: int) -> None:
+        mux.budget.take(window)
         self._mux = mux
         self.ident = ident
         self._chunks: deque[memoryview] = deque()
@@ -90,8 +91,8 @@ class Conveyor:
         self._received: list[bytes | bytearray] = []
         self.received = 0
         """Bytes that came and were not yet taken."""
-        self._window = FIRST_WINDOW
-        self.allowance = FIRST_WINDOW
+        self._window = window
+        self.allowance = window
         """Bytes the peer may still send."""
         self._drained = 0
         self._last_credit_s = 0.0
@@ -277,16 +278,16 @@ class Mux:
         """:meth:`pull` would give something."""
         return bool(self._control or self._ready)
 
-    def open(self, operation: str, arguments: bytes, now_s: float) -> Conveyor:
+    def open(self, operation: str, arguments: bytes, now_s: float, *, answers: bool = True) -> Conveyor:
         """A client opens an operation.
 
+        :param answers: whether data may come back; a window is taken for it then.
         :raises LocalViolation: no room; ask :attr:`full` first.
         """
-        if self.full:
+        if answers and self.full:
             raise LocalViolation("a session has no room for another conveyor")
-        self.budget.take(FIRST_WINDOW)
         self._newest += 1
-        conveyor = self.conveyors[self._newest] = Conveyor(self, self._newest)
+        conveyor = self.conveyors[self._newest] = Conveyor(self, self._newest, FIRST_WINDOW if answers else 0)
         conveyor.opened_s = now_s
         self.control(encode(self._newest, Frame.OPEN, encode_operation(operation, arguments)))
         return conveyor
@@ -396,8 +397,7 @@ class Mux:
         if self.full:
             self.control(encode(ident, Frame.RESET, int(Reason.RESOURCES).to_bytes(2, "big")))
             return
-        self.budget.take(FIRST_WINDOW)
-        conveyor = self.conveyors[ident] = Conveyor(self, ident)
+        conveyor = self.conveyors[ident] = Conveyor(self, ident, FIRST_WINDOW)
         on_open(conveyor, name, arguments)
 
     def ready(self, conveyor: Conveyor) -> None:

@@ -107,8 +107,6 @@ class Link:
         """When a block last came."""
         self.failure = ""
         """Why the shell is to end the link; empty while there is no reason."""
-        self.on_final: Callable[[], None] = _nothing
-        """A responder: the initiator has END_EARLY behind it, and so has proved that it took flight 2."""
         # One byte more than a cell, always zero: what a relay seals on the way back is the body without
         # its first h bytes and with a flag of zero, and so it is a view of this very buffer.
         self._cell = bytearray(CELL_SIZE + 1)
@@ -302,7 +300,6 @@ class Link:
                 self.round_trip_s = min(self.round_trip_s or took_s, took_s)
         elif kind == LinkMessage.END_EARLY and self._receive_next is not None:
             self._receive, self._receive_next = self._receive_next, None
-            self.on_final()
             self._proved()
         else:
             raise PeerViolation("a LINK cell is malformed, or not allowed here and now")
@@ -428,10 +425,6 @@ class Link:
 
 
 NO_BODY = bytes(BODY_SIZE)
-
-
-def _nothing() -> None:
-    """The listener of a link that nobody listens to."""
 
 
 class _NoCircuit:

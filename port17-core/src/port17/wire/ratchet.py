@@ -20,6 +20,8 @@ CELLS_PER_STEP = 128
 key schedule in 128 cells. 1 is allowed."""
 AHEAD_FIRST = 8
 """Keystreams computed by a chain's first call: a flight of set-up needs no more."""
+AHEAD_MOST = 128
+"""Most keystreams computed by one call: 9 KiB kept, 30 microseconds."""
 pack_nonce = struct.Struct(">4xQ").pack
 """The nonce of a counter: four zero bytes and a u64."""
 
@@ -28,7 +30,7 @@ class _Ahead:
     """Keystreams of the next cells of one key, computed some at a time.
 
     A busy chain shares a call's cost among many cells, an idle one wastes little: the first call is for
-    few, each further one for twice as many.
+    few, each further one for twice as many, to a bound.
     """
 
     __slots__ = ("_first", "_many", "_streams", "_suite", "_width", "key")
@@ -54,7 +56,7 @@ class _Ahead:
             joined = self._suite.keystreams(self.key, counter, count, width)
             self._streams = [joined[at : at + width] for at in range(0, count * width, width)]
             self._first = counter
-            if count == self._many:
+            if count == self._many < AHEAD_MOST:
                 self._many *= 2
             index = 0
         return self._streams[index]

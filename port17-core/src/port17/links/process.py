@@ -1,6 +1,9 @@
-"""What the C library's heap does with the buffers that traffic makes and drops all the time."""
+"""What a process that carries traffic asks of its system: descriptors, and a heap that keeps buffers."""
 
 from __future__ import annotations
+
+import resource
+from contextlib import suppress
 
 WARM_UP = 16 * 1024 * 1024
 """Bytes of the block that is made and freed once. glibc gives memory at the heap's end back to the system as
@@ -12,3 +15,12 @@ a third of an exit's system time on a fast download. Other C libraries do nothin
 def keep_buffers() -> None:
     """Let the heap keep some megabytes for reuse. Once per process, before the first traffic."""
     bytearray(WARM_UP)
+
+
+def allow_descriptors() -> None:
+    """Raise the limit of open files to what the system lets us: the usual 1024 are few connections."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft != hard:
+        # macOS names no limit and then refuses to set none: the soft one stays.
+        with suppress(ValueError, OSError):
+            resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
