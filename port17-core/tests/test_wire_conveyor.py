@@ -1,0 +1,818 @@
+"""Conveyors: frames, byte credits, half-close, resets, and what a hostile end can make us keep."""
+
+from __future__ import annotations
+
+import sys
+from collections import deque
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+
+from port17.errors import LocalViolation, PeerViolation
+from port17.wire.block import PAYLOAD_SIZE
+from port17.wire.conveyor import (
+    CONTROL_CAP,
+    CONVEYORS_CAP,
+    FIRST_WINDOW,
+    WINDOW_CAP,
+    Conveyor,
+    Mux,
+)
+from port17.wire.frame import (
+    DATA_CAP,
+    FRAME_HEAD,
+    SESSION,
+    Frame,
+    decode_operation,
+    encode,
+    encode_operation,
+    write_ratchet,
+)
+from port17.wire.quota import Budget
+from port17.wire.reasons import Reason
+
+MIB = 1 << 20
+
+
+class Ends:
+    """A client's mux and a hop's, and payloads under way between them."""
+
+    def __init__(self, budget: int = 1 << 30, server_budget: int | None = None) -> None:
+        self.budgets = Budget(budget), Budget(server_budget if server_budget is not None else budget)
+        self.served: list[Conveyor] = []
+        self.opened: list[tuple[str, bytes]] = []
+        self.accepts = True
+        self.woken = [0, 0]
+        self.client = Mux(self.budgets[0], lambda: self._woke(0), None)
+        self.server = Mux(self.budgets[1], lambda: self._woke(1), self._opened)
+        self.there: deque[bytes] = deque()
+        self.back: deque[bytes] = deque()
+        self.now_s = 100.0
+
+    def _woke(self, end: int) -> None:
+        self.woken[end] += 1
+
+    def _opened(self, conveyor: Conveyor, name: str, arguments: bytes) -> None:
+        self.served.append(conveyor)
+        self.opened.append((name, arguments))
+        if self.accepts:
+            conveyor.accept(b"ready")
+
+    def send(self, forward: bool) -> bool:
+        """One payload onto its way."""
+        payload = bytearray(b"\xee" * PAYLOAD_SIZE)
+        mux = self.client if forward else self.server
+        said = mux.pull(memoryview(payload))
+        if said:
+            (self.there if forward else self.back).append(bytes(payload))
+        else:
+            assert not mux.pending
+        return said
+
+    def arrive(self, forward: bool) -> bool:
+        """The oldest payload arrives."""
+        way = self.there if forward else self.back
+        if not way:
+            return False
+        mux = self.server if forward else self.client
+        assert mux.take(memoryview(way.popleft()), self.now_s) is None
+        return True
+
+    def settle(self) -> int:
+        """Until nothing is to be sent; the payloads that were."""
+        payloads = 0
+        while True:
+            sent = [self.send(way) for way in (True, False)]
+            arrived = [self.arrive(way) for way in (True, False)]
+            payloads += sum(sent)
+            if not any(sent + arrived):
+                return payloads
+
+    def pair(self, data: bytes = b"x") -> tuple[Conveyor, Conveyor]:
+        """A conveyor, open at both ends."""
+        near = self.client.open("TEST", data, self.now_s)
+        self.settle()
+        return near, self.served[-1]
+
+    def write(self, forward: bool, *frames: bytes) -> None:
+        """Hand an end any frames.
+
+        :raises PeerViolation: what it made of them.
+        """
+        mux = self.server if forward else self.client
+        payload = b"".join(frames).ljust(PAYLOAD_SIZE, b"\0")
+        mux.take(memoryview(payload), self.now_s)
+
+
+def take(conveyor: Conveyor, now_s: float = 100.0) -> bytes:
+    data = conveyor.take()
+    conveyor.consumed(len(data), now_s)
+    return data
+
+
+def pieces(payload: bytes) -> Iterator[tuple[int, int, bytes]]:
+    """A second parser, as plain as the format: identity, type, data."""
+    while len(payload) >= FRAME_HEAD.size:
+        ident, kind, length = FRAME_HEAD.unpack_from(payload)
+        if kind == Frame.PAD:
+            assert not any(payload)
+            return
+        data = payload[FRAME_HEAD.size : FRAME_HEAD.size + length]
+        assert len(data) == length
+        yield ident, kind, data
+        payload = payload[FRAME_HEAD.size + length :]
+    assert not any(payload)
+
+
+# -- frames -------------------------------------------------------------------------------------------
+@settings(deadline=None, max_examples=60)
+@given(st.lists(st.tuples(st.integers(0, 3), st.integers(1, 3 * PAYLOAD_SIZE)), min_size=1, max_size=12))
+def test_what_is_packed_is_whole_frames_and_padding(sends: list[tuple[int, int]]) -> None:
+    ends = Ends()
+    conveyors = [ends.client.open("TEST", bytes([n]), 0.0) for n in range(4)]
+    sent = [b""] * 4
+    for number, (place, size) in enumerate(sends):
+        data = bytes([number + 1]) * size
+        conveyors[place].send(data)
+        sent[place] += data
+    got = [b""] * 4
+    payloads = 0
+    while ends.send(True):
+        payloads += 1
+        for ident, kind, data in pieces(ends.there.popleft()):
+            if kind == Frame.DATA:
+                got[ident - 1] += data
+            else:
+                assert (kind, data) == (Frame.OPEN, encode_operation("TEST", bytes([ident - 1])))
+    assert got == sent
+    # Full but for the last, and but for room too small to be worth a frame.
+    assert payloads <= sum(map(len, sent)) // (PAYLOAD_SIZE - 4 * FRAME_HEAD.size - 128) + 1
+
+
+@given(st.text("ABCXYZ_", max_size=40), st.binary(max_size=300))
+def test_an_operation_is_read_as_it_was_written(name: str, arguments: bytes) -> None:
+    assert decode_operation(encode_operation(name, arguments)) == (name, arguments)
+
+
+@given(st.binary(max_size=60))
+def test_any_bytes_are_an_operation_or_a_violation(data: bytes) -> None:
+    try:
+        name, arguments = decode_operation(data)
+    except PeerViolation:
+        return
+    assert encode_operation(name, arguments) == data
+
+
+def test_a_frame_that_no_cell_holds_is_a_mistake_of_ours() -> None:
+    assert len(encode(1, Frame.DATA, bytes(DATA_CAP))) == PAYLOAD_SIZE
+    with pytest.raises(LocalViolation):
+        encode(1, Frame.DATA, bytes(DATA_CAP + 1))
+    ends = Ends()
+    with pytest.raises(LocalViolation):
+        ends.client.open("TEST", bytes(DATA_CAP), 0.0)
+    near = ends.client.open("TEST", bytes(DATA_CAP - 5), 0.0)
+    ends.accepts = False
+    ends.settle()
+    with pytest.raises(LocalViolation):
+        ends.served[0].accept(bytes(DATA_CAP + 1))
+    ends.served[0].accept(bytes(DATA_CAP))
+    ends.settle()
+    assert near.accepted_data == bytes(DATA_CAP)
+
+
+def test_a_ratchet_frame_has_its_payload_for_itself() -> None:
+    payload = bytearray(b"\xee" * PAYLOAD_SIZE)
+    write_ratchet(memoryview(payload), b"the data")
+    assert list(pieces(bytes(payload))) == [(SESSION, Frame.RATCHET, b"the data")]
+    for mux in (Ends().client, Ends().server):
+        assert bytes(mux.take(memoryview(payload), 0.0) or b"") == b"the data"
+    payload[-1] = 1
+    for mux in (Ends().client, Ends().server):
+        with pytest.raises(PeerViolation):
+            mux.take(memoryview(payload), 0.0)
+
+
+frame_bytes = st.builds(
+    lambda ident, kind, data, length: (
+        FRAME_HEAD.pack(ident, kind, len(data) if length is None else length) + data
+    ),
+    st.one_of(st.integers(0, 5), st.integers(0, 2**32 - 1)),
+    st.one_of(st.integers(0, 9), st.integers(0, 255)),
+    st.binary(max_size=40),
+    st.one_of(st.none(), st.none(), st.none(), st.integers(0, 65_535)),
+)
+
+
+@settings(deadline=None, max_examples=300)
+@given(
+    payloads=st.lists(
+        st.one_of(st.lists(frame_bytes, max_size=8).map(b"".join), st.binary(max_size=300)), max_size=6
+    ),
+    forward=st.booleans(),
+)
+def test_any_bytes_are_taken_or_a_violation_and_little_is_kept(payloads: list[bytes], forward: bool) -> None:
+    ends = Ends(budget=4 * FIRST_WINDOW)
+    near, far = ends.pair()
+    mux = ends.server if forward else ends.client
+    for payload in payloads:
+        try:
+            mux.take(memoryview(payload.ljust(PAYLOAD_SIZE, b"\0")), 0.0)
+        except PeerViolation:
+            break
+        ends.send(not forward)
+    end = far if forward else near
+    assert end.received <= FIRST_WINDOW
+    assert end.credit <= 2 * WINDOW_CAP
+    assert len(mux._control) <= 50
+    for conveyor in (near, far, *ends.served):
+        conveyor.reset(Reason.DONE)
+    for mux, budget in zip((ends.client, ends.server), ends.budgets, strict=True):
+        mux.close(Reason.DONE)
+        for conveyor in ends.served:
+            conveyor.take()
+        assert budget.used == 0
+
+
+# -- opening --------------------------------------------------------------------------------------------
+def test_an_open_conveyor_carries_its_operation_and_both_directions() -> None:
+    ends = Ends()
+    near, far = ends.pair(b"arguments")
+    assert ends.opened == [("TEST", b"arguments")]
+    assert near.accepted
+    assert near.accepted_data == b"ready"
+    near.send(b"up")
+    far.send(b"down")
+    ends.settle()
+    assert (take(far), take(near)) == (b"up", b"down")
+
+
+def test_data_may_come_before_the_answer() -> None:
+    ends = Ends()
+    ends.accepts = False
+    near = ends.client.open("TEST", b"", 0.0)
+    near.send(b"early")
+    ends.settle()
+    assert not near.accepted
+    assert ends.served[0].take() == b"early"
+
+
+@pytest.mark.parametrize("ident", [0, 1])
+def test_an_id_is_used_once_and_never_the_sessions(ident: int) -> None:
+    ends = Ends()
+    near, _ = ends.pair()
+    near.reset(Reason.DONE)
+    ends.settle()
+    with pytest.raises(PeerViolation):
+        ends.write(True, encode(ident, Frame.OPEN, encode_operation("TEST", b"")))
+
+
+def test_nobody_opens_conveyors_to_a_client() -> None:
+    ends = Ends()
+    ends.pair()
+    with pytest.raises(PeerViolation):
+        ends.write(False, encode(9, Frame.OPEN, encode_operation("TEST", b"")))
+
+
+@pytest.mark.parametrize("kind", [Frame.ACCEPT, Frame.DATA, Frame.FIN, Frame.RESET, Frame.CREDIT, 7, 9, 255])
+@pytest.mark.parametrize("forward", [True, False])
+def test_a_conveyor_that_never_was_is_a_violation_and_a_dead_one_is_not(kind: Any, forward: bool) -> None:
+    ends = Ends()
+    near, _ = ends.pair()
+    near.reset(Reason.DONE)
+    ends.settle()
+    frame = FRAME_HEAD.pack(1, kind, 2) + b"xx"
+    ends.write(forward, frame)
+    with pytest.raises(PeerViolation):
+        ends.write(forward, FRAME_HEAD.pack(2, kind, 2) + b"xx")
+
+
+def test_a_session_has_room_for_so_many() -> None:
+    ends = Ends()
+    for _ in range(CONVEYORS_CAP):
+        assert not ends.client.full
+        ends.client.open("TEST", b"", 0.0)
+    assert ends.client.full
+    with pytest.raises(LocalViolation):
+        ends.client.open("TEST", b"", 0.0)
+    ends.settle()
+    assert len(ends.served) == CONVEYORS_CAP
+    ends.write(True, encode(CONVEYORS_CAP + 1, Frame.OPEN, encode_operation("TEST", b"")))
+    assert len(ends.served) == CONVEYORS_CAP
+    assert ends.budgets[1].used == CONVEYORS_CAP * FIRST_WINDOW
+    assert ends.send(False)
+    refused = list(pieces(ends.back.pop()))
+    assert refused == [(CONVEYORS_CAP + 1, Frame.RESET, Reason.RESOURCES.to_bytes(2, "big"))]
+    ends.served[0].reset(Reason.DONE)
+    ends.settle()
+    ends.client.open("TEST", b"", 0.0)
+
+
+def test_what_the_budget_does_not_hold_is_refused_with_the_reason() -> None:
+    ends = Ends(server_budget=3 * FIRST_WINDOW + 1)
+    near = [ends.client.open("TEST", b"", 0.0) for _ in range(5)]
+    ends.settle()
+    assert [conveyor.reset_reason for conveyor in near] == [None] * 3 + [Reason.RESOURCES] * 2
+    assert len(ends.served) == 3
+    assert ends.budgets[0].used == ends.budgets[1].used == 3 * FIRST_WINDOW
+
+
+@pytest.mark.parametrize("answer", [True, False], ids=["answered", "refused"])
+def test_opens_whose_answers_nobody_reads_end_the_circuit(answer: bool) -> None:
+    ends = Ends(server_budget=1 << 30 if answer else 0)
+    with pytest.raises(PeerViolation):
+        for number in range(1, 10 * CONTROL_CAP):
+            ends.write(True, encode(number, Frame.OPEN, encode_operation("T", b"")))
+            if answer:
+                ends.write(True, encode(number, Frame.RESET, b"\0\1"))
+    assert len(ends.server._control) <= CONTROL_CAP
+    assert len(ends.server.conveyors) <= 1
+
+
+# -- credit -----------------------------------------------------------------------------------------------
+@pytest.mark.parametrize("forward", [True, False])
+def test_data_beyond_its_credit_is_a_violation(forward: bool) -> None:
+    ends = Ends()
+    near, far = ends.pair()
+    end = far if forward else near
+    left = FIRST_WINDOW
+    while left:
+        size = min(left, DATA_CAP)
+        ends.write(forward, encode(1, Frame.DATA, bytes(size)))
+        left -= size
+    assert end.received == FIRST_WINDOW
+    with pytest.raises(PeerViolation):
+        ends.write(forward, encode(1, Frame.DATA, b"x"))
+    assert end.received == FIRST_WINDOW
+
+
+def test_a_sender_stops_at_its_credit_and_goes_on_with_more() -> None:
+    ends = Ends()
+    near, far = ends.pair()
+    data = bytes(range(256)) * 1200
+    near.send(data)
+    ends.settle()
+    assert far.received == FIRST_WINDOW
+    assert near.waiting == len(data) - FIRST_WINDOW
+    assert not near.sendable
+    got = b""
+    for _ in range(100):
+        got += take(far)
+        ends.settle()
+    assert got == data
+
+
+def test_windows_grow_while_the_reader_is_quick_to_a_most_and_within_half_the_budget() -> None:
+    for budget, most in ((1 << 30, WINDOW_CAP), (4 * FIRST_WINDOW, FIRST_WINDOW * 2)):
+        ends = Ends(server_budget=budget)
+        near, far = ends.pair()
+        for _ in range(24):
+            while near.waiting < 2 * WINDOW_CAP:
+                near.send(bytes(MIB))
+            ends.settle()
+            take(far)
+        assert far._window == most
+        assert ends.budgets[1].used == far._window
+        assert far.allowance <= far._window
+        # Nobody reads any more: what is kept is the window, and no more.
+        ends.settle()
+        assert far.received <= far._window
+        near.reset(Reason.DONE)
+        ends.settle()
+        far.take()
+        assert ends.budgets[1].used == 0
+
+
+def test_a_slow_reader_keeps_the_first_window() -> None:
+    ends = Ends()
+    near, far = ends.pair()
+    ends.server.round_trip_s = 3600.0
+    for _ in range(100):
+        near.send(bytes(FIRST_WINDOW))
+        ends.settle()
+        ends.now_s += 10.0
+        take(far, ends.now_s)
+    assert far._window == FIRST_WINDOW
+
+
+@pytest.mark.parametrize("forward", [True, False])
+def test_a_credit_adds_up_to_a_most(forward: bool) -> None:
+    ends = Ends()
+    near, far = ends.pair()
+    for _ in range(5):
+        ends.write(forward, encode(1, Frame.CREDIT, b"\xff" * 4))
+    assert (far if forward else near).credit == 2 * WINDOW_CAP
+
+
+@pytest.mark.parametrize("size", [0, 1, 3, 5, 100])
+def test_a_credit_of_another_size_is_a_violation(size: int) -> None:
+    ends = Ends()
+    ends.pair()
+    with pytest.raises(PeerViolation):
+        ends.write(True, encode(1, Frame.CREDIT, bytes(size)))
+
+
+@pytest.mark.parametrize("forward", [True, False])
+def test_empty_data_is_a_violation(forward: bool) -> None:
+    ends = Ends()
+    ends.pair()
+    with pytest.raises(PeerViolation):
+        ends.write(forward, encode(1, Frame.DATA, b""))
+
+
+@pytest.mark.parametrize("size", [1, 2, 50, 1000, 1023, 1024, 1025])
+def test_small_pieces_cost_little_more_than_their_bytes(size: int) -> None:
+    ends = Ends()
+    _, far = ends.pair()
+    frame = encode(1, Frame.DATA, b"x" * size)
+    while far.allowance >= size:
+        count = min(far.allowance // size, PAYLOAD_SIZE // len(frame))
+        ends.write(True, *[frame] * count)
+    kept = sum(map(sys.getsizeof, far._received)) + 8 * len(far._received)
+    assert kept < 1.3 * FIRST_WINDOW
+
+
+def test_alternating_pieces_cost_little_more_than_their_bytes() -> None:
+    ends = Ends()
+    _, far = ends.pair()
+    while far.allowance >= 1100:
+        ends.write(True, encode(1, Frame.DATA, bytes(1024)), encode(1, Frame.DATA, b"x"))
+    kept = sum(map(sys.getsizeof, far._received)) + 8 * len(far._received)
+    assert kept < 1.3 * FIRST_WINDOW
+
+
+def test_a_conveyor_for_which_no_data_is_meant_takes_none() -> None:
+    ends = Ends()
+    near, _ = ends.pair()
+    near.no_data()
+    assert ends.budgets[0].used == 0
+    with pytest.raises(PeerViolation):
+        ends.write(False, encode(1, Frame.DATA, b"x"))
+    near.reset(Reason.DONE)
+    assert ends.budgets[0].used == 0
+
+
+# -- ends -------------------------------------------------------------------------------------------------
+@pytest.mark.parametrize("first", [0, 1])
+def test_each_direction_ends_by_itself_in_either_order(first: int) -> None:
+    ends = Ends()
+    pair = ends.pair()
+    one, other = pair[first], pair[1 - first]
+    one.send(b"a" * 10_000)
+    one.finish()
+    ends.settle()
+    assert other.finished
+    assert not other.ended
+    assert not one.finished
+    assert take(other) == b"a" * 10_000
+    other.send(b"b" * 10_000)
+    ends.settle()
+    assert take(one) == b"b" * 10_000
+    other.finish()
+    ends.settle()
+    assert one.ended
+    assert other.ended
+    assert one.reset_reason is None
+    assert other.reset_reason is None
+    assert ends.client.conveyors == ends.server.conveyors == {}
+    assert [budget.used for budget in ends.budgets] == [0, 0]
+
+
+def test_both_may_finish_at_once() -> None:
+    ends = Ends()
+    near, far = ends.pair()
+    for end in (near, far):
+        end.send(b"x" * 100_000)
+        end.finish()
+    for _ in range(50):
+        ends.settle()
+        take(near)
+        take(far)
+    assert near.ended
+    assert far.ended
+    assert near.reset_reason is far.reset_reason is None
+    assert [budget.used for budget in ends.budgets] == [0, 0]
+
+
+def test_the_end_comes_after_all_data() -> None:
+    ends = Ends()
+    near, far = ends.pair()
+    near.send(b"x" * (3 * FIRST_WINDOW))
+    near.finish()
+    ends.settle()
+    assert not far.finished
+    total = 0
+    while not far.finished or far.received:
+        total += len(take(far))
+        ends.settle()
+    assert total == 3 * FIRST_WINDOW
+    with pytest.raises(LocalViolation):
+        near.send(b"more")
+
+
+@pytest.mark.parametrize("frame", [encode(1, Frame.DATA, b"x"), encode(1, Frame.FIN)])
+def test_after_its_end_a_direction_carries_nothing(frame: bytes) -> None:
+    ends = Ends()
+    ends.pair()
+    ends.write(True, encode(1, Frame.FIN))
+    with pytest.raises(PeerViolation):
+        ends.write(True, frame)
+
+
+@pytest.mark.parametrize(
+    ("forward", "frame"),
+    [
+        (True, encode(1, Frame.ACCEPT, b"")),
+        (False, encode(1, Frame.ACCEPT, b"")),
+        (False, encode(1, Frame.OPEN, b"")),
+        (True, encode(1, Frame.OPEN, encode_operation("TEST", b""))),
+        (True, encode(1, Frame.FIN, b"x")),
+        (True, encode(1, Frame.RESET, b"x")),
+        (False, encode(1, Frame.RESET, b"xxx")),
+        (True, encode(1, Frame.RATCHET, b"x")),
+        (True, FRAME_HEAD.pack(1, 200, 0)),
+        (True, FRAME_HEAD.pack(1, Frame.PAD, 0)),
+        (True, FRAME_HEAD.pack(0, Frame.PAD, 1)),
+        (True, FRAME_HEAD.pack(1, Frame.DATA, PAYLOAD_SIZE)),
+        (True, FRAME_HEAD.pack(1, Frame.FIN, 65_535)),
+    ],
+)
+def test_what_is_malformed_or_not_allowed_is_a_violation(forward: bool, frame: bytes) -> None:
+    ends = Ends()
+    near, _ = ends.pair()
+    assert near.accepted
+    with pytest.raises(PeerViolation):
+        ends.write(forward, frame)
+
+
+def test_datagrams_are_not_there_yet() -> None:
+    ends = Ends()
+    ends.pair()
+    with pytest.raises(PeerViolation):
+        ends.write(True, encode(1, Frame.DATAGRAM, b"x"))
+
+
+@pytest.mark.parametrize(
+    "state", ["opening", "open", "sending", "half closed here", "half closed there", "stalled"]
+)
+@pytest.mark.parametrize("who", [0, 1])
+def test_a_reset_in_any_state_ends_both_ends_and_leaves_nothing(state: str, who: int) -> None:
+    ends = Ends()
+    if state == "opening":
+        ends.accepts = False
+    near, far = ends.pair()
+    ends_pair = (near, far)
+    if state in ("sending", "stalled"):
+        for end in ends_pair:
+            end.send(bytes(MIB))
+        if state == "stalled":
+            ends.settle()
+        else:
+            ends.send(True)
+            ends.send(False)
+    if state.startswith("half"):
+        ends_pair[who if state.endswith("here") else 1 - who].finish()
+        ends.settle()
+    ends_pair[who].reset(Reason.TIMEOUT)
+    ends_pair[who].reset(Reason.DONE)
+    if not state.startswith("half"):
+        ends_pair[who].send(b"late")
+    ends.settle()
+    assert [end.reset_reason for end in ends_pair] == [Reason.TIMEOUT] * 2
+    assert [end.waiting for end in ends_pair] == [0, 0]
+    for end in ends_pair:
+        end.take()
+    assert ends.client.conveyors == ends.server.conveyors == {}
+    assert [budget.used for budget in ends.budgets] == [0, 0]
+    # The session goes on.
+    near, far = ends.pair()
+    assert near.ident == 2
+
+
+@pytest.mark.parametrize("mine", ["finish", "reset"])
+@pytest.mark.parametrize("theirs", ["finish", "reset"])
+def test_ends_that_cross_on_their_way_are_no_violation(mine: str, theirs: str) -> None:
+    ends = Ends()
+    near, far = ends.pair()
+    for end in (near, far):
+        end.send(bytes(5000))
+    for end, how in ((near, mine), (far, theirs)):
+        end.finish() if how == "finish" else end.reset(Reason.RESET)
+    while ends.send(True) or ends.send(False):
+        pass
+    ends.settle()
+    assert near.ended
+    assert far.ended
+    for end in (near, far):
+        end.take()
+    assert [budget.used for budget in ends.budgets] == [0, 0]
+
+
+@pytest.mark.parametrize("value", [*Reason, 16, 999, 65_535])
+def test_a_reason_arrives_and_an_unknown_one_is_read_as_none_given(value: int) -> None:
+    ends = Ends()
+    near, _ = ends.pair()
+    ends.write(False, encode(1, Frame.RESET, value.to_bytes(2, "big")))
+    known = value in list(Reason) and value != Reason.LINK_LOST
+    assert near.reset_reason == (value if known else Reason.GENERIC)
+
+
+def test_windows_are_held_until_what_came_is_taken() -> None:
+    """Else a reader that hangs would let its peer fill one window after another."""
+    ends = Ends()
+    near, far = ends.pair()
+    near.send(bytes(FIRST_WINDOW))
+    near.finish()
+    far.finish()
+    ends.settle()
+    assert far.ended
+    assert far.received == FIRST_WINDOW
+    assert ends.budgets[1].used == FIRST_WINDOW
+    assert len(far.take()) == FIRST_WINDOW
+    assert ends.budgets[1].used == 0
+
+
+def test_when_the_circuit_ends_so_does_everything() -> None:
+    ends = Ends()
+    pairs = [ends.pair() for _ in range(20)]
+    for near, far in pairs:
+        near.send(bytes(MIB))
+        far.send(bytes(MIB))
+    ends.settle()
+    ends.client.close(Reason.LINK_LOST)
+    ends.server.close(Reason.GENERIC)
+    assert {near.reset_reason for near, _ in pairs} == {Reason.LINK_LOST}
+    assert {far.reset_reason for _, far in pairs} == {Reason.GENERIC}
+    assert not ends.send(True)
+    assert not ends.send(False)
+    for near, far in pairs:
+        assert near.waiting == far.waiting == 0
+        near.take()
+        far.take()
+    assert [budget.used for budget in ends.budgets] == [0, 0]
+
+
+def test_busy_conveyors_share_a_session_alike() -> None:
+    ends = Ends()
+    pairs = [ends.pair() for _ in range(5)]
+    for near, _ in pairs:
+        near.send(bytes(50_000))
+    for turn in range(1, 50):
+        ends.send(True)
+        ends.arrive(True)
+        received = [far.received for _, far in pairs]
+        assert max(received) - min(received) <= PAYLOAD_SIZE, turn
+
+
+def test_a_watcher_is_told_of_everything() -> None:
+    ends = Ends()
+    near, far = ends.pair()
+    told: list[str] = []
+    far.watch = lambda: told.append("far")
+    near.watch = lambda: told.append("near")
+    near.low_water = 0
+    near.send(b"x")
+    ends.settle()
+    assert set(told) == {"near", "far"}
+    told.clear()
+    near.finish()
+    ends.settle()
+    assert "far" in told
+    told.clear()
+    far.reset(Reason.DONE)
+    ends.settle()
+    assert {"near", "far"} <= set(told)
+
+
+# -- a model ------------------------------------------------------------------------------------------------
+class Streams(RuleBasedStateMachine):
+    """Two muxes against what a stream is: the bytes that were sent, in order, once, and little kept."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.ends = Ends(budget=64 * FIRST_WINDOW)
+        self.pairs: list[list[Conveyor | None]] = []
+        self.sent: dict[tuple[int, int], bytes] = {}
+        self.got: dict[tuple[int, int], bytes] = {}
+        self.finished: set[tuple[int, int]] = set()
+        self.resets: set[int] = set()
+        self.count = 0
+
+    def _conveyor(self, place: int, end: int) -> Conveyor | None:
+        if end and self.pairs[place][1] is None:
+            served = [c for c in self.ends.served if c.ident == place + 1]
+            self.pairs[place][1] = served[0] if served else None
+        return self.pairs[place][end]
+
+    @precondition(lambda self: len(self.pairs) < 6)
+    @rule()
+    def open(self) -> None:
+        place = len(self.pairs)
+        self.pairs.append([self.ends.client.open("TEST", b"", self.ends.now_s), None])
+        for end in (0, 1):
+            self.sent[place, end] = self.got[place, end] = b""
+
+    @precondition(lambda self: self.pairs)
+    @rule(data=st.data(), end=st.integers(0, 1), size=st.integers(1, 60_000))
+    def send(self, data: st.DataObject, end: int, size: int) -> None:
+        place = data.draw(st.integers(0, len(self.pairs) - 1))
+        conveyor = self._conveyor(place, end)
+        if conveyor is None or (place, end) in self.finished or conveyor.ended:
+            return
+        self.count += 1
+        piece = (self.count % 251).to_bytes(1, "big") * size
+        conveyor.send(piece)
+        self.sent[place, end] += piece
+
+    @precondition(lambda self: self.pairs)
+    @rule(data=st.data(), end=st.integers(0, 1))
+    def finish(self, data: st.DataObject, end: int) -> None:
+        place = data.draw(st.integers(0, len(self.pairs) - 1))
+        conveyor = self._conveyor(place, end)
+        if conveyor is not None and not conveyor.ended:
+            conveyor.finish()
+            self.finished.add((place, end))
+
+    @precondition(lambda self: self.pairs)
+    @rule(data=st.data(), end=st.integers(0, 1))
+    def reset(self, data: st.DataObject, end: int) -> None:
+        place = data.draw(st.integers(0, len(self.pairs) - 1))
+        conveyor = self._conveyor(place, end)
+        if conveyor is not None and self.count % 4 == 0:
+            conveyor.reset(Reason.RESET)
+            self.resets.add(place)
+
+    @precondition(lambda self: self.pairs)
+    @rule(data=st.data(), end=st.integers(0, 1), after_s=st.sampled_from([0.0, 0.0, 1.0]))
+    def take(self, data: st.DataObject, end: int, after_s: float) -> None:
+        self.ends.now_s += after_s
+        place = data.draw(st.integers(0, len(self.pairs) - 1))
+        conveyor = self._conveyor(place, end)
+        if conveyor is not None:
+            self.got[place, end] += take(conveyor, self.ends.now_s)
+
+    @rule(forward=st.booleans(), count=st.integers(1, 20))
+    def travel(self, forward: bool, count: int) -> None:
+        for _ in range(count):
+            self.ends.send(forward)
+
+    @rule(forward=st.booleans(), count=st.integers(1, 20))
+    def arrive(self, forward: bool, count: int) -> None:
+        for _ in range(count):
+            self.ends.arrive(forward)
+
+    @invariant()
+    def what_arrives_was_sent(self) -> None:
+        for (place, end), got in self.got.items():
+            assert self.sent[place, 1 - end].startswith(got)
+
+    @invariant()
+    def what_is_kept_is_bounded(self) -> None:
+        for budget, mux, end in zip(
+            self.ends.budgets, (self.ends.client, self.ends.server), (0, 1), strict=True
+        ):
+            kept = [c for place in range(len(self.pairs)) if (c := self._conveyor(place, end)) is not None]
+            assert all(c.received + max(c.allowance, 0) <= c._window or c.ended or c.finished for c in kept)
+            assert budget.used == sum(c._window for c in kept)
+            assert sum(c.received for c in kept) <= budget.used
+            assert set(mux.conveyors) == {c.ident for c in kept if not c.ended}
+
+    def teardown(self) -> None:
+        for _ in range(400):
+            moved = self.ends.settle()
+            for place in range(len(self.pairs)):
+                for end in (0, 1):
+                    conveyor = self._conveyor(place, end)
+                    if conveyor is not None:
+                        self.got[place, end] += take(conveyor, self.ends.now_s)
+            if not moved and not self.ends.settle():
+                break
+        for place in range(len(self.pairs)):
+            ours, theirs = (self._conveyor(place, end) for end in (0, 1))
+            assert ours is not None
+            assert theirs is not None
+            if place in self.resets:
+                both = {(place, 0), (place, 1)} <= self.finished
+                assert both or (ours.reset_reason is theirs.reset_reason is Reason.RESET)
+                continue
+            for end in (0, 1):
+                assert self.got[place, end] == self.sent[place, 1 - end]
+            assert ours.finished == ((place, 1) in self.finished)
+            assert theirs.finished == ((place, 0) in self.finished)
+            assert ours.ended == theirs.ended == (ours.finished and theirs.finished)
+            assert ours.reset_reason is theirs.reset_reason is None
+        self.ends.client.close(Reason.DONE)
+        self.ends.server.close(Reason.DONE)
+        for place in range(len(self.pairs)):
+            for end in (0, 1):
+                conveyor = self._conveyor(place, end)
+                if conveyor is not None:
+                    conveyor.take()
+        assert [budget.used for budget in self.ends.budgets] == [0, 0]
+
+
+TestStreams = Streams.TestCase
+TestStreams.settings = settings(deadline=None, max_examples=120, stateful_step_count=40)
