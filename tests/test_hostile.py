@@ -28,8 +28,8 @@ HUSH_S = 0.5
 WAIT_S = 15.0
 """How long lanes may take to stand again, seconds."""
 ROUTES = 30
-"""Circuits built while something is amiss with one lane: of 24 routes four use it from a given end, so that all
-30 miss it once in 200 runs."""
+"""Circuits built while something is amiss with one lane: of 24 routes four use it from a given end, so that
+all 30 miss it once in 200 runs."""
 HONEST_S = 3.0
 """How long an echo may take, seconds: less than until an impostor is found out by his silence."""
 HALF_OPEN = 2500
@@ -235,3 +235,23 @@ def test_callers_that_never_finish(network: Watched) -> None:
         network.house.wait_for_lanes()
         assert time.monotonic() - begun < WAIT_S
     resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+@pytest.mark.parametrize("clean", [True, False], ids=["in order", "killed"])
+def test_a_restart_forgets_no_flight(network: Watched, clean: bool) -> None:
+    """What was answered before a node ended is not answered again after it.
+
+    Killed, a node cannot know what it had answered, and so refuses what could be a replay, for minutes: here it
+    is the one that dials all its lanes itself, so that they stand again nevertheless.
+    """
+    name = network.most_called() if clean else min(NAMES, key=network.house.fingerprints.__getitem__)
+    answered = [one for one in network.recorders[name].crossings if one.answered.total >= FLIGHT]
+    assert answered or not clean
+    if clean:
+        assert network.house.end(name) == 0
+    else:
+        network.house.kill(name)
+    network.house.start(name)
+    for crossing in answered[-4:]:
+        said = bytes(crossing.called.kept[: 4 * BLOCK])
+        assert answer(network.house.ports[name], said) == b""

@@ -8,9 +8,10 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 import anyio
+import anyio.lowlevel
 import pytest
 
-from port17.links.transport import Listener, Ship, Transport
+from port17 import BytesLike, Listener, Ship, Transport
 
 CANDIDATES = ("127.0.0.1:0", "conformance")
 """Where a transport is asked to listen, unless ``--listen`` says it: the first that is of its form."""
@@ -121,6 +122,81 @@ async def test_is_done_with_a_buffer_once_sent(transport: Transport, where: str)
         buffer[:] = b"b" * 8192
         buffer.clear()  # a view kept on it would raise here
         assert await receive_exactly(pair.far, 8192) == b"a" * 8192
+
+
+async def test_sends_now_what_needs_no_waiting(transport: Transport, where: str) -> None:
+    data = hashlib.shake_128(b"now").digest(3_000_000)
+
+    async def send(ship: Ship) -> None:
+        at = 0
+        while at < len(data):
+            part = bytearray(data[at : at + 262_144])
+            sent = ship.send_now(part)
+            assert 0 <= sent <= len(part)
+            rest = bytes(part[sent:])
+            part.clear()  # a view kept on it would raise here
+            if rest:
+                await ship.send(rest)
+            at += 262_144
+
+    async with connected(transport, where) as pair, anyio.create_task_group() as tasks:
+        tasks.start_soon(send, pair.near)
+        assert await receive_exactly(pair.far, len(data)) == data
+
+
+async def test_sends_now_no_more_than_the_peer_reads(transport: Transport, where: str) -> None:
+    block = bytes(1024 * 1024)
+    taken = 0
+    async with connected(transport, where) as pair:
+        while taken < MUCH and (sent := pair.near.send_now(block)):
+            taken += sent
+            await anyio.lowlevel.checkpoint()
+    assert taken < MUCH
+
+
+async def test_pumps_everything_in_order_until_the_end(transport: Transport, where: str) -> None:
+    data = hashlib.shake_128(b"pump").digest(3_000_000)
+    got = bytearray()
+    complete = anyio.Event()
+
+    def take(part: BytesLike) -> None:
+        got.extend(part)
+        if len(got) >= len(data):
+            complete.set()
+
+    async def send(ship: Ship) -> None:
+        await ship.send(data)
+        await complete.wait()
+        await ship.aclose()
+
+    async with connected(transport, where) as pair, anyio.create_task_group() as tasks:
+        tasks.start_soon(send, pair.near)
+        with pytest.raises((anyio.EndOfStream, anyio.BrokenResourceError)):
+            await pair.far.pump(take)
+        assert got == data
+
+
+async def test_a_pump_ends_with_what_its_taker_raises(transport: Transport, where: str) -> None:
+    class Enough(Exception):
+        pass
+
+    def take(part: BytesLike) -> None:
+        raise Enough
+
+    async with connected(transport, where) as pair:
+        await pair.near.send(b"anything")
+        with pytest.raises(Enough):
+            await pair.far.pump(take)
+        await pair.near.send(b"more")
+        assert (await pair.far.receive())[-4:] == b"more"
+
+
+async def test_a_cancelled_pump_loses_nothing(transport: Transport, where: str) -> None:
+    async with connected(transport, where) as pair:
+        with anyio.move_on_after(0.01):
+            await pair.far.pump(lambda part: None)
+        await pair.near.send(b"still here")
+        assert await receive_exactly(pair.far, 10) == b"still here"
 
 
 async def test_holds_a_sender_back(transport: Transport, where: str) -> None:

@@ -109,15 +109,19 @@ class House:
 
     def end(self, name: str) -> int:
         """End a process in order; its exit code."""
-        process = self.processes.pop(name)
-        process.terminate()
+        self.processes[name].terminate()
         try:
-            return process.wait(END_S)
+            return self.processes[name].wait(END_S)
         finally:
-            process.kill()
-            process.wait()
-            if process.stdout is not None:
-                process.stdout.close()
+            self.kill(name)
+
+    def kill(self, name: str) -> None:
+        """End a process with SIGKILL."""
+        process = self.processes.pop(name)
+        process.kill()
+        process.wait()
+        if process.stdout is not None:
+            process.stdout.close()
 
     def __enter__(self) -> Self:
         return self
@@ -128,12 +132,8 @@ class House:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        for process in self.processes.values():
-            process.kill()
-        for process in self.processes.values():
-            process.wait()
-            if process.stdout is not None:
-                process.stdout.close()
+        for name in list(self.processes):
+            self.kill(name)
 
     def ask(self, name: str, verb: str, args: dict[str, Any] | None = None) -> dict[str, Any]:
         """Ask a process by its control socket."""
