@@ -371,7 +371,7 @@ def test_a_circuit_over_one_link_there_and_back_ends_with_it() -> None:
 # -- rings ------------------------------------------------------------------------------------------------
 @pytest.mark.parametrize("both", [False, True], ids=["one way round", "both ways round"])
 def test_full_buffers_in_a_ring_of_honest_relays_make_progress(both: bool) -> None:
-    """Small pipes, and all of them full: were a ship left unread for a circuit's sake, all would stand still."""
+    """Pipes small and full: were a ship left unread for a circuit's sake, all would stand still."""
     net = Net([TOY] * 3)
     room = 16 * 4096
     one, two, three = net.hosts
