@@ -241,8 +241,8 @@ def test_callers_that_never_finish(network: Watched) -> None:
 def test_a_restart_forgets_no_flight(network: Watched, clean: bool) -> None:
     """What was answered before a node ended is not answered again after it.
 
-    Killed, a node cannot know what it had answered, and so refuses what could be a replay, for minutes: here it
-    is the one that dials all its lanes itself, so that they stand again nevertheless.
+    Killed, a node cannot know what it had answered, and so refuses what could be a replay, for minutes: here
+    it is the one that dials all its lanes itself, so that they stand again nevertheless.
     """
     name = network.most_called() if clean else min(NAMES, key=network.house.fingerprints.__getitem__)
     answered = [one for one in network.recorders[name].crossings if one.answered.total >= FLIGHT]
