@@ -13,7 +13,7 @@ import anyio
 import pytest
 from anyio.abc import TaskStatus
 
-from port17 import Ship, Transport
+from port17 import BytesLike, Ship, Transport
 from port17_transports.memory import Memory
 from port17_transports.tcp import Tcp
 
@@ -326,3 +326,111 @@ async def test_a_cancelled_listener_ends_whatever_holds_it(kind: Kind) -> None:
     finally:
         signal.alarm(0)
         signal.signal(signal.SIGALRM, before)
+
+
+# -- what a driver may do better than by tasks --------------------------------------------------------
+
+
+async def test_a_pump_hands_over_everything_and_then_the_end(kind: Kind) -> None:
+    data = random.Random(5).randbytes(3_000_001)
+    got = bytearray()
+    async with pair(kind) as (one, other), anyio.create_task_group() as group:
+
+        async def send() -> None:
+            await one.send(data)
+            await one.aclose()
+
+        group.start_soon(send)
+        with pytest.raises(anyio.EndOfStream):
+            await other.pump(got.extend)
+    assert got == data
+
+
+async def test_a_pump_ends_with_what_its_taker_raises(kind: Kind) -> None:
+    def take(_: object) -> None:
+        raise ZeroDivisionError
+
+    async with pair(kind) as (one, other):
+        await one.send(b"x")
+        with pytest.raises(ZeroDivisionError):
+            await other.pump(take)
+        await one.send(b"y")
+        assert await other.receive() == b"y", "the ship is the caller's again"
+
+
+async def test_closing_wakes_a_pump_and_leaves_nothing_behind(kind: Kind) -> None:
+    """A descriptor that the event loop still watches would be deaf when the next ship gets its number."""
+    for _ in range(3):
+        async with pair(kind) as (one, other), anyio.create_task_group() as group:
+
+            async def pump(ship: Ship) -> None:
+                with pytest.raises(anyio.ClosedResourceError), anyio.fail_after(5):
+                    await ship.pump(bytearray().extend)
+
+            group.start_soon(pump, other)
+            await anyio.wait_all_tasks_blocked()
+            await other.aclose()
+        async with pair(kind) as (one, other):
+            for ship, peer in ((one, other), (other, one)):
+                await ship.send(b"heard")
+                with anyio.fail_after(5):
+                    assert await peer.receive() == b"heard"
+
+
+async def test_a_pump_and_a_send_cancelled_together_leave_nothing_behind(kind: Kind) -> None:
+    for _ in range(3):
+        async with pair(kind) as (one, _), anyio.create_task_group() as group:
+            group.start_soon(one.send, bytes(ENOUGH_TO_BLOCK))
+            group.start_soon(one.pump, bytearray().extend)
+            await anyio.wait_all_tasks_blocked()
+            group.cancel_scope.cancel()
+        async with pair(kind) as (one, other):
+            heard = anyio.Event()
+
+            def take(data: BytesLike, heard: anyio.Event = heard) -> None:
+                assert data == b"heard"
+                heard.set()
+
+            async with anyio.create_task_group() as group:
+                group.start_soon(other.pump, take)
+                await one.send(b"heard")
+                with anyio.fail_after(5):
+                    await heard.wait()
+                group.cancel_scope.cancel()
+
+
+async def test_who_pumps_is_the_only_one_to_receive(kind: Kind) -> None:
+    async with pair(kind) as (one, _), anyio.create_task_group() as group:
+        group.start_soon(one.pump, bytearray().extend)
+        await anyio.wait_all_tasks_blocked()
+        with pytest.raises(anyio.BusyResourceError):
+            await one.receive()
+        with pytest.raises(anyio.BusyResourceError):
+            await one.pump(bytearray().extend)
+        group.cancel_scope.cancel()
+
+
+async def test_what_is_not_sent_now_is_sent_later(kind: Kind) -> None:
+    data = random.Random(6).randbytes(20_000_000)
+    async with pair(kind) as (one, other), anyio.create_task_group() as group:
+        got = bytearray()
+
+        async def receive() -> None:
+            got.extend(await read(other, len(data)))
+
+        sent = one.send_now(data)
+        assert 0 <= sent < len(data), "more fits into no kernel"
+        group.start_soon(receive)
+        await one.send(data[sent:])
+    assert got == data
+
+
+async def test_nothing_is_sent_now_by_a_closed_ship(kind: Kind) -> None:
+    async with pair(kind) as (one, _):
+        await one.aclose()
+        try:
+            assert one.send_now(b"x") == 0
+        except anyio.ClosedResourceError:
+            return
+        with pytest.raises(anyio.ClosedResourceError):
+            await one.send(b"x")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
+from itertools import count
 from typing import Any
 
 import anyio
@@ -13,6 +14,7 @@ from trio.testing import MockClock
 
 from port17_transports.memory import Memory, MemoryShip, Network
 
+RUNS = count()
 A_YEAR_S = 365 * 24 * 3600.0
 
 
@@ -106,7 +108,9 @@ def test_a_bounded_buffer_holds_the_sender_back() -> None:
 
 def jittered(seed: int) -> list[tuple[float, int]]:
     async def run() -> list[tuple[float, int]]:
-        async with pair(seed=seed, delay_s=0.1, jitter_s=0.5, bandwidth=1e6) as (one, other):
+        # A network of its own: what is random depends on how many lines there were before.
+        network = f"jitter {next(RUNS)}"
+        async with pair(network=network, seed=seed, delay_s=0.1, jitter_s=0.5, bandwidth=1e6) as (one, other):
             begun = anyio.current_time()
             for number in range(20):
                 await one.send(bytes([number]) * 1000)
@@ -133,9 +137,10 @@ def test_jitter_follows_the_seed_and_keeps_the_order() -> None:
 def lifetimes(seed: int) -> list[float]:
     async def run() -> list[float]:
         ends = []
-        held = Network.named("lossy")  # Whoever holds a network keeps the count of its lines.
+        network = f"lossy {next(RUNS)}"
+        held = Network.named(network)  # Whoever holds a network keeps the count of its lines.
         for _ in range(50):
-            async with pair(network="lossy", seed=seed, mean_life_s=100.0) as (one, other):
+            async with pair(network=network, seed=seed, mean_life_s=100.0) as (one, other):
                 begun = anyio.current_time()
                 with pytest.raises(anyio.BrokenResourceError), anyio.fail_after(A_YEAR_S):
                     await other.receive()

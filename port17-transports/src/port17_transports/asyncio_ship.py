@@ -1,12 +1,13 @@
 """A TCP ship on asyncio that hands over what comes straight from the event loop's callback.
 
 Waiting in a task costs two more rounds of the loop for every receive, which on small cells is more than the
-cell. Elsewhere :class:`~port17_transports.tcp.StreamShip` serves, of which this is one.
+cell. Elsewhere :class:`~port17_transports.stream_ship.StreamShip` serves, of which this is one.
 """
 
 from __future__ import annotations
 
 import asyncio
+import socket
 from collections.abc import Callable
 from typing import NoReturn
 
@@ -20,12 +21,30 @@ _BUFFER = memoryview(bytearray(RECEIVE_SIZE))
 
 
 class AsyncioShip(StreamShip):
-    """One connection on asyncio."""
+    """One connection on asyncio.
+
+    :param sock: connected and tuned; owned by the ship from here on.
+    :param remote: the peer's ``HOST:PORT``.
+    """
+
+    def __init__(self, sock: socket.socket, remote: str) -> None:
+        super().__init__(sock, remote)
+        self._loop = asyncio.get_running_loop()
+        self._over: asyncio.Future[NoReturn] | None = None
+
+    async def receive(self, max_bytes: int = RECEIVE_SIZE) -> bytes:
+        """At least one byte, at most ``max_bytes``."""
+        if self._over is not None:
+            raise anyio.BusyResourceError("receiving from")
+        return await super().receive(max_bytes)
 
     async def pump(self, take: Callable[[BytesLike], None]) -> NoReturn:
         """See :meth:`port17.Ship.pump`; one read a callback, so that every ship has its turn."""
-        loop, sock = asyncio.get_running_loop(), self.socket
-        over: asyncio.Future[NoReturn] = loop.create_future()
+        if self._over is not None:
+            raise anyio.BusyResourceError("receiving from")
+        sock = self.socket
+        if sock.fileno() < 0:
+            raise anyio.ClosedResourceError
 
         def readable() -> None:
             try:
@@ -38,21 +57,36 @@ class AsyncioShip(StreamShip):
             except OSError as error:
                 broken = anyio.BrokenResourceError(error.strerror)
                 broken.__cause__ = error
-                end(broken)
+                self._end_pump(broken)
             except Exception as error:  # noqa: BLE001 - it belongs to whoever awaits the pump
-                end(error)
+                self._end_pump(error)
 
-        def end(error: Exception) -> None:
-            loop.remove_reader(sock)
-            if not over.done():
-                over.set_exception(error)
-
-        loop.add_reader(sock, readable)
+        over: asyncio.Future[NoReturn] = self._loop.create_future()
+        self._over = over
+        self._loop.add_reader(sock, readable)
         try:
             await over
         finally:
-            if sock.fileno() >= 0:
-                loop.remove_reader(sock)
+            self._end_pump(None)
+            self._over = None
+            if over.done() and not over.cancelled():
+                over.exception()  # Seen, also if a cancellation came first.
+
+    def _end_pump(self, error: Exception | None) -> None:
+        """Stop watching the socket, and tell whoever awaits the pump."""
+        over, sock = self._over, self.socket
+        if over is None:
+            return
+        if sock.fileno() >= 0:
+            self._loop.remove_reader(sock)
+        if error is not None and not over.done():
+            over.set_exception(error)
+
+    async def aclose(self) -> None:
+        """End the connection at once."""
+        # First of all: a descriptor that the loop goes on watching is deaf when another ship gets its number.
+        self._end_pump(anyio.ClosedResourceError())
+        await super().aclose()
 
 
 def on_asyncio() -> bool:

@@ -29,7 +29,7 @@ class StreamShip(Ship):
         try:
             await self._stream.send(data)
         except anyio.get_cancelled_exc_class():
-            await self._stream.aclose()
+            await self.aclose()
             raise
 
     def send_now(self, data: BytesLike) -> int:
