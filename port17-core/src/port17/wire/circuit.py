@@ -144,6 +144,7 @@ class Circuit:
         ratchet = hop.mux.take(payload, leg.link.now_s)
         if ratchet is not None:
             hop.ratchet.response(bytes(ratchet))
+            self._onion.turned()
             if not hop.confirmed:
                 self._confirm(index, hop)
 
@@ -183,6 +184,7 @@ class Circuit:
             self._onion.seal(index, out)
             if turn is not None:
                 turn.sealed()
+                self._onion.turned()
             if self._early_left:
                 self._early_left -= 1
                 return Command.EARLY

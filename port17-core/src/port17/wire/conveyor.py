@@ -12,7 +12,7 @@ from collections.abc import Callable
 from port17.errors import LocalViolation, PeerViolation
 from port17.records.framing import BytesLike
 from port17.wire.block import PAYLOAD_SIZE
-from port17.wire.frame import FRAME_HEAD, SESSION, Frame, decode_operation, encode, encode_operation
+from port17.wire.frame import DATA_CAP, FRAME_HEAD, SESSION, Frame, decode_operation, encode, encode_operation
 from port17.wire.quota import Budget
 from port17.wire.reasons import Reason
 
@@ -37,6 +37,9 @@ CONTROL_CAP = 4 * CONVEYORS_CAP
 ACCEPT, a CREDIT, a FIN and a RESET; past that it is a flood."""
 WORTHWHILE = 128
 """Bytes of room in a cell below which a longer piece of data waits for the next cell."""
+TURN = 32
+"""DATA frames that one conveyor sends in a row while others wait: 127 KiB, so that its reader is woken for
+more than a cell at a time. Who has no more than a frame to send goes first, and waits for nobody."""
 ZEROS = bytes(PAYLOAD_SIZE)
 
 
@@ -272,6 +275,8 @@ class Mux:
         self._newest = 0
         self._control: deque[bytes] = deque()
         self._ready: deque[Conveyor] = deque()
+        self._turn = TURN
+        """Frames that the first in line may still send before the next one's turn."""
 
     @property
     def pending(self) -> bool:
@@ -311,17 +316,20 @@ class Mux:
             if not conveyor.sendable:  # it was reset while it was in line
                 ready.popleft()
                 conveyor._ready = False
+                self._turn = TURN
                 continue
             room = size - at - FRAME_HEAD.size
             if room < 1 or (room < WORTHWHILE and at and conveyor.waiting > room):
                 break
             at += conveyor.fill(payload, at)
-            if conveyor.waiting and conveyor.credit > 0:
-                if len(ready) > 1:
-                    ready.rotate(-1)
-            else:
+            self._turn -= 1
+            if not conveyor.waiting or conveyor.credit <= 0:
                 ready.popleft()
                 conveyor._ready = False
+                self._turn = TURN
+            elif self._turn <= 0:
+                ready.rotate(-1)
+                self._turn = TURN
         if at < size:
             payload[at:] = ZEROS[at:]
         return at > 0
@@ -404,7 +412,12 @@ class Mux:
         """A conveyor may have become sendable."""
         if not conveyor._ready and conveyor.sendable:
             conveyor._ready = True
-            self._ready.append(conveyor)
+            if conveyor.waiting <= DATA_CAP:
+                # A keystroke goes before the downloads that it shares the circuit with.
+                self._ready.appendleft(conveyor)
+                self._turn = min(self._turn, 1)
+            else:
+                self._ready.append(conveyor)
             self._wake()
 
     def control(self, frame: bytes) -> None:

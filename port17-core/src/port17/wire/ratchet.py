@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from port17.errors import LocalViolation, PeerViolation
 from port17.records.framing import BytesLike, digest, framed
-from port17.wire.block import HEAD, LAYER_OVERHEAD
+from port17.wire.block import LAYER_OVERHEAD
 from port17.wire.suite import KEY_SIZE, CipherSuite, KemKey
 
 CELLS_PER_STEP = 128
@@ -26,42 +26,6 @@ pack_nonce = struct.Struct(">4xQ").pack
 """The nonce of a counter: four zero bytes and a u64."""
 
 
-class _Ahead:
-    """Keystreams of the next cells of one key, computed some at a time.
-
-    A busy chain shares a call's cost among many cells, an idle one wastes little: the first call is for
-    few, each further one for twice as many, to a bound.
-    """
-
-    __slots__ = ("_first", "_many", "_streams", "_suite", "_width", "key")
-
-    def __init__(self, suite: CipherSuite, width: int) -> None:
-        self._suite = suite
-        self._width = width
-        self._many = AHEAD_FIRST
-        self._first = 0
-        self._streams: list[bytes] = []
-        self.key = b""
-
-    def turn(self, key: bytes) -> None:
-        """Another key from the next cell on."""
-        self.key = key
-        self._streams = []
-
-    def stream(self, counter: int, left: int) -> bytes:
-        """The stream of a cell; counters only grow, and ``left`` cells from it on share the key."""
-        index = counter - self._first
-        if index >= len(self._streams):
-            width, count = self._width, min(left, self._many)
-            joined = self._suite.keystreams(self.key, counter, count, width)
-            self._streams = [joined[at : at + width] for at in range(0, count * width, width)]
-            self._first = counter
-            if count == self._many < AHEAD_MOST:
-                self._many *= 2
-            index = 0
-        return self._streams[index]
-
-
 class Chain:
     """One direction of a session: root, chain key, cell and filler keys, counter.
 
@@ -69,9 +33,12 @@ class Chain:
     """
 
     __slots__ = (
+        "_ahead",
+        "_ahead_first",
+        "_ahead_many",
+        "_cell_key",
         "_chain_key",
-        "_fillers",
-        "_heads",
+        "_filler_key",
         "_root",
         "_suite",
         "cells_per_step",
@@ -103,9 +70,12 @@ class Chain:
         """Symmetric steps so far."""
         self.rekeys = 0
         """Asymmetric steps so far."""
-        self._heads = _Ahead(suite, HEAD)
-        self._fillers = _Ahead(suite, LAYER_OVERHEAD)
         self._chain_key = b""
+        self._cell_key = b""
+        self._filler_key = b""
+        self._ahead: list[bytes] = []
+        self._ahead_first = 0
+        self._ahead_many = AHEAD_FIRST
         self._begin_chain()
 
     def __repr__(self) -> str:
@@ -153,13 +123,28 @@ class Chain:
         self.rekeys += 1
         self._begin_chain()
 
-    def head(self) -> bytes:
-        """The first ``HEAD`` bytes of the keystream of the next cell."""
-        return self._heads.stream(self.counter, self.left)
+    def heads(self, count: int, width: int) -> bytes:
+        """The first ``width`` bytes of the keystreams of the next ``count`` cells, at most :attr:`left`."""
+        return self._suite.keystreams(self._cell_key, self.counter, count, width)
+
+    def fillers(self, count: int) -> bytes:
+        """The ``h`` bytes that a relay puts before each of the next ``count`` cells, at most :attr:`left`."""
+        return self._suite.keystreams(self._filler_key, self.counter, count, LAYER_OVERHEAD)
 
     def filler(self) -> bytes:
-        """The ``h`` bytes that a relay puts before the next cell that it passes on."""
-        return self._fillers.stream(self.counter, self.left)
+        """The ``h`` bytes that a relay puts before the next cell that it passes on.
+
+        A busy chain works out some at a time, an idle one few.
+        """
+        index = self.counter - self._ahead_first
+        if index >= len(self._ahead):
+            count = min(self.left, self._ahead_many)
+            joined = self.fillers(count)
+            self._ahead = [joined[at : at + LAYER_OVERHEAD] for at in range(0, len(joined), LAYER_OVERHEAD)]
+            self._ahead_first = self.counter
+            self._ahead_many = min(2 * self._ahead_many, AHEAD_MOST)
+            index = 0
+        return self._ahead[index]
 
     def _begin_chain(self) -> None:
         self._chain_key = self._suite.expand(self._root, framed("chain"), KEY_SIZE)
@@ -167,11 +152,11 @@ class Chain:
 
     def _use_chain_key(self) -> None:
         keys = self._suite.expand(self._chain_key, framed("cell and filler"), 2 * KEY_SIZE)
-        aead = self._suite.aead(keys[:KEY_SIZE])
+        self._cell_key, self._filler_key = keys[:KEY_SIZE], keys[KEY_SIZE:]
+        aead = self._suite.aead(self._cell_key)
         self.encrypt_into = aead.encrypt_into
         self.decrypt_into = aead.decrypt_into
-        self._heads.turn(keys[:KEY_SIZE])
-        self._fillers.turn(keys[KEY_SIZE:])
+        self._ahead = []
         self.left = self.cells_per_step
 
 
