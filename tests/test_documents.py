@@ -14,9 +14,17 @@ from port17.config import ClientConfig, NodeConfig, load
 from port17_cli.parser import build
 
 ROOT = Path(__file__).resolve().parent.parent
-DOCUMENTS = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("port17-*/*.md")])
+DOCUMENTS = sorted(
+    [
+        *ROOT.glob("*.md"),
+        *ROOT.glob("docs/**/*.md"),
+        *ROOT.glob("port17-*/*.md"),
+        *ROOT.glob("benchmarks/*.md"),
+    ]
+)
 LINK = re.compile(r"(?<!!)\[[^\]]+\]\(([^)\s]+)\)")
 FENCE = re.compile(r"^```(\S*)[ ]?(.*?)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+PLACE = re.compile(r"`((?:port17-[a-z]+|plugins|tests|benchmarks|docs)/[\w./*-]+)`")
 HEADING = re.compile(r"^#+ (.+)$", re.MULTILINE)
 EXAMPLE = ROOT / "plugins/port17-policy-example/src/port17_policy_example/__init__.py"
 EXAMPLE_CAP = 25
@@ -81,6 +89,12 @@ def test_relative_links_resolve(document: Path) -> None:
         assert target.exists(), f"{link} leads nowhere"
         if anchor:
             assert anchor in anchors(target), f"{link}: no such heading"
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
+def test_places_in_the_tree_exist(document: Path) -> None:
+    for place in PLACE.findall(document.read_text()):
+        assert any(ROOT.glob(place)), f"there is no {place}"
 
 
 @pytest.mark.parametrize("words", [pytest.param(words, id=place) for place, words in commands()])
