@@ -95,13 +95,28 @@ def test_a_slow_first_address_may_still_win(internet: Internet) -> None:
     on_virtual_clock(run)
 
 
-def test_of_two_winners_one_is_closed(internet: Internet) -> None:
+def test_of_two_winners_one_is_closed(monkeypatch: pytest.MonkeyPatch) -> None:
     async def run() -> None:
-        internet.answers = {SIX[0]: (0.5, 0), FOUR[0]: (0.25, 0)}
-        sock = await connect_any([SIX[0], FOUR[0]], 80)
-        assert sock.fileno() >= 0
-        assert [other.fileno() for other in internet.sockets.values() if other is not sock] in ([], [-1])
-        sock.close()
+        both = anyio.Event()
+        sockets: list[socket.socket] = []
+
+        async def connecting(address: Address, port: int) -> socket.socket:
+            await both.wait()  # Who has been woken is past being cancelled.
+            sockets.append(socket.socket())
+            return sockets[-1]
+
+        monkeypatch.setattr(dialling, "connect", connecting)
+        async with anyio.create_task_group() as group:
+
+            async def answer() -> None:
+                await anyio.sleep(1)
+                both.set()
+
+            group.start_soon(answer)
+            winner = await connect_any([SIX[0], FOUR[0]], 80)
+        assert len(sockets) == 2
+        assert sorted(sock.fileno() for sock in sockets) == [-1, winner.fileno()]
+        winner.close()
 
     on_virtual_clock(run)
 

@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 
 from port17.errors import ConveyorReset
 from port17.links.dialling import Address, AllFailed
-from port17.links.stream import ConveyorStream
+from port17.links.stream import ConveyorStream, Outlet
 from port17.node import exit as exit_module
 from port17.node.exit import Destination, Tunnel, Unreachable, _is_own
 from port17.records.cbor import encode
@@ -51,6 +51,14 @@ class Client(ConveyorStream):
         if self._accept_fails:
             raise ConveyorReset("gone meanwhile", Reason.DONE)
         self.accepted_by_exit = True
+
+    async def deliver(self, outlet: Outlet) -> None:
+        while True:
+            try:
+                data = await self.receive()
+            except anyio.EndOfStream:
+                return
+            await outlet.send(data)
 
     async def receive(self) -> bytes:
         if not self._sends:
@@ -170,6 +178,23 @@ def test_the_machines_own_addresses_are_known() -> None:
     # Whatever else this machine is called.
     for entry in socket.getaddrinfo(socket.gethostname(), None, type=socket.SOCK_STREAM):
         assert _is_own(ip_address(entry[4][0]))
+
+
+@pytest.mark.parametrize("allow_private", [False, True])
+async def test_the_machines_own_public_address_is_refused(
+    allow_private: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tried: list[Address] = []
+
+    async def connecting(addresses: list[Address], port: int) -> socket.socket:
+        tried.extend(addresses)
+        raise AllFailed([])
+
+    monkeypatch.setattr(exit_module, "connect_any", connecting)
+    monkeypatch.setattr(exit_module, "_is_own", lambda address: address == ip_address("9.9.9.9"))
+    client = await handle(asked("9.9.9.9", 80), allow=["accept *:*"], allow_private=allow_private)
+    assert client.aborted == [Reason.GENERIC if allow_private else Reason.POLICY]
+    assert bool(tried) == allow_private
 
 
 # -- every failure has its reason ---------------------------------------------------------------------

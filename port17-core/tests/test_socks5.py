@@ -23,7 +23,7 @@ from port17.client.ingress.socks5 import Socks5
 from port17.client.ingress.socks5_handshake import Code, code_of, reply
 from port17.errors import CircuitFailed, ConveyorReset, LinkLost, NoRoute
 from port17.links.dialling import connect
-from port17.links.stream import ConveyorStream
+from port17.links.stream import ConveyorStream, Outlet
 from port17.links.tcp import TcpStream, split_address
 from port17.navigator.policy import Request
 from port17.records.framing import BytesLike
@@ -49,6 +49,14 @@ class Direct(ConveyorStream):
         self._sock = await connect(address, self._request.port)
         self._stream = TcpStream(self._sock)
         self._connected.set()
+
+    async def deliver(self, outlet: Outlet) -> None:
+        while True:
+            try:
+                data = await self.receive()
+            except anyio.EndOfStream:
+                return
+            await outlet.send(data)
 
     async def receive(self) -> bytes:
         return await self._stream.receive()
@@ -80,6 +88,14 @@ class Scripted(ConveyorStream):
 
     async def accepted(self) -> None:
         await self._answer()
+
+    async def deliver(self, outlet: Outlet) -> None:
+        while True:
+            try:
+                data = await self.receive()
+            except anyio.EndOfStream:
+                return
+            await outlet.send(data)
 
     async def receive(self) -> bytes:
         await anyio.sleep_forever()
@@ -302,6 +318,9 @@ async def test_a_refusal_arrives_although_the_program_goes_on_sending() -> None:
     async with ingress(opening) as address, await program(address) as stream:
         await stream.send(CONNECT + b"x" * 500_000)
         assert await read_all(stream) == b"\x05\x00" + reply(Code.REFUSED)
+        for _ in range(5):  # Nor is it thrown out in mid-sentence.
+            await stream.send(b"y")
+            await anyio.sleep(0.01)
 
 
 async def test_a_destination_that_never_answers_is_a_timeout() -> None:

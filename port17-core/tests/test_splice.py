@@ -15,7 +15,7 @@ from anyio.abc import SocketAttribute, SocketStream
 
 from port17.errors import CircuitFailed, ConveyorReset, LinkLost, NetworkError
 from port17.links.splice import splice
-from port17.links.stream import ConveyorStream
+from port17.links.stream import ConveyorStream, Outlet
 from port17.links.tcp import TcpStream, tune
 from port17.records.framing import BytesLike
 from port17.wire.reasons import Reason
@@ -38,6 +38,14 @@ class Belt(ConveyorStream):
         self.send_fails: NetworkError | None = None
         self.aborted: list[Reason] = []
         self.closed = False
+
+    async def deliver(self, outlet: Outlet) -> None:
+        while True:
+            try:
+                data = await self.receive()
+            except anyio.EndOfStream:
+                return
+            await outlet.send(data)
 
     async def receive(self) -> bytes:
         item = await self._in.receive()

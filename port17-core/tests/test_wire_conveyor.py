@@ -36,6 +36,8 @@ from port17.wire.quota import Budget
 from port17.wire.reasons import Reason
 
 MIB = 1 << 20
+TURN_MOST = 256 * 1024
+"""Bytes that one conveyor may send while another waits: 3 ms of a fast circuit."""
 
 
 class Ends:
@@ -655,16 +657,42 @@ def test_when_the_circuit_ends_so_does_everything() -> None:
     assert [budget.used for budget in ends.budgets] == [0, 0]
 
 
-def test_busy_conveyors_share_a_session_alike() -> None:
+def widened(ends: Ends, count: int) -> list[tuple[Conveyor, Conveyor]]:
+    """Conveyors that have all the credit that they may have."""
+    pairs = [ends.pair() for _ in range(count)]
+    for near, far in pairs:
+        far.allowance = near.credit = 2 * WINDOW_CAP
+    return pairs
+
+
+@pytest.mark.parametrize("count", [2, 5])
+def test_busy_conveyors_share_a_session_alike(count: int) -> None:
     ends = Ends()
-    pairs = [ends.pair() for _ in range(5)]
+    pairs = widened(ends, count)
     for near, _ in pairs:
-        near.send(bytes(50_000))
-    for turn in range(1, 50):
+        near.send(bytes(4 * MIB))
+    for _ in range(count * 200):
         ends.send(True)
         ends.arrive(True)
         received = [far.received for _, far in pairs]
-        assert max(received) - min(received) <= PAYLOAD_SIZE, turn
+        assert max(received) - min(received) <= TURN_MOST
+    assert min(received) > MIB // 2
+
+
+def test_a_small_writer_goes_first_and_starves_nobody() -> None:
+    ends = Ends()
+    (small, its_end), *bulk = widened(ends, 4)
+    for near, _ in bulk:
+        near.send(bytes(6 * MIB))
+    for turn in range(1000):
+        if turn % 5 == 0:
+            small.send(b"a keystroke")
+        ends.send(True)
+        ends.arrive(True)
+        if turn % 5 == 0:
+            assert its_end.take() == b"a keystroke"
+    received = [far.received for _, far in bulk]
+    assert max(received) - min(received) <= TURN_MOST
 
 
 def test_a_watcher_is_told_of_everything() -> None:

@@ -263,12 +263,14 @@ def test_fillers_and_heads_are_the_keystream_at_each_counter(suite: CipherSuite)
     chain = Chain(suite, os.urandom(32), 5)
     seen = set()
     for _ in range(80):
-        filler, head = chain.filler(), chain.head()
-        assert (len(filler), len(head)) == (LAYER_OVERHEAD, HEAD)
+        count = chain.left
+        fillers, heads = chain.fillers(count), chain.heads(count, HEAD)
+        assert (len(fillers), len(heads)) == (count * LAYER_OVERHEAD, count * HEAD)
+        assert chain.filler() == fillers[:LAYER_OVERHEAD]
         sealed = bytearray(HEAD + 16)
         chain.seal(bytes(HEAD), sealed)
-        assert sealed[:HEAD] == head
-        seen |= {filler, head[:LAYER_OVERHEAD]}
+        assert sealed[:HEAD] == heads[:HEAD]
+        seen |= {fillers[:LAYER_OVERHEAD], heads[:LAYER_OVERHEAD]}
     assert len(seen) == 160
 
 

@@ -7,16 +7,16 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 
 import anyio
-from anyio.abc import SocketStream, TaskGroup
+from anyio.abc import TaskGroup
 
 from port17.errors import NetworkError
 from port17.links.stream import ConveyorStream
-from port17.links.tcp import RECEIVE_SIZE, arm, close, reset
+from port17.links.tcp import RECEIVE_SIZE, TcpStream, arm, close, reset
 from port17.wire.reasons import Reason
 
 
 async def splice(
-    stream: SocketStream,
+    stream: TcpStream,
     conveyor: ConveyorStream,
     *,
     ahead: bytes = b"",
@@ -47,7 +47,7 @@ async def splice(
 
 
 class _Splice:
-    def __init__(self, stream: SocketStream, conveyor: ConveyorStream) -> None:
+    def __init__(self, stream: TcpStream, conveyor: ConveyorStream) -> None:
         self._stream = stream
         self._conveyor = conveyor
         self._established = False
@@ -95,15 +95,11 @@ class _Splice:
 
     async def _inward(self, first: bytes, group: TaskGroup) -> None:
         """From the conveyor to the TCP side."""
-        receive, send = self._conveyor.receive, self._stream.send
         try:
-            try:
-                if first:
-                    await send(first)
-                while True:
-                    await send(await receive())
-            except anyio.EndOfStream:
-                await self._stream.send_eof()
+            if first:
+                await self._stream.send(first)
+            await self._conveyor.deliver(self._stream)
+            await self._stream.send_eof()
         except NetworkError:
             await self._fail(group)
         except (OSError, anyio.BrokenResourceError, anyio.ClosedResourceError):

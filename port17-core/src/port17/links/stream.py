@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Protocol
 
 import anyio
 
@@ -18,11 +19,28 @@ LOW_WATER = 128 * 1024
 """Bytes queued at which a waiting sender goes on: 33 cells, so that a link never runs dry meanwhile."""
 
 
+class Outlet(Protocol):
+    """Where a stream delivers to; :class:`port17.links.tcp.TcpStream` is one."""
+
+    def send_now(self, item: BytesLike) -> int:
+        """As much as can be sent without waiting; the bytes sent, maybe none."""
+
+    async def send(self, item: BytesLike) -> None:
+        """All of the data, with backpressure."""
+
+
 class ConveyorStream:
     """One end of a conveyor. One task may receive while another sends."""
 
     def __init__(self, conveyor: Conveyor) -> None:
         self._taken = 0
+        self._outlet: Outlet | None = None
+        self._rest = b""
+        """What the outlet could not take at once."""
+        self._waiting = False
+        """The delivering task waits: what comes may go to the outlet without it."""
+        self._listed = False
+        """On the batch's list."""
         self._change: anyio.Event | None = None
         self.on_reset: Callable[[], None] | None = None
         """Called when the conveyor ended other than in order."""
@@ -56,6 +74,52 @@ class ConveyorStream:
         data = conveyor.take()
         self._taken = len(data)
         return data
+
+    async def deliver(self, outlet: Outlet) -> None:
+        """Hand over everything that comes, until the peer finishes.
+
+        What comes goes to the outlet at the end of the event that brought it, as long as the outlet takes it
+        at once: waking a task for it would cost more than the cell.
+
+        :raises ConveyorReset: as of :meth:`receive`.
+        :raises Exception: what the outlet raises.
+        """
+        self._outlet = outlet
+        try:
+            while True:
+                self.flush()
+                if self._rest:
+                    rest, self._rest = self._rest, b""
+                    await outlet.send(rest)
+                    self._conveyor.consumed(len(rest), anyio.current_time())
+                elif not self._conveyor.received:
+                    self._check()
+                    if self._conveyor.finished:
+                        return
+                    self._waiting = True
+                    try:
+                        await self._changes()
+                    finally:
+                        self._waiting = False
+        finally:
+            self._outlet = None
+
+    def flush(self) -> None:
+        """See :class:`~port17.links.batch.Flushed`: deliver what came in the event that ends."""
+        self._listed = False
+        conveyor, outlet = self._conveyor, self._outlet
+        if outlet is None or not conveyor.received:
+            return
+        try:
+            data = conveyor.take()
+            sent = outlet.send_now(data)
+        except (OSError, anyio.BrokenResourceError, anyio.ClosedResourceError):
+            sent = 0  # the delivering task finds out by itself, and says so
+        if sent < len(data):
+            self._rest = data[sent:]
+            self._waiting = False
+            self._wake()
+        conveyor.consumed(sent, anyio.current_time())
 
     async def send(self, data: BytesLike) -> None:
         """All of the data; waits while much is queued. The buffer must not change any more.
@@ -124,9 +188,19 @@ class ConveyorStream:
             self._change = anyio.Event()
         await self._change.wait()
 
-    def _changed(self) -> None:
+    def _wake(self) -> None:
         if self._change is not None:
             self._change.set()
             self._change = None
+
+    def _changed(self) -> None:
+        conveyor = self._conveyor
+        if self._waiting and conveyor.received and BATCH.is_open:
+            if not self._listed:
+                self._listed = True
+                BATCH.add(self)
+            if not conveyor.finished and conveyor.reset_reason is None and conveyor.low_water < 0:
+                return
+        self._wake()
         if self.on_reset is not None and self._conveyor.reset_reason is not None:
             self.on_reset()

@@ -12,7 +12,7 @@ from ipaddress import ip_address
 from typing import Annotated, ClassVar
 
 import anyio
-from anyio.abc import SocketStream, TaskStatus
+from anyio.abc import TaskStatus
 from pydantic import AfterValidator, Field
 
 from port17.client.ingress import Ingress, Open
@@ -89,7 +89,7 @@ class Socks5(Ingress):
             task_status.started(bound.address)
             await bound.serve(take)
 
-    async def _serve_program(self, stream: SocketStream, open_conveyor: Open) -> None:
+    async def _serve_program(self, stream: TcpStream, open_conveyor: Open) -> None:
         try:
             await self._converse(stream, open_conveyor)
         except (anyio.EndOfStream, anyio.BrokenResourceError, anyio.ClosedResourceError):
@@ -101,7 +101,7 @@ class Socks5(Ingress):
             self._connections -= 1
             await close(stream)
 
-    async def _converse(self, stream: SocketStream, open_conveyor: Open) -> None:
+    async def _converse(self, stream: TcpStream, open_conveyor: Open) -> None:
         asked = None
         with anyio.move_on_after(self.config.handshake_timeout_s):
             asked = await self._shake_hands(stream)
@@ -130,7 +130,7 @@ class Socks5(Ingress):
         except NetworkError as error:
             await self._refuse(stream, error)
 
-    async def _shake_hands(self, stream: SocketStream) -> Asked | None:
+    async def _shake_hands(self, stream: TcpStream) -> Asked | None:
         """The program's request, or None if it got its last answer."""
         handshake = Handshake()
         while handshake.asked is None:
@@ -144,7 +144,7 @@ class Socks5(Ingress):
                 await stream.send(answer)
         return handshake.asked
 
-    async def _refuse(self, stream: SocketStream, error: Exception) -> None:
+    async def _refuse(self, stream: TcpStream, error: Exception) -> None:
         """Answer with the true code. Only a conveyor's own end says something about the destination."""
         if isinstance(error, ConveyorReset):
             code, why = code_of(error.reason), Reason.read(error.reason).name
@@ -155,7 +155,7 @@ class Socks5(Ingress):
         await _last_words(stream, reply(code))
 
 
-async def _last_words(stream: SocketStream, answer: bytes) -> None:
+async def _last_words(stream: TcpStream, answer: bytes) -> None:
     """Send an answer so that it arrives, then close."""
     with anyio.move_on_after(LINGER_S), suppress(anyio.EndOfStream, anyio.BrokenResourceError, OSError):
         if answer:
