@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Awaitable, Callable
 
 import anyio
 import pytest
 
 from port17.errors import ConveyorReset, LocalViolation
+from port17.links.batch import BATCH
 from port17.links.stream import HIGH_WATER, LOW_WATER, ConveyorStream
+from port17.records.framing import BytesLike
 from port17.wire.conveyor import FIRST_WINDOW, WINDOW_CAP
 from port17.wire.reasons import Reason
 
@@ -183,6 +186,88 @@ def test_closing_is_an_orderly_end_only_after_the_peers() -> None:
 
     streams(test)
     streams(early)
+
+
+class Spout:
+    """An outlet that takes a little at once, and the rest slowly."""
+
+    def __init__(self, at_once: int) -> None:
+        self.at_once = at_once
+        self.room = at_once
+        self.got = b""
+
+    def send_now(self, item: BytesLike) -> int:
+        taken = min(self.room, len(item))
+        self.got += bytes(item[:taken])
+        self.room -= taken
+        return taken
+
+    async def send(self, item: BytesLike) -> None:
+        for at in range(0, len(item), 7_000):
+            await anyio.sleep(0.003)
+            self.got += bytes(item[at : at + 7_000])
+        self.room = self.at_once
+
+
+@pytest.mark.parametrize("at_once", [0, 1, 5_000, 100_000, 10_000_000])
+@pytest.mark.parametrize("events", [1, 2, 7])
+def test_what_is_delivered_is_what_was_sent_in_its_order(at_once: int, events: int) -> None:
+    """However many events bring data before the delivering task has its turn."""
+
+    async def run() -> None:
+        pair = Streams()
+        data = random.Random(at_once).randbytes(2_000_000)
+        spout = Spout(at_once)
+        ended = anyio.Event()
+
+        async def deliver() -> None:
+            await pair.far.deliver(spout)
+            ended.set()
+
+        async def send() -> None:
+            for at in range(0, len(data), 9_999):
+                await pair.near.send(data[at : at + 9_999])
+            await pair.near.send_eof()
+
+        async with anyio.create_task_group() as group:
+            group.start_soon(deliver)
+            group.start_soon(send)
+            with anyio.fail_after(20):
+                while not ended.is_set():
+                    pair.ends.now_s = anyio.current_time()
+                    for _ in range(events):
+                        with BATCH:
+                            for way in (True, False):
+                                pair.ends.send(way)
+                                pair.ends.arrive(way)
+                    await anyio.sleep(0.001)
+        assert len(spout.got) == len(data)
+        assert spout.got == data
+
+    on_virtual_clock(run)
+
+
+def test_a_delivery_that_is_cut_off_says_so() -> None:
+    for early in (True, False):
+
+        async def test(pair: Streams, early: bool = early) -> None:
+            spout = Spout(100_000)
+            await pair.near.send(b"x" * 50_000)
+            if not early:
+                await anyio.sleep(1)
+
+            async def cut() -> None:
+                await anyio.sleep(1)
+                pair.near.abort(Reason.TIMEOUT)
+
+            async with anyio.create_task_group() as group:
+                group.start_soon(cut)
+                with pytest.raises(ConveyorReset) as ended:
+                    await pair.far.deliver(spout)
+            assert ended.value.reason == Reason.TIMEOUT
+            assert spout.got == b"x" * 50_000
+
+        streams(test)
 
 
 def test_a_reset_is_told_to_whoever_listens() -> None:
