@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from python_socks import ProxyError
 from rig.destination import Destination, order, receive_exactly
-from rig.house import House
+from rig.house import House, command
 from rig.program import connect
 from rig.testnet import Testnet
 
@@ -91,6 +91,9 @@ def test_credentials_and_destinations_isolate(testnet: Testnet, destination: Des
         circuits = [circuit(*case) for case in cases]
         assert len(set(circuits)) == len(cases)
         assert [circuit(*case) for case in cases] == circuits
+        shown = command("route", "show", "--control", testnet.state["client"]["control"])
+        assert set(circuits) <= {one["id"] for one in shown["circuits"]}
+        assert all(len({hop["id"] for hop in one["hops"]}) == 3 for one in shown["circuits"])
 
 
 def _conveyors(testnet: Testnet) -> dict[int, int]:
