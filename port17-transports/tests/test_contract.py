@@ -227,7 +227,7 @@ async def test_a_cancelled_send_breaks_the_ship(kind: Kind) -> None:
         with anyio.move_on_after(0.02) as scope:
             await one.send(bytes(ENOUGH_TO_BLOCK))
         assert scope.cancelled_caught
-        with pytest.raises((anyio.ClosedResourceError, anyio.BrokenResourceError)):
+        with pytest.raises((anyio.ClosedResourceError, anyio.BrokenResourceError)), anyio.fail_after(5):
             await one.send(b"in the middle of a block")
         received = 0
         with pytest.raises((anyio.EndOfStream, anyio.BrokenResourceError)):
@@ -259,6 +259,16 @@ async def test_who_closed_listens_no_more(kind: Kind) -> None:
     assert [ship async for ship in listener.ships()] == []
     with pytest.raises(OSError):  # noqa: PT011
         await transport.dial(address)
+
+
+async def test_a_ship_that_nobody_took_in_is_told_so(kind: Kind) -> None:
+    transport = kind.make()
+    async with transport.listen(kind.listen_at) as listener:
+        ship = await transport.dial(listener.address)
+        await anyio.wait_all_tasks_blocked()
+    with pytest.raises((anyio.EndOfStream, anyio.BrokenResourceError)), anyio.fail_after(5):
+        await ship.receive()
+    await ship.aclose()
 
 
 async def test_an_address_is_taken_once(kind: Kind) -> None:

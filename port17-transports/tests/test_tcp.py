@@ -10,6 +10,7 @@ import struct
 from collections.abc import Iterator
 
 import anyio
+import anyio.lowlevel
 import pytest
 
 from port17 import Ship, split_address
@@ -108,7 +109,8 @@ async def test_a_listener_outlives_a_lack_of_descriptors(caplog: pytest.LogCaptu
             await taken.aclose()
 
 
-async def test_a_reset_is_no_orderly_end() -> None:
+@pytest.mark.parametrize("pumped", [False, True])
+async def test_a_reset_is_no_orderly_end(pumped: bool) -> None:
     transport = Tcp()
     async with transport.listen("127.0.0.1:0") as listener:
         ship = await transport.dial(listener.address)
@@ -116,5 +118,33 @@ async def test_a_reset_is_no_orderly_end() -> None:
         raw_socket(taken).setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         await taken.aclose()
         with pytest.raises(anyio.BrokenResourceError):
-            await ship.receive()
+            await (ship.pump(bytearray().extend) if pumped else ship.receive())
         await ship.aclose()
+
+
+async def test_a_ship_that_never_has_to_wait_lets_others_run() -> None:
+    transport = Tcp()
+    turns = 0
+
+    async def count_turns() -> None:
+        nonlocal turns
+        while True:
+            await anyio.lowlevel.checkpoint()
+            turns += 1
+
+    async with transport.listen("127.0.0.1:0") as listener, anyio.create_task_group() as group:
+        one = await transport.dial(listener.address)
+        other = await anext(listener.ships())
+        for ship in (one, other):  # All of it fits into the kernel: nobody waits for anybody.
+            raw_socket(ship).setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4 << 20)
+            raw_socket(ship).setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4 << 20)
+        group.start_soon(count_turns)
+        await anyio.lowlevel.checkpoint()
+        for move in (lambda: one.send(bytes(65536)), lambda: other.receive(65536)):
+            before = turns
+            for _ in range(16):
+                await move()
+            assert turns - before >= 3
+        group.cancel_scope.cancel()
+    await one.aclose()
+    await other.aclose()

@@ -179,7 +179,6 @@ class Direction:
         self._pieces: deque[tuple[float, bytes]] = deque()
         self._held = 0
         self._free_at = -inf
-        self._last_arrival = -inf
         self._change = anyio.Event()
         self._sender_closed_at: float | None = None
         self._receiver_closed = False
@@ -191,7 +190,7 @@ class Direction:
 
     def close_sender(self) -> None:
         """What is on its way still arrives, then the end does."""
-        self._sender_closed_at = max(self._last_arrival, anyio.current_time() + self._config.delay_s)
+        self._sender_closed_at = anyio.current_time() + self._config.delay_s
         self.changed()
 
     def close_receiver(self) -> None:
@@ -231,8 +230,8 @@ class Direction:
         rate = self._config.bandwidth
         self._free_at = max(now, self._free_at) + (len(piece) / rate if rate is not None else 0.0)
         delay = self._config.delay_s + self._rng.uniform(0, self._config.jitter_s)
-        self._last_arrival = max(self._last_arrival, self._free_at + delay)
-        self._pieces.append((self._last_arrival, piece))
+        # What overtakes on its way waits for what it has overtaken: the first piece is taken first.
+        self._pieces.append((self._free_at + delay, piece))
         self._held += len(piece)
         self.changed()
 
