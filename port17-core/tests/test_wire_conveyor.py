@@ -679,20 +679,33 @@ def test_busy_conveyors_share_a_session_alike(count: int) -> None:
     assert min(received) > MIB // 2
 
 
-def test_a_small_writer_goes_first_and_starves_nobody() -> None:
+@pytest.mark.parametrize(("size", "every"), [(11, 5), (11, 1), (1500, 2), (3900, 1)])
+def test_a_small_writer_goes_first_and_starves_nobody(size: int, every: int) -> None:
     ends = Ends()
     (small, its_end), *bulk = widened(ends, 4)
     for near, _ in bulk:
         near.send(bytes(6 * MIB))
     for turn in range(1000):
-        if turn % 5 == 0:
-            small.send(b"a keystroke")
+        if turn % every == 0:
+            small.send(bytes(size))
         ends.send(True)
         ends.arrive(True)
-        if turn % 5 == 0:
-            assert its_end.take() == b"a keystroke"
+        if size < 100 and turn % every == 0:
+            assert len(its_end.take()) == size
     received = [far.received for _, far in bulk]
     assert max(received) - min(received) <= TURN_MOST
+    assert sum(received) > MIB
+
+
+@pytest.mark.parametrize("first", [1, 100, 3900, 4100])
+def test_a_conveyor_that_is_sent_more_while_it_is_in_line_goes_on(first: int) -> None:
+    ends = Ends()
+    pairs = widened(ends, 3)
+    for near, _ in pairs:
+        near.send(bytes(first))
+        near.send(bytes(100_000))
+    ends.settle()
+    assert [far.received for _, far in pairs] == [first + 100_000] * 3
 
 
 def test_a_watcher_is_told_of_everything() -> None:
