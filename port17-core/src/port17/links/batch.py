@@ -48,13 +48,18 @@ class Batch:
 
     def __exit__(self, *raised: object) -> None:
         if self._depth == 1:
-            try:
-                # What a flush wakes is added while the list is gone through, and has its turn in it.
-                for link in self._waiting:
+            failed: Exception | None = None
+            # What a flush wakes is added while the list is gone through, and has its turn in it.
+            for link in self._waiting:
+                try:
                     link.flush()
-            finally:
-                self._waiting.clear()
-                self.is_open = False
+                except Exception as error:  # noqa: BLE001 - a bug, and the others still have to have their turn
+                    failed = failed or error
+            self._waiting.clear()
+            self.is_open = False
+            if failed is not None:
+                self._depth -= 1
+                raise failed
         self._depth -= 1
 
 

@@ -30,6 +30,9 @@ ROUND_TRIP_CAP_S = 2.0
 """Longest round trip believed, seconds: a peer can answer late, and so make everything look quick."""
 SMALL = 1024
 """Bytes of DATA below which pieces are kept joined: each piece of its own costs some 60 bytes more."""
+CONVEYORS_SURE = 16
+"""Conveyors of one session that may use up the last half of the budget: nobody's many keep out everybody's
+few."""
 CREDIT_SIZE = 4
 """Bytes of a CREDIT frame's data: u32 bytes."""
 CONTROL_CAP = 4 * CONVEYORS_CAP
@@ -57,7 +60,6 @@ class Conveyor:
         "_last_credit_s",
         "_mux",
         "_offset",
-        "_ready",
         "_received",
         "_window",
         "accepted",
@@ -68,6 +70,7 @@ class Conveyor:
         "fin_sent",
         "finished",
         "ident",
+        "in_line",
         "low_water",
         "opened_s",
         "received",
@@ -90,7 +93,8 @@ class Conveyor:
         """Bytes we may still send."""
         self._finishing = False
         self.fin_sent = False
-        self._ready = False
+        self.in_line = False
+        """The mux will ask it for data."""
         self._received: list[bytes | bytearray] = []
         self.received = 0
         """Bytes that came and were not yet taken."""
@@ -274,6 +278,8 @@ class Mux:
         self._on_open = on_open
         self._newest = 0
         self._control: deque[bytes] = deque()
+        self._quick: deque[Conveyor] = deque()
+        """In line with no more than a frame's data, when they joined it."""
         self._ready: deque[Conveyor] = deque()
         self._turn = TURN
         """Frames that the first in line may still send before the next one's turn."""
@@ -281,7 +287,7 @@ class Mux:
     @property
     def pending(self) -> bool:
         """:meth:`pull` would give something."""
-        return bool(self._control or self._ready)
+        return bool(self._control or self._quick or self._ready)
 
     def open(self, operation: str, arguments: bytes, now_s: float, *, answers: bool = True) -> Conveyor:
         """A client opens an operation.
@@ -300,7 +306,10 @@ class Mux:
     @property
     def full(self) -> bool:
         """No conveyor more can be opened."""
-        return len(self.conveyors) >= CONVEYORS_CAP or self.budget.left < FIRST_WINDOW
+        many = len(self.conveyors)
+        if many < CONVEYORS_SURE:
+            return self.budget.left < FIRST_WINDOW
+        return many >= CONVEYORS_CAP or not self.budget.spares(FIRST_WINDOW)
 
     def pull(self, payload: memoryview) -> bool:
         """Fill a payload with what is to be sent; False if nothing is."""
@@ -310,22 +319,28 @@ class Mux:
             frame = control.popleft()
             payload[at : at + len(frame)] = frame
             at += len(frame)
+        quick = self._quick
+        while quick and not control:
+            room = size - at - FRAME_HEAD.size
+            if room < 1 or (room < WORTHWHILE and at and quick[0].waiting > room):
+                break
+            conveyor = quick.popleft()
+            conveyor.in_line = False
+            if conveyor.sendable:
+                at += conveyor.fill(payload, at)
+                self.ready(conveyor)  # room or credit may have been for less than it has
         ready = self._ready
-        while ready and not control:
+        while ready and not control and not quick:
             conveyor = ready[0]
-            if not conveyor.sendable:  # it was reset while it was in line
-                ready.popleft()
-                conveyor._ready = False
-                self._turn = TURN
-                continue
             room = size - at - FRAME_HEAD.size
             if room < 1 or (room < WORTHWHILE and at and conveyor.waiting > room):
                 break
-            at += conveyor.fill(payload, at)
-            self._turn -= 1
-            if not conveyor.waiting or conveyor.credit <= 0:
+            if conveyor.sendable:
+                at += conveyor.fill(payload, at)
+                self._turn -= 1
+            if not conveyor.sendable:
                 ready.popleft()
-                conveyor._ready = False
+                conveyor.in_line = False
                 self._turn = TURN
             elif self._turn <= 0:
                 ready.rotate(-1)
@@ -410,15 +425,12 @@ class Mux:
 
     def ready(self, conveyor: Conveyor) -> None:
         """A conveyor may have become sendable."""
-        if not conveyor._ready and conveyor.sendable:
-            conveyor._ready = True
-            if conveyor.waiting <= DATA_CAP:
-                # A keystroke goes before the downloads that it shares the circuit with.
-                self._ready.appendleft(conveyor)
-                self._turn = min(self._turn, 1)
-            else:
-                self._ready.append(conveyor)
-            self._wake()
+        if conveyor.in_line or not conveyor.sendable:
+            return
+        conveyor.in_line = True
+        # A keystroke goes before the downloads that it shares the circuit with, and leaves their turns alone.
+        (self._quick if conveyor.waiting <= DATA_CAP else self._ready).append(conveyor)
+        self._wake()
 
     def control(self, frame: bytes) -> None:
         """Queue a frame that goes before data."""
@@ -430,4 +442,5 @@ class Mux:
         for conveyor in list(self.conveyors.values()):
             conveyor.drop(reason)
         self._control.clear()
+        self._quick.clear()
         self._ready.clear()

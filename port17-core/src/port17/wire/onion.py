@@ -72,8 +72,16 @@ class Onion:
 
     def turned(self) -> None:
         """A session's keys changed other than by a symmetric step."""
+        self._forget_fronts()
+        self._forget_dropped()
+
+    def _forget_fronts(self) -> None:
         self._fronts.clear()
+        self._fronts_many = AHEAD_FIRST
+
+    def _forget_dropped(self) -> None:
         self._dropped.clear()
+        self._dropped_many = AHEAD_FIRST
 
     # -- forward ------------------------------------------------------------------------------------
     def seal(self, hop: int, out: BytesLike) -> None:
@@ -84,7 +92,7 @@ class Onion:
         """
         chains = self._forward
         if hop + 1 < len(chains):
-            self._fronts.clear()
+            self._forget_fronts()
             self._front[:] = self._work_out_fronts(hop, 1)[0]
         else:
             if not self._fronts:
@@ -151,7 +159,7 @@ class Onion:
         if flag != FOR_YOU:
             raise PeerViolation("a backward cell ends at no hop")
         if hop + 1 < len(chains):
-            self._dropped.clear()
+            self._forget_dropped()
         return hop, self._spoken[hop & 1]
 
     def _open_second(self) -> tuple[bytes, ...]:

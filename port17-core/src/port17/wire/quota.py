@@ -52,7 +52,11 @@ class Budget:
 
     def take_spare(self, amount: int) -> bool:
         """Take the amount if half of the budget is left after: growth never starves what is new."""
-        return 2 * (self.used + amount) <= self._total and self.take(amount)
+        return self.spares(amount) and self.take(amount)
+
+    def spares(self, amount: int) -> bool:
+        """Whether half of the budget is left after taking the amount."""
+        return 2 * (self.used + amount) <= self._total
 
     def give(self, amount: int) -> None:
         """Give back what was taken."""
