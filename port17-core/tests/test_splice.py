@@ -90,7 +90,7 @@ def belt() -> Iterator[Belt]:
 
 
 @asynccontextmanager
-async def tcp_pair() -> AsyncGenerator[tuple[SocketStream, SocketStream]]:
+async def tcp_pair() -> AsyncGenerator[tuple[SocketStream, TcpStream]]:
     """A program's end and ours."""
     with socket.create_server(("127.0.0.1", 0)) as server:
         program = await anyio.connect_tcp(*server.getsockname())
