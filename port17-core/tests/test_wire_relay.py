@@ -333,6 +333,23 @@ def test_cells_of_a_lost_next_hop_are_credited_to_nobody() -> None:
     assert relay.next.allowance == relay.next.window
 
 
+def test_credit_for_cells_that_lost_their_next_hop_comes_back() -> None:
+    bench = Bench([TOY] * 2)
+    near, _ = bench.converse(1)
+    near.send(bytes(20_000))
+    while bench.carry(0, True):
+        pass
+    relay = bench.relays[0]
+    waiting, owed = len(relay._onward), bench.edges[0].far.owed  # type: ignore[union-attr]
+    assert waiting > 3
+    assert relay.next is not None
+    relay.destroyed(relay.next, Reason.LINK_LOST)
+    assert bench.edges[0].far.owed == owed + waiting  # type: ignore[union-attr]
+    # What comes yet is counted and dropped.
+    bench.give(0, True, Command.RELAY, passed_on(bench))
+    assert relay.dropped == 1
+
+
 def test_what_waits_longest_is_known_for_each_direction() -> None:
     net = Net([TOY] * 2)
     wire = net.chain(room=4 * 4096)
