@@ -20,12 +20,13 @@ from hypothesis import strategies as st
 
 from port17.errors import ConveyorReset
 from port17.links.dialling import Address, AllFailed
-from port17.links.stream import ConveyorStream, Outlet
 from port17.node import exit as exit_module
 from port17.node.exit import Destination, Tunnel, Unreachable, _is_own
 from port17.records.cbor import encode
 from port17.records.framing import BytesLike
 from port17.wire.reasons import Reason
+
+from .plain_conveyor import PlainConveyor
 
 pytestmark = pytest.mark.anyio
 
@@ -36,29 +37,21 @@ def asked(host: str, port: int, proto: str = "tcp") -> bytes:
     return encode({"proto": proto, "host": host, "port": port})
 
 
-class Client(ConveyorStream):
+class Client(PlainConveyor):
     """A conveyor as the exit sees it: the client sends some bytes and FIN, and keeps what it gets."""
 
     def __init__(self, *sends: bytes, accept_fails: bool = False) -> None:
+        super().__init__()
         self._sends = list(sends)
         self._accept_fails = accept_fails
         self.accepted_by_exit = False
         self.got = bytearray()
         self.finished = False
-        self.aborted: list[Reason] = []
 
     async def accept(self, data: bytes = b"") -> None:
         if self._accept_fails:
             raise ConveyorReset("gone meanwhile", Reason.DONE)
         self.accepted_by_exit = True
-
-    async def deliver(self, outlet: Outlet) -> None:
-        while True:
-            try:
-                data = await self.receive()
-            except anyio.EndOfStream:
-                return
-            await outlet.send(data)
 
     async def receive(self) -> bytes:
         if not self._sends:
@@ -74,9 +67,6 @@ class Client(ConveyorStream):
 
     async def aclose(self) -> None:
         assert self.finished
-
-    def abort(self, reason: Reason = Reason.DONE) -> None:
-        self.aborted.append(reason)
 
 
 class Destinations:

@@ -23,11 +23,13 @@ from port17.client.ingress.socks5 import Socks5
 from port17.client.ingress.socks5_handshake import Code, code_of, reply
 from port17.errors import CircuitFailed, ConveyorReset, LinkLost, NoRoute
 from port17.links.dialling import connect
-from port17.links.stream import ConveyorStream, Outlet
+from port17.links.stream import ConveyorStream
 from port17.links.tcp import TcpStream, split_address
 from port17.navigator.policy import Request
 from port17.records.framing import BytesLike
 from port17.wire.reasons import Reason
+
+from .plain_conveyor import PlainConveyor
 
 pytestmark = pytest.mark.anyio
 
@@ -36,10 +38,11 @@ CONNECT = b"\x05\x01\x00" + b"\x05\x01\x00\x03\x0esecret.example\x01\xbb"
 SECRET = "secret.example"
 
 
-class Direct(ConveyorStream):
+class Direct(PlainConveyor):
     """A conveyor that goes straight to the destination."""
 
     def __init__(self, request: Request) -> None:
+        super().__init__()
         self._request = request
         self._connected = anyio.Event()
         self._sock: socket.socket | None = None
@@ -49,14 +52,6 @@ class Direct(ConveyorStream):
         self._sock = await connect(address, self._request.port)
         self._stream = TcpStream(self._sock)
         self._connected.set()
-
-    async def deliver(self, outlet: Outlet) -> None:
-        while True:
-            try:
-                data = await self.receive()
-            except anyio.EndOfStream:
-                return
-            await outlet.send(data)
 
     async def receive(self) -> bytes:
         return await self._stream.receive()
@@ -77,25 +72,17 @@ class Direct(ConveyorStream):
             self._sock.close()
 
 
-class Scripted(ConveyorStream):
+class Scripted(PlainConveyor):
     """A conveyor that takes everything and answers what a test says, when it says so."""
 
     def __init__(self, answer: Callable[[], Awaitable[None]]) -> None:
+        super().__init__()
         self._answer = answer
         self.sent = bytearray()
         self._more_sent = anyio.Event()
-        self.aborted: list[Reason] = []
 
     async def accepted(self) -> None:
         await self._answer()
-
-    async def deliver(self, outlet: Outlet) -> None:
-        while True:
-            try:
-                data = await self.receive()
-            except anyio.EndOfStream:
-                return
-            await outlet.send(data)
 
     async def receive(self) -> bytes:
         await anyio.sleep_forever()
@@ -115,9 +102,6 @@ class Scripted(ConveyorStream):
 
     async def aclose(self) -> None:
         pass
-
-    def abort(self, reason: Reason = Reason.DONE) -> None:
-        self.aborted.append(reason)
 
 
 async def direct(request: Request) -> ConveyorStream:

@@ -15,10 +15,11 @@ from anyio.abc import SocketAttribute, SocketStream
 
 from port17.errors import CircuitFailed, ConveyorReset, LinkLost, NetworkError
 from port17.links.splice import splice
-from port17.links.stream import ConveyorStream, Outlet
 from port17.links.tcp import TcpStream, tune
 from port17.records.framing import BytesLike
 from port17.wire.reasons import Reason
+
+from .plain_conveyor import PlainConveyor
 
 pytestmark = pytest.mark.anyio
 
@@ -29,23 +30,15 @@ ERRORS: list[Callable[[], NetworkError]] = [
 ]
 
 
-class Belt(ConveyorStream):
+class Belt(PlainConveyor):
     """A conveyor stream that a test holds the other end of."""
 
     def __init__(self, room: float = 1000) -> None:
+        super().__init__()
         self.feed, self._in = anyio.create_memory_object_stream[bytes | NetworkError](100)
         self._out, self.sent = anyio.create_memory_object_stream[bytes](room)
         self.send_fails: NetworkError | None = None
-        self.aborted: list[Reason] = []
         self.closed = False
-
-    async def deliver(self, outlet: Outlet) -> None:
-        while True:
-            try:
-                data = await self.receive()
-            except anyio.EndOfStream:
-                return
-            await outlet.send(data)
 
     async def receive(self) -> bytes:
         item = await self._in.receive()
@@ -66,7 +59,7 @@ class Belt(ConveyorStream):
         self.close_all()
 
     def abort(self, reason: Reason = Reason.DONE) -> None:
-        self.aborted.append(reason)
+        super().abort(reason)
         self.close_all()
 
     def close_all(self) -> None:
