@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import socket
+import threading
 from collections.abc import Callable, Coroutine
 from ipaddress import ip_address
 from typing import Any
@@ -166,6 +167,48 @@ async def test_every_way_to_write_loopback_resolves_to_loopback(host: str) -> No
 async def test_a_name_that_cannot_be_asked_for_is_an_os_error(host: str) -> None:
     with pytest.raises(OSError, match=r"name|Name|domain"):
         await resolve(host, 80)
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize(
+    ("host", "asked"),
+    [("faß.example", b"xn--fa-hia.example"), ("Bücher.example", b"xn--bcher-kva.example")],
+)
+async def test_a_name_is_asked_for_as_browsers_write_it(
+    host: str, asked: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[bytes] = []
+
+    def asking(name: bytes, port: int, **options: object) -> list[tuple[object, ...]]:
+        seen.append(name)
+        return [(0, 0, 0, "", (text, port)) for text in ("2001:db8::1", "192.0.2.1", "2001:db8::1")]
+
+    monkeypatch.setattr(socket, "getaddrinfo", asking)
+    assert await resolve(host, 80) == [SIX[0], FOUR[0]]
+    assert seen == [asked]
+
+
+@pytest.mark.anyio
+async def test_silent_name_servers_do_not_hold_up_other_names(monkeypatch: pytest.MonkeyPatch) -> None:
+    silence = threading.Event()
+    usual = socket.getaddrinfo
+
+    def asking(name: bytes, port: int, **options: Any) -> Any:
+        if name == b"silent.example":
+            silence.wait(20)
+        return usual(b"127.0.0.1", port, **options)
+
+    monkeypatch.setattr(socket, "getaddrinfo", asking)
+    try:
+        async with anyio.create_task_group() as group:
+            for _ in range(40):
+                group.start_soon(resolve, "silent.example", 80)
+            await anyio.wait_all_tasks_blocked()
+            with anyio.fail_after(5):
+                assert await resolve("quick.example", 80) == [ip_address("127.0.0.1")]
+            group.cancel_scope.cancel()
+    finally:
+        silence.set()
 
 
 @pytest.mark.anyio

@@ -224,10 +224,10 @@ async def test_a_refused_port_is_refused() -> None:
 
 @pytest.mark.parametrize("number", [socket.EAI_NONAME, socket.EAI_AGAIN])
 async def test_a_name_without_address_fails_to_resolve(number: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    async def failing(*args: object, **options: object) -> None:
+    def failing(*args: object, **options: object) -> None:
         raise socket.gaierror(number, "no address")
 
-    monkeypatch.setattr(anyio, "getaddrinfo", failing)
+    monkeypatch.setattr(socket, "getaddrinfo", failing)
     assert (await handle(asked("nowhere.example", 80), **EVERYWHERE)).aborted == [Reason.RESOLVE_FAILED]
 
 

@@ -12,6 +12,8 @@ from ipaddress import IPv4Address, IPv6Address, ip_address
 from typing import TypeAlias
 
 import anyio
+from anyio import to_thread
+from anyio.lowlevel import RunVar
 
 from port17.links.tcp import tune
 
@@ -19,8 +21,13 @@ Address: TypeAlias = IPv4Address | IPv6Address
 
 ATTEMPT_DELAY_S = 0.25
 """Seconds before the next address is tried beside a silent one (RFC 8305, 5: 250 ms recommended)."""
+RESOLVERS = 64
+"""Names asked for at once. The event loop's own threads are six on two cores, which as many silent name
+servers could hold up for everybody; these are ours alone, and end when they have nothing to do."""
 ADDRESSES_CAP = 8
 """Most addresses tried of one name: whoever controls a name must not make us knock on a thousand doors."""
+
+_RESOLVERS: RunVar[anyio.CapacityLimiter] = RunVar("_RESOLVERS")
 
 
 class AllFailed(OSError):
@@ -47,10 +54,36 @@ async def resolve(host: str, port: int) -> list[Address]:
     except ValueError:
         pass  # A name.
     try:
-        found = await anyio.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+        name = host.encode("ascii") if host.isascii() else _punycode(host)
     except UnicodeError as error:
         raise socket.gaierror(socket.EAI_NONAME, "no form in the domain name system") from error
-    return list(dict.fromkeys(ip_address(entry[4][0]) for entry in found))
+    found = await to_thread.run_sync(_ask_system, name, port, abandon_on_cancel=True, limiter=_resolvers())
+    return list(dict.fromkeys(found))
+
+
+def _punycode(host: str) -> bytes:
+    """The name as IDNA 2008 writes it, like a browser; Python's own codec would ask for ``fass`` for ``faß``.
+
+    :raises UnicodeError: it has no such form.
+    """
+    import idna  # anyio brings it; most programs have done this by themselves, so few processes need it.
+
+    return idna.encode(host, uts46=True)
+
+
+def _ask_system(name: bytes, port: int) -> list[Address]:
+    """The system's resolver, which can block for as long as name servers are silent."""
+    found = socket.getaddrinfo(name, port, type=socket.SOCK_STREAM)
+    return [ip_address(entry[4][0]) for entry in found]
+
+
+def _resolvers() -> anyio.CapacityLimiter:
+    try:
+        return _RESOLVERS.get()
+    except LookupError:
+        limiter = anyio.CapacityLimiter(RESOLVERS)
+        _RESOLVERS.set(limiter)
+        return limiter
 
 
 def interleave(addresses: Iterable[Address]) -> list[Address]:
