@@ -14,14 +14,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 
 from port17.errors import LocalViolation, PeerViolation
 from port17.wire.block import PAYLOAD_SIZE
-from port17.wire.conveyor import (
-    CONTROL_CAP,
-    CONVEYORS_CAP,
-    FIRST_WINDOW,
-    WINDOW_CAP,
-    Conveyor,
-    Mux,
-)
+from port17.wire.conveyor import FIRST_WINDOW, WINDOW_CAP, Conveyor
 from port17.wire.frame import (
     DATA_CAP,
     FRAME_HEAD,
@@ -32,6 +25,7 @@ from port17.wire.frame import (
     encode_operation,
     write_ratchet,
 )
+from port17.wire.mux import CONTROL_CAP, CONVEYORS_CAP, Mux
 from port17.wire.quota import Budget
 from port17.wire.reasons import Reason
 

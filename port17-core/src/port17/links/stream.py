@@ -108,7 +108,7 @@ class ConveyorStream:
         """See :class:`~port17.links.batch.Flushed`: deliver what came in the event that ends."""
         self._listed = False
         conveyor, outlet = self._conveyor, self._outlet
-        if outlet is None or not conveyor.received:
+        if outlet is None or self._rest or not conveyor.received:
             return
         try:
             data = conveyor.take()

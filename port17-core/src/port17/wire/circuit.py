@@ -7,9 +7,10 @@ from collections.abc import Callable, Sequence
 
 from port17.errors import PeerViolation
 from port17.wire.block import SETUP_SIZE, Command
-from port17.wire.conveyor import Conveyor, Mux
+from port17.wire.conveyor import Conveyor
 from port17.wire.frame import write_ratchet
 from port17.wire.leg import Leg
+from port17.wire.mux import Mux
 from port17.wire.onion import Onion
 from port17.wire.prekey import Network, ResponderKey
 from port17.wire.quota import Budget

@@ -19,11 +19,12 @@ from port17.wire.block import (
     Command,
     Flag,
 )
-from port17.wire.conveyor import Conveyor, Mux
+from port17.wire.conveyor import Conveyor
 from port17.wire.frame import write_ratchet
 from port17.wire.handshake import FINGERPRINT_SIZE
 from port17.wire.leg import Leg
 from port17.wire.link import Link
+from port17.wire.mux import Mux
 from port17.wire.quota import Budget, TokenBucket
 from port17.wire.ratchet import ResponderRatchet
 from port17.wire.reasons import Reason
