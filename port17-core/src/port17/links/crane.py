@@ -161,6 +161,11 @@ class Crane:
         except* (LinkLost, PeerViolation, HandshakeFailed) as errors:
             for error in errors.exceptions:
                 _log.info("a link was ended: %s", error)
+        except* Exception as errors:
+            # A bug of ours or of a plugin's suite: it may cost this link, never the process.
+            for fault in errors.exceptions:
+                _log.error("a link was ended by a fault: %s", type(fault).__name__)
+                _log.debug("traceback", exc_info=fault)
         finally:
             self.lost = True
             self._wanted = None
@@ -260,7 +265,7 @@ async def answer(
                 reply, established = respond(
                     network, signer, prekeys(), replays, terms.verify, flight, terms.wall()
                 )
-            except (HandshakeFailed, PeerViolation) as error:
+            except Exception as error:  # noqa: BLE001 - also what a plugin's suite does wrong ends this call only
                 _log.debug("a call was refused: %s", error)
                 del flight
                 while True:

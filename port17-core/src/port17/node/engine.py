@@ -29,6 +29,9 @@ SETUPS_PER_S, SETUPS_BURST = 200.0, 1000.0
 tenth of a core. A lane carries the set-ups of many clients."""
 HOPS_PER_S, HOPS_BURST = 50.0, 500.0
 """HOPs that one link may have made over our lanes: a quarter, so that one client cannot spend a lane's."""
+LANE_CLIENTS = 20
+"""How many clients' demand a lane may bring: with less, a few clients at one node could spend what all of its
+clients have at the next."""
 OPERATIONS_CAP = 8192
 """Most operations served at once: each may hold a socket and two windows."""
 PRESSURE_S = 1.0
@@ -40,9 +43,10 @@ _log = logging.getLogger(__name__)
 
 
 class _Quotas:
-    def __init__(self) -> None:
-        self.setups = TokenBucket(SETUPS_PER_S, SETUPS_BURST)
-        self.hops = TokenBucket(HOPS_PER_S, HOPS_BURST)
+    def __init__(self, clients: int = 1) -> None:
+        """:param clients: how many clients' demand the link may bring."""
+        self.setups = TokenBucket(clients * SETUPS_PER_S, clients * SETUPS_BURST)
+        self.hops = TokenBucket(clients * HOPS_PER_S, clients * HOPS_BURST)
 
 
 class Engine:
@@ -89,6 +93,10 @@ class Engine:
     def circuits(self) -> int:
         """How many circuits pass through or end here."""
         return len(self._relays)
+
+    def lane_stands(self, link: Link) -> None:
+        """A link is a lane: it brings what many clients ask for."""
+        self._quotas[link] = _Quotas(LANE_CLIENTS)
 
     def forget(self, link: Link) -> None:
         """A link is at an end."""

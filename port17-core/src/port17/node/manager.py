@@ -137,6 +137,8 @@ class Node:
     async def _register(self, crane: Crane) -> None:
         await crane.standing.wait()
         self._lanes.stands(crane)
+        if crane.peer is not None:
+            self._engine.lane_stands(crane.link)
 
     async def _answer(self, ship: Ship) -> None:
         crane = None
