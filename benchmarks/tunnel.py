@@ -36,6 +36,10 @@ NODES = 5
 """A route has three: the others show what standing by costs."""
 TOR_SHARE = 8
 """Tor as shipped gets a part of the bytes only: it takes 20 times as long for each."""
+TOR_START_S = 90
+"""Seconds for a Tor network to come up; it takes 25 to 40."""
+TOR_TRIES = 3
+"""Attempts at that: on a busy machine its authorities now and then agree on a network without guards."""
 IDLE_S = 3.0
 """Seconds without traffic before an idle node's memory is read."""
 SOAK_WARM_MIB = 512
@@ -162,8 +166,15 @@ def start(name: str, directory: Path, stack: ExitStack) -> Peer:
         return Port17(stack.enter_context(Testnet(directory / "net", NODES)))
     tor_net = importlib.import_module("tor_net")
     tuned = importlib.import_module("compare_tor").TUNED if name == "tor-tuned" else ()
-    net = stack.enter_context(tor_net.TorNet(tuned, nodelay=name == "tor-tuned"))
-    return Tor(name, net, tor_net.HOPS, 1 if name == "tor-tuned" else TOR_SHARE)
+    for tries_left in range(TOR_TRIES - 1, -1, -1):
+        net = tor_net.TorNet(tuned, nodelay=name == "tor-tuned", timeout=TOR_START_S)
+        try:
+            return Tor(name, stack.enter_context(net), tor_net.HOPS, 1 if tuned else TOR_SHARE)
+        except RuntimeError as error:
+            if not tries_left:
+                raise
+            say(f"{name} did not come up, once more: {str(error).splitlines()[0]}")
+    raise AssertionError("the last try returns or raises")
 
 
 def run(options: argparse.Namespace) -> Report:

@@ -161,7 +161,7 @@ class Crane:
         except* (LinkLost, PeerViolation, HandshakeFailed) as errors:
             for error in errors.exceptions:
                 _log.info("a link was ended: %s", error)
-        except* Exception as errors:
+        except* Exception as errors:  # noqa: BLE001
             # A bug of ours or of a plugin's suite: it may cost this link, never the process.
             for fault in errors.exceptions:
                 _log.error("a link was ended by a fault: %s", type(fault).__name__)
