@@ -209,7 +209,9 @@ class Node:
         self.cranes.append((crane, ship))
         if crane.peer is not None:
             self.lanes[crane.peer] = crane
+            self.engine.lane_stands(crane.link)
         await crane.run()
+        self.engine.forget(crane.link)
 
     async def call(self, node: Node) -> None:
         """Make a lane to another node, and wait until it stands."""

@@ -330,6 +330,35 @@ def test_a_peer_that_does_not_read_makes_nobody_grow() -> None:
     on_virtual_clock(run)
 
 
+def test_a_fault_of_a_suite_costs_the_caller_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A plugin's suite may raise anything at all on bytes that somebody else has chosen."""
+
+    async def run() -> None:
+        async with world(1) as made:
+            node = made.nodes[0]
+            crane, _ = await made.call(node)
+            stream = made.open(made.circuit(crane))
+            await stream.accepted()
+            suite = type(node.host.suite)
+            with monkeypatch.context() as patch:
+                patch.setattr(suite, "decapsulate", lambda self, private, ciphertext: [][1])
+                ship = await made.ship_to(node)
+                await ship.send(_flight(node.host))
+                with pytest.raises(anyio.EndOfStream):
+                    await ship.receive()
+                assert ship.came == b""
+                refused = made.circuit(crane)
+                await anyio.sleep(1)
+                assert refused.closed is not None
+            # The link on which it happened may have ended with it; the node has not.
+            crane, _ = await made.call(node)
+            stream = made.open(made.circuit(crane))
+            await stream.send(b"still here")
+            assert await stream.receive() == b"still here"
+
+    on_virtual_clock(run)
+
+
 def test_a_cancelled_crane_leaves_nothing() -> None:
     async def run() -> None:
         async with world(1) as made:

@@ -11,6 +11,7 @@ import pytest
 from port17.errors import ConveyorReset
 from port17.links.crane import Crane
 from port17.links.stream import ConveyorStream
+from port17.node import engine
 from port17.node.engine import SETUPS_BURST
 from port17.wire.circuit import Circuit
 from port17.wire.leg import FIRST_CREDIT
@@ -255,6 +256,23 @@ def test_one_links_setups_are_bounded_and_others_are_served() -> None:
             assert await fetch(made.open(made.circuit(modest)), b"served") == b"served"
             await anyio.sleep(2)
             assert await fetch(made.open(made.circuit(greedy)), b"again") == b"again"
+
+    on_virtual_clock(run)
+
+
+def test_one_client_cannot_spend_what_a_lane_has_for_all(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(engine, "HOPS_BURST", 10.0)
+    monkeypatch.setattr(engine, "HOPS_PER_S", 0.001)
+
+    async def run() -> None:
+        async with world(3) as made:
+            greedy, _ = await made.call(made.nodes[0])
+            modest, _ = await made.call(made.nodes[0])
+            circuits = [made.circuit(greedy) for _ in range(25)]
+            await anyio.sleep(1)
+            assert sum(circuit.closed == Reason.NO_LANE for circuit in circuits) == 15
+            assert {circuit.lost_edge for circuit in circuits} == {None, 0}
+            assert await fetch(made.open(made.circuit(modest)), b"served") == b"served"
 
     on_virtual_clock(run)
 

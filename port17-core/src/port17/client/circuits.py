@@ -18,6 +18,7 @@ import anyio
 from port17.client.entries import Entries
 from port17.client.failures import Failures
 from port17.errors import NetworkError, NoRoute
+from port17.links.batch import BATCH
 from port17.navigator.policy import Policies, Request, Route
 from port17.navigator.route import Survey
 from port17.network import KnownNetwork
@@ -182,7 +183,8 @@ class Circuits:
         circuit.on_closed = lambda: self._closed(built)
         circuit.on_confirmed = built.waiting.set
         self._all[built.ident] = built
-        circuit.begin(leg)
+        with BATCH:
+            circuit.begin(leg)
         self._restock.set()
         return built
 

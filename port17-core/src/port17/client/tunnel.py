@@ -19,6 +19,7 @@ from port17.client.ingress import Ingress
 from port17.client.opened import TRIES, OpenedStream
 from port17.config.settings import ClientConfig
 from port17.errors import ConfigError, NetworkError, NoRoute, UsageError
+from port17.links.batch import BATCH
 from port17.links.crane import Terms
 from port17.links.process import allow_descriptors, keep_buffers
 from port17.links.transport import Transport
@@ -117,7 +118,8 @@ class Tunnel:
                 "no room for another connection: too much waits for programs that do not read",
                 cure="End some connections, or raise limits.memory_mib.",
             )
-        conveyor = built.circuit.last.mux.open("TUNNEL", arguments, anyio.current_time())
+        with BATCH:  # OPEN is on its way before all that this side still has to prepare
+            conveyor = built.circuit.last.mux.open("TUNNEL", arguments, anyio.current_time())
         return built, conveyor
 
     def _early(self, request: Request) -> bool:
