@@ -339,6 +339,7 @@ def test_a_fault_of_a_suite_costs_the_caller_alone(monkeypatch: pytest.MonkeyPat
             crane, _ = await made.call(node)
             stream = made.open(made.circuit(crane))
             await stream.accepted()
+            await anyio.sleep(1)
             suite = type(node.host.suite)
             with monkeypatch.context() as patch:
                 patch.setattr(suite, "decapsulate", lambda self, private, ciphertext: [][1])
