@@ -34,19 +34,26 @@ class OpenedStream(ConveyorStream):
         self._reopen = reopen
         self._sent = False
         self._answered = anyio.Event()
+        self._reopened = anyio.Event()
+        """Not set while another route is tried: what is said now belongs on it."""
+        self._reopened.set()
 
     async def send(self, data: BytesLike) -> None:
         """See :meth:`ConveyorStream.send`; without early data, waits until the destination has accepted."""
-        if not self._early:
-            await self._answered.wait()
+        await self._may_send()
         self._sent = True
         await super().send(data)
 
     async def send_eof(self) -> None:
         """See :meth:`ConveyorStream.send_eof`."""
+        await self._may_send()
+        self._sent = True
+        await super().send_eof()
+
+    async def _may_send(self) -> None:
         if not self._early:
             await self._answered.wait()
-        await super().send_eof()
+        await self._reopened.wait()
 
     async def accepted(self) -> None:
         """See :meth:`ConveyorStream.accepted`; a circuit that fails before is replaced.
@@ -61,6 +68,8 @@ class OpenedStream(ConveyorStream):
                 # Only the tunnel's own failures: what the exit says about the destination is final.
                 if self._built.circuit.closed is None or self._sent or not remaining:
                     raise
+            self._reopened = anyio.Event()
             self._built, conveyor = await self._reopen()
             self.attach(conveyor)
+            self._reopened.set()
         self._answered.set()
