@@ -16,7 +16,7 @@ from port17.wire.conveyor import FIRST_WINDOW, WINDOW_CAP
 from port17.wire.reasons import Reason
 
 from .links_network import on_virtual_clock
-from .test_wire_conveyor import Ends
+from .wire_ends import Ends
 
 MIB = 1 << 20
 

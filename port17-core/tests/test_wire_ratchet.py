@@ -26,7 +26,8 @@ from port17.wire.ratchet import (
 )
 from port17.wire.suite import CipherSuite
 
-from .wire_network import REAL, SUITES, TOY, Bench, RecordingSuite
+from .wire_suites import REAL, SUITES, TOY, RecordingSuite
+from .wire_bench import Bench
 
 
 def steps_due(chain: Chain, rekeyed_at: list[int]) -> int:

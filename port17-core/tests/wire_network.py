@@ -1,8 +1,4 @@
-"""Networks without I/O for the tests of the wire: a client and nodes, joined by links or by hand.
-
-:class:`Bench` carries the bodies of one circuit from hop to hop by hand, so that a test can alter, lose,
-repeat or reorder each; :class:`Net` joins real :class:`~port17.wire.link.Link` pairs by queues of bytes.
-"""
+"""Networks without I/O for the tests of the wire: a client and nodes, joined by links and queues of bytes."""
 
 from __future__ import annotations
 
@@ -34,106 +30,12 @@ from port17.wire.setup import open_setup
 from port17.wire.suite import Aead, CipherSuite, KemKey, Level, Status
 from port17_crypto.suites import XWingAes256GcmSha256
 
+from .wire_suites import TOY
+
 WALL_S = 1_800_000_000.0
 """The Unix time of tests, at the beginning of a minute."""
 MOVES_CAP = 100_000
 """Most moves of one pump: a network that goes on for longer does not come to rest."""
-
-
-class ToySuite(CipherSuite):
-    """A third party's suite: X25519, ChaCha20-Poly1305 and BLAKE2s, and nothing beyond the contract."""
-
-    name = "p17-0-toy25519-chacha20poly1305-blake2s"
-    status = Status.PERMITTED
-    confidentiality = Level(classical=128, quantum=0)
-    source = "RFC 7748, RFC 8439, RFC 5869, RFC 7693"
-    public_size = 32
-    ciphertext_size = 32
-    forged = InvalidTag
-    stream_cipher = True
-
-    def generate(self) -> KemKey:
-        private = X25519PrivateKey.generate()
-        return KemKey(private, private.public_key().public_bytes_raw())
-
-    def encapsulate(self, public: bytes) -> tuple[bytes, bytes]:
-        ours = X25519PrivateKey.generate()
-        return ours.exchange(X25519PublicKey.from_public_bytes(public)), ours.public_key().public_bytes_raw()
-
-    def decapsulate(self, private: object, ciphertext: bytes) -> bytes:
-        assert isinstance(private, X25519PrivateKey)
-        return private.exchange(X25519PublicKey.from_public_bytes(ciphertext))
-
-    def private_bytes(self, private: object) -> bytes:
-        assert isinstance(private, X25519PrivateKey)
-        return private.private_bytes_raw()
-
-    def load_private(self, stored: bytes) -> KemKey:
-        private = X25519PrivateKey.from_private_bytes(stored)
-        return KemKey(private, private.public_key().public_bytes_raw())
-
-    def extract(self, salt: bytes, secret: bytes) -> bytes:
-        return hmac.digest(salt, secret, "blake2s")
-
-    def expand(self, key: bytes, info: bytes, length: int) -> bytes:
-        stream, last = b"", b""
-        while len(stream) < length:
-            last = hmac.digest(key, last + info + bytes([len(stream) // 32 + 1]), "blake2s")
-            stream += last
-        return stream[:length]
-
-    def aead(self, key: bytes) -> Aead:
-        return ChaCha20Poly1305(key)
-
-
-REAL = XWingAes256GcmSha256()
-TOY = ToySuite()
-SUITES = (REAL, TOY)
-
-
-class CountingSuite(ToySuite):
-    """Counts what costs a responder most."""
-
-    def __init__(self) -> None:
-        self.decapsulations = 0
-        self.encapsulations = 0
-
-    def encapsulate(self, public: bytes) -> tuple[bytes, bytes]:
-        self.encapsulations += 1
-        return super().encapsulate(public)
-
-    def decapsulate(self, private: object, ciphertext: bytes) -> bytes:
-        self.decapsulations += 1
-        return super().decapsulate(private, ciphertext)
-
-
-class RecordingSuite(ToySuite):
-    """Remembers every key that an AEAD or a keystream was made of, in order, each once in a row."""
-
-    def __init__(self) -> None:
-        self.cell_keys: list[bytes] = []
-        self.stream_keys: list[bytes] = []
-
-    def aead(self, key: bytes) -> Aead:
-        self.cell_keys.append(key)
-        return super().aead(key)
-
-    def keystreams(self, key: bytes, first: int, count: int, length: int) -> bytes:
-        if self.stream_keys[-1:] != [key]:
-            self.stream_keys.append(key)
-        return CipherSuite.keystreams(super(), key, first, count, length)  # type: ignore[arg-type]
-
-
-class Lies:
-    """Stands where a struct does, and packs other values than it is asked to."""
-
-    def __init__(self, true: struct.Struct, *fields: int) -> None:
-        self.size = true.size
-        self._bytes = true.pack(*fields)
-
-    def pack(self, *fields: int) -> bytes:
-        """The lie."""
-        return self._bytes
 
 
 def network(*revisions: int, skew_s: float = 60.0) -> Network:
@@ -230,174 +132,6 @@ class Host:
     def closed(self, relay: Relay) -> None:
         """See :class:`~port17.wire.relay.RelayHost`."""
         self.relays.remove(relay)
-
-
-# -- one circuit, carried by hand -------------------------------------------------------------------
-class BenchLink:
-    """Stands where a link does: holds the body of one cell, and seals nothing."""
-
-    def __init__(self, edge: Edge, clock: Clock) -> None:
-        self._edge = edge
-        self._clock = clock
-        self._cell = bytearray(CELL_SIZE + 1)
-        view = memoryview(self._cell)
-        self.body = view[HEADER.size : CELL_SIZE]
-        self.passed_on = view[HEADER.size + LAYER_OVERHEAD :]
-        self.round_trip_s = 0.0
-        self.grants = Budget(1 << 20)
-        self.destroyed_for: Reason | None = None
-        """Why the circuit was ended from this end."""
-
-    @property
-    def now_s(self) -> float:
-        """The shell's clock."""
-        return self._clock.now_s
-
-    def open(self, circuit: CircuitEnd) -> Leg:
-        """The leg of a relay's next hop."""
-        self._edge.near = self.leg(circuit)
-        return self._edge.near
-
-    def leg(self, circuit: CircuitEnd) -> Leg:
-        """A leg whose link this stands for."""
-        return Leg(self, 1, circuit, known=True)  # type: ignore[arg-type]
-
-    def schedule(self, leg: Leg) -> None:
-        """The bench asks everybody anyhow."""
-
-    def schedule_return(self, leg: Leg) -> None:
-        """Nobody waits for credit here; ``leg.owed`` counts what is due."""
-
-    def send_destroy(self, ident: int, reason: Reason) -> None:
-        """Remember why."""
-        self.destroyed_for = reason
-
-    def drop(self, leg: Leg) -> None:
-        """A leg is over."""
-        leg.closed = True
-
-
-class Edge:
-    """Between the client and the first hop, or a hop and the next."""
-
-    def __init__(self, host: Host, clock: Clock) -> None:
-        self.host = host
-        self.near_link = BenchLink(self, clock)
-        self.far_link = BenchLink(self, clock)
-        self.near: Leg | None = None
-        self.far: Leg | None = None
-        self.setup: bytes | None = None
-        """The body of the SETUP cell that crossed it."""
-
-
-class Bench:
-    """A client's circuit over some hops; edge ``i`` leads to hop ``i``, and every body on it is seen."""
-
-    def __init__(
-        self,
-        suites: Sequence[CipherSuite],
-        *,
-        cells_per_step: int = CELLS_PER_STEP,
-        ratchet_keys: Sequence[KemKey] | None = None,
-    ) -> None:
-        self.clock = Clock()
-        self.hosts = [Host(index, suite, self.clock) for index, suite in enumerate(suites)]
-        self.edges = [Edge(host, self.clock) for host in self.hosts]
-        for host, edge in zip(self.hosts, self.edges[1:], strict=False):
-            host.lanes[edge.host.fingerprint] = edge.near_link  # type: ignore[assignment]
-        self.budget = Budget(1 << 30)
-        self.circuit = Circuit(
-            network(),
-            [host.public for host in self.hosts],
-            ratchet_keys or [suite.generate() for suite in suites],
-            self.budget,
-            WALL_S,
-            cells_per_step=cells_per_step,
-        )
-        self.circuit.begin(self.edges[0].near_link.open(self.circuit))
-
-    @property
-    def relays(self) -> list[Relay]:
-        """The circuit's part at each hop that is set up."""
-        return [host.relays[0] for host in self.hosts if host.relays]
-
-    def take(self, edge: int, forward: bool) -> tuple[int, bytes] | None:
-        """The next cell onto an edge, if there is one."""
-        leg = self.edges[edge].near if forward else self.edges[edge].far
-        if leg is None or leg.closed:
-            return None
-        body = bytearray(BODY_SIZE)
-        command = leg.circuit.pull(leg, memoryview(body))
-        return None if command is None else (command, bytes(body))
-
-    def give(self, edge: int, forward: bool, command: int, body: bytes) -> None:
-        """Hand a cell to the other end of an edge.
-
-        :raises PeerViolation: it was refused.
-        """
-        at = self.edges[edge]
-        if command == Command.SETUP:
-            assert at.far is None
-            at.setup = body
-            leg = at.far_link.leg(self.circuit)
-            leg.circuit = at.host.setup(leg, body[:SETUP_SIZE])
-            at.far = leg
-            return
-        end = at.far if forward else at.near
-        assert end is not None
-        end.link.body[:] = body
-        end.circuit.deliver(end, command)
-
-    def carry(self, edge: int, forward: bool) -> bytes | None:
-        """Carry one cell over one edge; its body, None if there was none."""
-        cell = self.take(edge, forward)
-        if cell is None:
-            return None
-        self.give(edge, forward, *cell)
-        return cell[1]
-
-    def settle(self) -> None:
-        """Carry until nothing is left to carry."""
-        for _ in range(MOVES_CAP):
-            carried = 0
-            for forward in (True, False):
-                for edge in self._order(forward):
-                    while self.carry(edge, forward) is not None:
-                        carried += 1
-            if not carried:
-                return
-        raise AssertionError("the circuit does not come to rest")
-
-    def _order(self, forward: bool) -> list[int]:
-        places = range(len(self.edges))
-        return list(places if forward else reversed(places))
-
-    def say(self, hop: int, payload: bytes) -> tuple[Command, bytes]:
-        """A cell to a hop with a payload of the test's making, sealed as the client seals; at edge 0."""
-        body = bytearray(BODY_SIZE)
-        onion = self.circuit._onion
-        onion.payload[:] = payload.ljust(len(onion.payload), b"\0")
-        onion.seal(hop, memoryview(body))
-        return Command.RELAY, bytes(body)
-
-    def answer(self, hop: int, payload: bytes) -> tuple[Command, bytes]:
-        """The same from a hop, as the hop seals; at its edge."""
-        relay = self.relays[hop]
-        scratch, chain = relay._scratch, relay._backward
-        scratch.payload[:] = payload.ljust(len(scratch.payload), b"\0")
-        body = bytearray(BODY_SIZE)
-        chain.seal(scratch.spoken, body)
-        return Command.RELAY, bytes(body)
-
-    def converse(self, hop: int) -> tuple[Conveyor, Conveyor]:
-        """A conveyor to a hop: (the client's end, the hop's)."""
-        host = self.hosts[hop]
-        before = len(host.conveyors)
-        near = self.circuit.hops[hop].mux.open("TEST", b"", self.clock.now_s)
-        self.settle()
-        assert near.accepted
-        assert len(host.conveyors) == before + 1
-        return near, host.conveyors[-1]
 
 
 # -- nodes and clients, joined by links -------------------------------------------------------------
@@ -516,7 +250,7 @@ class Net:
             receive=None,
             forged=host.suite.forged,
             grants=caller.grants if caller else self.client_grants,
-            wake=_nothing,
+            wake=nothing,
             on_setup=caller.setup if caller else None,
         )
         far = Link(
@@ -525,7 +259,7 @@ class Net:
             receive=there.early,
             forged=host.suite.forged,
             grants=host.grants,
-            wake=_nothing,
+            wake=nothing,
             on_setup=host.setup,
         )
         far.expect_final(there.session.forward)
@@ -589,83 +323,5 @@ class Net:
         return near, host.conveyors[-1]
 
 
-@dataclass(frozen=True)
-class Cell:
-    """A cell as it lies in a block."""
-
-    ident: int
-    command: int
-    zero: int
-    credit: int
-    body: bytes
-
-
-class Forger:
-    """A peer that has a link's keys, and writes whatever a test wants to it."""
-
-    def __init__(self, link: Link, send: Chain, receive: Chain, clock: Clock) -> None:
-        self.link = link
-        self._send = send
-        self._receive = receive
-        self._clock = clock
-
-    def block(self, ident: int, command: int, body: bytes = b"", *, zero: int = 0, credit: int = 0) -> bytes:
-        """A block with any cell, sealed as the next."""
-        sealed = bytearray(BLOCK_SIZE)
-        self._send.seal(HEADER.pack(ident, command, zero, credit) + body.ljust(BODY_SIZE, b"\0"), sealed)
-        return bytes(sealed)
-
-    def write(self, ident: int, command: int, body: bytes = b"", *, zero: int = 0, credit: int = 0) -> None:
-        """Send any cell.
-
-        :raises PeerViolation: what the link made of it.
-        """
-        self.link.receive(self.block(ident, command, body, zero=zero, credit=credit), self._clock.now_s)
-
-    def read(self, blocks: int = 64) -> list[Cell]:
-        """What the link sends next."""
-        data = pull(self.link, self._clock.now_s, blocks)
-        cells = []
-        for at in range(0, len(data), BLOCK_SIZE):
-            plain = bytearray(CELL_SIZE)
-            self._receive.open(data[at : at + BLOCK_SIZE], plain)
-            cells.append(Cell(*HEADER.unpack_from(plain), bytes(plain[HEADER.size :])))
-        return cells
-
-
-def forger(host: Host, caller: Host | None = None) -> Forger:
-    """A forger that calls a node, as a client or as another node."""
-    dial = Initiator(host.network, host.public, host.clock.wall_s, signer=caller.signer if caller else None)
-    flight, there = respond(
-        host.network, host.signer, [host.prekey], host.link_replays, verify, dial.flight, host.clock.wall_s
-    )
-    here = dial.finish(flight, verify)
-    link = Link(
-        initiator=False,
-        send=there.session.backward,
-        receive=there.session.forward,
-        forged=host.suite.forged,
-        grants=host.grants,
-        wake=_nothing,
-        on_setup=host.setup,
-    )
-    return Forger(link, here.session.forward, here.session.backward, host.clock)
-
-
-def called_forger(net: Net) -> Forger:
-    """A forger that a client called."""
-    sessions = [Session(TOY, b"k" * 32, b"") for _ in range(2)]
-    link = Link(
-        initiator=True,
-        send=sessions[0].forward,
-        receive=sessions[0].backward,
-        forged=TOY.forged,
-        grants=net.client_grants,
-        wake=_nothing,
-        on_setup=None,
-    )
-    return Forger(link, sessions[1].backward, sessions[1].forward, net.clock)
-
-
-def _nothing() -> None:
+def nothing() -> None:
     """Nobody sleeps in these networks, so nobody is to be woken."""

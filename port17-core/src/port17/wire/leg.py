@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Protocol
 
+from port17.errors import PeerViolation
 from port17.wire.block import CREDIT_CAP
 from port17.wire.reasons import Reason
 
@@ -119,3 +120,19 @@ class Leg:
             if self.known:
                 self.link.send_destroy(self.ident, reason)
             self.link.drop(self)
+
+
+class NoCircuit:
+    """What a leg leads to while its SETUP is being opened."""
+
+    def deliver(self, leg: Leg, command: int) -> None:
+        raise PeerViolation("a cell came to a circuit that is not set up")
+
+    def pull(self, leg: Leg, out: memoryview) -> int | None:
+        return None
+
+    def pending(self, leg: Leg) -> bool:
+        return False
+
+    def destroyed(self, leg: Leg, reason: Reason) -> None:
+        return None

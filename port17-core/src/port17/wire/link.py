@@ -6,10 +6,8 @@ are :mod:`port17.links.crane`'s.
 
 from __future__ import annotations
 
-import struct
 from collections import deque
 from collections.abc import Callable, Sequence
-from enum import IntEnum
 
 from port17.errors import HandshakeFailed, LocalViolation, PeerViolation
 from port17.records.framing import BytesLike
@@ -25,7 +23,8 @@ from port17.wire.block import (
     Command,
 )
 from port17.wire.conveyor import nothing
-from port17.wire.leg import FIRST_CREDIT, CircuitEnd, Leg
+from port17.wire.leg import FIRST_CREDIT, CircuitEnd, Leg, NoCircuit
+from port17.wire.message import TOKEN, LinkMessage
 from port17.wire.quota import Budget
 from port17.wire.ratchet import Chain, pack_nonce
 from port17.wire.reasons import Reason
@@ -35,22 +34,9 @@ QUANTUM = 8
 are 0.2 ms at 160 MB/s, and share the cost of a turn."""
 URGENT_CAP = 4096
 """Most control cells waiting for a peer that makes us answer and does not read."""
-TOKEN = struct.Struct(">BQ")
-"""A LINK cell's kind and the token of PING and PONG."""
-
-
 CARRYING = frozenset((int(Command.RELAY), int(Command.EARLY)))
 SETUP, LAST_COMMAND = int(Command.SETUP), int(Command.LINK)
 """Plain integers, since comparing with an enumeration's member costs a tenth of opening a cell."""
-
-
-class LinkMessage(IntEnum):
-    """The first byte of a LINK cell's body."""
-
-    END_EARLY = 1
-    """The last block under early keys."""
-    PING = 2
-    PONG = 3
 
 
 OnSetup = Callable[[Leg, bytes], CircuitEnd]
@@ -279,7 +265,7 @@ class Link:
             self._refuse(ident, Reason.RESOURCES)
             return
         # The circuit and its leg need each other; the leg is first, and lives only if the circuit does.
-        leg = Leg(self, ident, _NoCircuit(), known=True)
+        leg = Leg(self, ident, NoCircuit(), known=True)
         self._legs[ident] = leg
         try:
             leg.circuit = self._on_setup(leg, bytes(self.body[:SETUP_SIZE]))
@@ -425,19 +411,3 @@ class Link:
 
 
 NO_BODY = bytes(BODY_SIZE)
-
-
-class _NoCircuit:
-    """What a leg leads to while its SETUP is being opened."""
-
-    def deliver(self, leg: Leg, command: int) -> None:
-        raise PeerViolation("a cell came to a circuit that is not set up")
-
-    def pull(self, leg: Leg, out: memoryview) -> int | None:
-        return None
-
-    def pending(self, leg: Leg) -> bool:
-        return False
-
-    def destroyed(self, leg: Leg, reason: Reason) -> None:
-        return None

@@ -1,0 +1,130 @@
+"""Cipher suites for the tests of the wire: the real one, a third party's, and some that watch or lie."""
+
+from __future__ import annotations
+
+import hmac
+import struct
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X25519PublicKey
+from cryptography.hazmat.primitives.ciphers.aead import ChaCha20Poly1305
+
+from port17.errors import PeerViolation
+from port17.records.framing import digest
+from port17.wire.block import BLOCK_SIZE, BODY_SIZE, CELL_SIZE, HEADER, LAYER_OVERHEAD, SETUP_SIZE, Command
+from port17.wire.circuit import Circuit
+from port17.wire.conveyor import Conveyor
+from port17.wire.handshake import Initiator, NodeSigner, respond
+from port17.wire.leg import CircuitEnd, Leg
+from port17.wire.link import Link
+from port17.wire.prekey import Network, OwnPrekey, ResponderKey
+from port17.wire.quota import Budget
+from port17.wire.ratchet import CELLS_PER_STEP, Chain, Session
+from port17.wire.reasons import Reason
+from port17.wire.relay import Relay, Scratch
+from port17.wire.replay import ReplaySet
+from port17.wire.setup import open_setup
+from port17.wire.suite import Aead, CipherSuite, KemKey, Level, Status
+from port17_crypto.suites import XWingAes256GcmSha256
+
+
+
+class ToySuite(CipherSuite):
+    """A third party's suite: X25519, ChaCha20-Poly1305 and BLAKE2s, and nothing beyond the contract."""
+
+    name = "p17-0-toy25519-chacha20poly1305-blake2s"
+    status = Status.PERMITTED
+    confidentiality = Level(classical=128, quantum=0)
+    source = "RFC 7748, RFC 8439, RFC 5869, RFC 7693"
+    public_size = 32
+    ciphertext_size = 32
+    forged = InvalidTag
+    stream_cipher = True
+
+    def generate(self) -> KemKey:
+        private = X25519PrivateKey.generate()
+        return KemKey(private, private.public_key().public_bytes_raw())
+
+    def encapsulate(self, public: bytes) -> tuple[bytes, bytes]:
+        ours = X25519PrivateKey.generate()
+        return ours.exchange(X25519PublicKey.from_public_bytes(public)), ours.public_key().public_bytes_raw()
+
+    def decapsulate(self, private: object, ciphertext: bytes) -> bytes:
+        assert isinstance(private, X25519PrivateKey)
+        return private.exchange(X25519PublicKey.from_public_bytes(ciphertext))
+
+    def private_bytes(self, private: object) -> bytes:
+        assert isinstance(private, X25519PrivateKey)
+        return private.private_bytes_raw()
+
+    def load_private(self, stored: bytes) -> KemKey:
+        private = X25519PrivateKey.from_private_bytes(stored)
+        return KemKey(private, private.public_key().public_bytes_raw())
+
+    def extract(self, salt: bytes, secret: bytes) -> bytes:
+        return hmac.digest(salt, secret, "blake2s")
+
+    def expand(self, key: bytes, info: bytes, length: int) -> bytes:
+        stream, last = b"", b""
+        while len(stream) < length:
+            last = hmac.digest(key, last + info + bytes([len(stream) // 32 + 1]), "blake2s")
+            stream += last
+        return stream[:length]
+
+    def aead(self, key: bytes) -> Aead:
+        return ChaCha20Poly1305(key)
+
+
+REAL = XWingAes256GcmSha256()
+TOY = ToySuite()
+SUITES = (REAL, TOY)
+
+
+class CountingSuite(ToySuite):
+    """Counts what costs a responder most."""
+
+    def __init__(self) -> None:
+        self.decapsulations = 0
+        self.encapsulations = 0
+
+    def encapsulate(self, public: bytes) -> tuple[bytes, bytes]:
+        self.encapsulations += 1
+        return super().encapsulate(public)
+
+    def decapsulate(self, private: object, ciphertext: bytes) -> bytes:
+        self.decapsulations += 1
+        return super().decapsulate(private, ciphertext)
+
+
+class RecordingSuite(ToySuite):
+    """Remembers every key that an AEAD or a keystream was made of, in order, each once in a row."""
+
+    def __init__(self) -> None:
+        self.cell_keys: list[bytes] = []
+        self.stream_keys: list[bytes] = []
+
+    def aead(self, key: bytes) -> Aead:
+        self.cell_keys.append(key)
+        return super().aead(key)
+
+    def keystreams(self, key: bytes, first: int, count: int, length: int) -> bytes:
+        if self.stream_keys[-1:] != [key]:
+            self.stream_keys.append(key)
+        return CipherSuite.keystreams(super(), key, first, count, length)  # type: ignore[arg-type]
+
+
+class Lies:
+    """Stands where a struct does, and packs other values than it is asked to."""
+
+    def __init__(self, true: struct.Struct, *fields: int) -> None:
+        self.size = true.size
+        self._bytes = true.pack(*fields)
+
+    def pack(self, *fields: int) -> bytes:
+        """The lie."""
+        return self._bytes
+
+
