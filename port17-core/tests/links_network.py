@@ -22,8 +22,8 @@ from port17.wire.link import Link
 from port17.wire.quota import Budget
 from port17_transports.memory import Memory
 
-from .wire_suites import TOY
 from .wire_network import WALL_S, Clock, Host, network, verify
+from .wire_suites import TOY
 
 
 def on_virtual_clock(test: Callable[[], Awaitable[None]]) -> None:

@@ -4,38 +4,27 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Callable
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from port17.errors import PeerViolation
 from port17.wire.block import (
     BLOCK_SIZE,
     BODY_SIZE,
-    CIRCUIT_ID_CAP,
     CREDIT_CAP,
     LINK_CIRCUIT,
-    SETUP_SIZE,
     Command,
 )
-from port17.wire.circuit import Circuit
-from port17.wire.handshake import Initiator, respond
-from port17.wire.leg import CREDIT_MAX, FIRST_CREDIT, Leg
-from port17.wire.link import URGENT_CAP, Link
+from port17.wire.leg import CREDIT_MAX, FIRST_CREDIT
 from port17.wire.message import TOKEN, LinkMessage
 from port17.wire.quota import Budget, TokenBucket
-from port17.wire.ratchet import Session
 from port17.wire.reasons import Reason
-from port17.wire.setup import make
-from port17.wire.suite import KemKey
 
-from .wire_suites import SUITES, TOY
-from .wire_forger import Forger, called_forger, forger
-from .wire_network import Host, Net, network, pull, verify
-
+from .wire_forger import called_forger, forger
+from .wire_network import Net, pull
 from .wire_quiet import Client, Quiet, carry, one_node, opened, quiet_pair, setup_for
+from .wire_suites import TOY
 
 MIB = 1 << 20
 TURN_MOST = 16
@@ -328,5 +317,3 @@ def test_a_budget_is_never_overdrawn_and_growth_leaves_half(moves: list[tuple[st
     for amount in held:
         budget.give(amount)
     assert budget.used == 0
-
-

@@ -17,9 +17,9 @@ from port17.wire.ratchet import RatchetFrame
 from port17.wire.reasons import Reason
 from port17.wire.setup import make
 
-from .wire_suites import TOY
 from .wire_forger import Cell, Forger, called_forger, forger
 from .wire_network import Host, Net, network
+from .wire_suites import TOY
 
 garbage = st.binary(max_size=60)
 frame = st.one_of(

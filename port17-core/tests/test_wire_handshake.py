@@ -19,8 +19,8 @@ from port17.wire.ratchet import Chain
 from port17.wire.replay import ReplaySet
 from port17.wire.suite import CipherSuite
 
-from .wire_suites import SUITES, TOY, CountingSuite, Lies
 from .wire_network import WALL_S, Clock, Host, network, signer, verify
+from .wire_suites import SUITES, TOY, CountingSuite, Lies
 
 FLIGHT = 2 * BLOCK_SIZE
 REFUSED = "a link's handshake was refused"

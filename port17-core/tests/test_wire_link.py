@@ -1,10 +1,8 @@
-"""A link's two ends: blocks, ids, credits, whose turn it is, and what a hostile peer can cost whom."""
+"""A link's two ends: blocks, headers, ids, and what a hostile peer can cost whom."""
 
 from __future__ import annotations
 
 import os
-from collections import Counter
-from collections.abc import Callable
 
 import pytest
 from hypothesis import given, settings
@@ -22,20 +20,17 @@ from port17.wire.block import (
 )
 from port17.wire.circuit import Circuit
 from port17.wire.handshake import Initiator, respond
-from port17.wire.leg import CREDIT_MAX, FIRST_CREDIT, Leg
+from port17.wire.leg import FIRST_CREDIT
 from port17.wire.link import URGENT_CAP, Link
 from port17.wire.message import TOKEN, LinkMessage
-from port17.wire.quota import Budget, TokenBucket
-from port17.wire.ratchet import Session
+from port17.wire.quota import Budget
 from port17.wire.reasons import Reason
-from port17.wire.setup import make
 from port17.wire.suite import KemKey
 
-from .wire_suites import SUITES, TOY
-from .wire_forger import Forger, called_forger, forger
-from .wire_network import Host, Net, network, pull, verify
-
+from .wire_forger import called_forger, forger
+from .wire_network import Net, network, pull, verify
 from .wire_quiet import Client, Quiet, carry, one_node, opened, quiet_pair, setup_for
+from .wire_suites import SUITES, TOY
 
 
 # -- blocks -------------------------------------------------------------------------------------------

@@ -24,8 +24,8 @@ from port17.wire.onion import Onion
 from port17.wire.ratchet import Chain, Session
 from port17.wire.suite import CipherSuite
 
-from .wire_suites import REAL, SUITES, TOY, ToySuite
 from .wire_bench import Bench
+from .wire_suites import REAL, SUITES, TOY, ToySuite
 
 # Every byte's chi-square over 256 values: mean 255, deviation 22.6. Ten deviations is no accident.
 CHI_SQUARE_MOST = 255 + 10 * 22.6

@@ -26,8 +26,8 @@ from port17.wire.ratchet import (
 )
 from port17.wire.suite import CipherSuite
 
-from .wire_suites import REAL, SUITES, TOY, RecordingSuite
 from .wire_bench import Bench
+from .wire_suites import REAL, SUITES, TOY, RecordingSuite
 
 
 def steps_due(chain: Chain, rekeyed_at: list[int]) -> int:

@@ -14,9 +14,9 @@ from port17.wire.reasons import Reason
 from port17.wire.relay import EARLY_CAP, HOP_TRIES
 from port17.wire.setup import make
 
-from .wire_suites import TOY
 from .wire_bench import Bench
 from .wire_network import Host, Net, network
+from .wire_suites import TOY
 
 
 def hop_to(bench: Bench, host: Host, ident: int, *, spoil: bytes = b"") -> bytes:

@@ -15,8 +15,8 @@ from port17.wire.replay import REPLAY_KEY_SIZE, STAMP_UNIT_S, ReplaySet, stamp
 from port17.wire.setup import CELLS_PER_STEP_CAP, Opened, make, open_setup
 from port17.wire.suite import CipherSuite
 
-from .wire_suites import SUITES, TOY, CountingSuite, Lies, ToySuite
 from .wire_network import WALL_S, Clock, Host, network
+from .wire_suites import SUITES, TOY, CountingSuite, Lies, ToySuite
 
 ids = {"ids": lambda suite: suite.name}
 

@@ -2,33 +2,12 @@
 
 from __future__ import annotations
 
-import sys
 from collections import deque
-from collections.abc import Iterator
-from typing import Any
 
-import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
-
-from port17.errors import LocalViolation, PeerViolation
 from port17.wire.block import PAYLOAD_SIZE
-from port17.wire.conveyor import FIRST_WINDOW, WINDOW_CAP, Conveyor
-from port17.wire.frame import (
-    DATA_CAP,
-    FRAME_HEAD,
-    SESSION,
-    Frame,
-    decode_operation,
-    encode,
-    encode_operation,
-    write_ratchet,
-)
-from port17.wire.mux import CONTROL_CAP, CONVEYORS_CAP, Mux
+from port17.wire.conveyor import Conveyor
+from port17.wire.mux import Mux
 from port17.wire.quota import Budget
-from port17.wire.reasons import Reason
-
 
 
 class Ends:
@@ -105,5 +84,3 @@ def take(conveyor: Conveyor, now_s: float = 100.0) -> bytes:
     data = conveyor.take()
     conveyor.consumed(len(data), now_s)
     return data
-
-

@@ -2,33 +2,12 @@
 
 from __future__ import annotations
 
-import hmac
-import struct
-from collections import deque
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
-from cryptography.exceptions import InvalidTag
-from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X25519PublicKey
-from cryptography.hazmat.primitives.ciphers.aead import ChaCha20Poly1305
-
-from port17.errors import PeerViolation
-from port17.records.framing import digest
-from port17.wire.block import BLOCK_SIZE, BODY_SIZE, CELL_SIZE, HEADER, LAYER_OVERHEAD, SETUP_SIZE, Command
-from port17.wire.circuit import Circuit
-from port17.wire.conveyor import Conveyor
-from port17.wire.handshake import Initiator, NodeSigner, respond
-from port17.wire.leg import CircuitEnd, Leg
+from port17.wire.block import BLOCK_SIZE, BODY_SIZE, CELL_SIZE, HEADER
+from port17.wire.handshake import Initiator, respond
 from port17.wire.link import Link
-from port17.wire.prekey import Network, OwnPrekey, ResponderKey
-from port17.wire.quota import Budget
-from port17.wire.ratchet import CELLS_PER_STEP, Chain, Session
-from port17.wire.reasons import Reason
-from port17.wire.relay import Relay, Scratch
-from port17.wire.replay import ReplaySet
-from port17.wire.setup import open_setup
-from port17.wire.suite import Aead, CipherSuite, KemKey, Level, Status
-from port17_crypto.suites import XWingAes256GcmSha256
+from port17.wire.ratchet import Chain, Session
 
 from .wire_network import Clock, Host, Net, nothing, pull, verify
 from .wire_suites import TOY
@@ -110,5 +89,3 @@ def called_forger(net: Net) -> Forger:
         on_setup=None,
     )
     return Forger(link, sessions[1].backward, sessions[1].forward, net.clock)
-
-

@@ -2,19 +2,13 @@
 
 from __future__ import annotations
 
-import hmac
-import struct
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-from cryptography.exceptions import InvalidTag
-from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X25519PublicKey
-from cryptography.hazmat.primitives.ciphers.aead import ChaCha20Poly1305
-
 from port17.errors import PeerViolation
 from port17.records.framing import digest
-from port17.wire.block import BLOCK_SIZE, BODY_SIZE, CELL_SIZE, HEADER, LAYER_OVERHEAD, SETUP_SIZE, Command
+from port17.wire.block import BLOCK_SIZE
 from port17.wire.circuit import Circuit
 from port17.wire.conveyor import Conveyor
 from port17.wire.handshake import Initiator, NodeSigner, respond
@@ -22,13 +16,12 @@ from port17.wire.leg import CircuitEnd, Leg
 from port17.wire.link import Link
 from port17.wire.prekey import Network, OwnPrekey, ResponderKey
 from port17.wire.quota import Budget
-from port17.wire.ratchet import CELLS_PER_STEP, Chain, Session
+from port17.wire.ratchet import CELLS_PER_STEP
 from port17.wire.reasons import Reason
 from port17.wire.relay import Relay, Scratch
 from port17.wire.replay import ReplaySet
 from port17.wire.setup import open_setup
-from port17.wire.suite import Aead, CipherSuite, KemKey, Level, Status
-from port17_crypto.suites import XWingAes256GcmSha256
+from port17.wire.suite import CipherSuite, KemKey
 
 from .wire_suites import TOY
 

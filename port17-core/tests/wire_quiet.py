@@ -2,39 +2,24 @@
 
 from __future__ import annotations
 
-import os
-from collections import Counter
 from collections.abc import Callable
 
-import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
-
-from port17.errors import PeerViolation
 from port17.wire.block import (
     BLOCK_SIZE,
     BODY_SIZE,
-    CIRCUIT_ID_CAP,
-    CREDIT_CAP,
-    LINK_CIRCUIT,
-    SETUP_SIZE,
     Command,
 )
 from port17.wire.circuit import Circuit
-from port17.wire.handshake import Initiator, respond
-from port17.wire.leg import CREDIT_MAX, FIRST_CREDIT, Leg
-from port17.wire.link import URGENT_CAP, Link
-from port17.wire.message import TOKEN, LinkMessage
-from port17.wire.quota import Budget, TokenBucket
+from port17.wire.leg import Leg
+from port17.wire.link import Link
+from port17.wire.quota import Budget
 from port17.wire.ratchet import Session
 from port17.wire.reasons import Reason
 from port17.wire.setup import make
-from port17.wire.suite import KemKey
 
-from .wire_suites import SUITES, TOY
-from .wire_forger import Forger, called_forger, forger
-from .wire_network import Host, Net, network, pull, verify
-
+from .wire_forger import Forger, forger
+from .wire_network import Host, Net, network, pull
+from .wire_suites import TOY
 
 
 class Quiet:
@@ -140,5 +125,3 @@ class Client:
         onion.payload[:] = payload.ljust(len(onion.payload), b"\0")
         onion.seal(0, memoryview(self._body))
         self.peer.write(self.ident, Command.RELAY, bytes(self._body), credit=credit)
-
-
