@@ -178,6 +178,7 @@ class Circuit:
                 write_ratchet(self._onion.payload, turn.data)
             elif not hop.mux.pull(self._onion.payload):
                 self._wanting.discard(index)
+                self._extending.discard(index)
                 continue
             elif index in self._extending:
                 self._extending.discard(index)
