@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import random
 import signal
 import subprocess
 import threading
@@ -10,15 +11,17 @@ import time
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
+from pathlib import Path
 from types import TracebackType
 from typing import Self
 
 import pytest
-from python_socks import ProxyError
+from python_socks import ProxyConnectionError, ProxyError
 from rig.destination import ENDLESS, Check, Destination, content, order, receive_exactly
 from rig.patience import until
-from rig.program import End, connect, read_to_end
+from rig.program import End, connect, read_to_end, upload
 from rig.testnet import PROGRAM, Testnet, read_line
+from rig.watched import watched
 
 NODES = 7
 """Three are killed, and one is stopped: three are left, a route."""
@@ -26,6 +29,14 @@ ERROR_S = 10.0
 """Within how many seconds a program has to learn that its connection is dead: the promise."""
 UNDER_WAY = 4 * 1024 * 1024
 """Bytes that each transfer has carried before anything is killed."""
+END_S = 5.0
+"""Within how many seconds a network ends: the promise."""
+CUT_S = 0.1
+"""Seconds between two connections that are cut."""
+ORDERS = 150
+"""Connections made while that goes on."""
+ORDER_SIZE = 300_000
+"""Bytes that each sends: long enough to be cut in, now and then."""
 WAIT_S = 30.0
 """How long transfers may take to get under way, and new connections to work again, seconds."""
 RESET = "ConnectionResetError"
@@ -228,6 +239,51 @@ def test_a_node_hangs(network: Testnet, destination: Destination) -> None:
         "its lanes stand again",
         WAIT_S,
     )
+
+
+def test_a_network_ends_in_time_whatever_its_processes_do(tmp_path: Path) -> None:
+    with Testnet(tmp_path / "net", 3, ["--lanes", "2"]) as made:
+        pids = dict(made.pids)
+        os.kill(pids["n1"], signal.SIGKILL)
+        os.kill(pids["n2"], signal.SIGSTOP)
+        os.kill(pids["client"], signal.SIGSTOP)
+        assert made.end() < END_S
+    assert not any(Path(f"/proc/{pid}").exists() for pid in pids.values())
+
+
+def test_nothing_is_delivered_twice(tmp_path: Path, destination: Destination) -> None:
+    """While lanes and links are cut at random, and data goes ahead of every answer: a connection may fail,
+    and is perhaps tried again on another route, but no destination gets its order a second time."""
+    chance = random.Random(1117)
+    with watched(tmp_path, ("ash", "birch", "cedar", "dogwood")) as network:
+        network.house.start("client", settings=["early=always"])
+        over = threading.Event()
+
+        def cut() -> None:
+            while not over.wait(CUT_S):
+                running = [one for recorder in network.recorders.values() for one in recorder.open]
+                if running:
+                    chance.choice(running).cut()
+
+        cutter = threading.Thread(target=cut)
+        cutter.start()
+        worked = 0
+        try:
+            for number in range(ORDERS):
+                tag = b"once%d" % number
+                try:
+                    with connect(
+                        network.house.socks, destination.port, isolation=f"{number % 4}", timeout=2 * ERROR_S
+                    ) as program:
+                        worked += upload(program, tag, ORDER_SIZE)
+                except (ProxyError, ProxyConnectionError, OSError):
+                    continue
+        finally:
+            over.set()
+            cutter.join()
+    became = [destination.became_of(b"once%d" % number) for number in range(ORDERS)]
+    assert all(one.get("times", 0) <= 1 and one.get("right", True) for one in became)
+    assert ORDERS / 20 < worked < ORDERS, "some worked and some were cut: otherwise nothing was tried"
 
 
 def test_the_destination_is_killed(network: Testnet) -> None:

@@ -17,6 +17,8 @@ from port17.links.stream import HIGH_WATER
 from port17.links.tcp import RECEIVE_SIZE
 
 MIB = 1024 * 1024
+IDLE = 70 * MIB
+"""Most resident memory of a process that carries nothing: the promise."""
 STREAMS = 64
 """Connections whose readers stop."""
 EACH = 256 * MIB
@@ -65,6 +67,11 @@ def bounded(network: Testnet, bound: Callable[[str, set[str]], int]) -> Iterator
         growth = peak(pid) - before[name]
         print(f"{name} grew by {growth / MIB:.1f} of {bound(name, exits) / MIB:.0f} MiB")
         assert growth < bound(name, exits), f"{name} grew by {growth / MIB:.1f} MiB"
+
+
+def test_an_idle_node_is_small(network: Testnet) -> None:
+    for name, pid in network.pids.items():
+        assert resident(pid) < IDLE, f"{name}: {resident(pid) / MIB:.1f} MiB"
 
 
 def assert_others_go_on(network: Testnet, destination: Destination) -> None:

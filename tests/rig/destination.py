@@ -106,6 +106,7 @@ class Server:
                     connection.sendall(json.dumps(answer).encode())
                 else:
                     self.connections += 1
+                    record["times"] = self._records.get(tag, {}).get("times", 0) + 1
                     self._records[tag] = record
                     self._serve(connection, operation, tag, amount, record)
                     record["ended"] = "in order"

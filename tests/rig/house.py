@@ -81,13 +81,17 @@ class House:
         """A process's configuration file."""
         return self.directory / f"{name}.toml"
 
-    def start(self, *names: str) -> None:
-        """Start nodes, or the ``client``, and wait until each is ready."""
+    def start(self, *names: str, settings: Sequence[str] = ()) -> None:
+        """Start nodes, or the ``client``, and wait until each is ready.
+
+        :param settings: KEY=VALUE that differ from their files.
+        """
+        changes = [word for setting in ("log.level=debug", *settings) for word in ("--set", setting)]
         for name in names:
             kind = "client" if name == "client" else "node"
             with (self.directory / f"{name}.log").open("ab") as log:
                 self.processes[name] = subprocess.Popen(
-                    [*PROGRAM, kind, "run", "--config", str(self.config(name)), "--set", "log.level=debug"],
+                    [*PROGRAM, kind, "run", "--config", str(self.config(name)), *changes],
                     stdout=subprocess.PIPE,
                     stderr=log,
                     text=True,
