@@ -12,6 +12,7 @@ from anyio.abc import TaskGroup
 from trio.testing import MockClock
 
 from port17.links.crane import Crane, Terms, answer, dial
+from port17.links.spare_keys import SpareKeys
 from port17.links.stream import ConveyorStream
 from port17.links.transport import RECEIVE_SIZE, Ship
 from port17.node.engine import Engine
@@ -183,6 +184,7 @@ class Node:
             grants=self.grants,
             wall=wall_s,
             tasks=world.tasks,
+            spare_keys=SpareKeys(()),
         )
         self.terms = Terms(
             network, verify, self.grants, signer=self.host.signer, on_setup=self.engine.setup, wall=wall_s

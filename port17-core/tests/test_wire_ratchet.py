@@ -55,7 +55,7 @@ class Pair:
         chain = self.ours.forward if forward else self.theirs.backward
         turn = None
         if not forward and self.answers.due:
-            turn = self.answers.response()
+            turn = self.answers.response(self.theirs.suite.generate())
         elif forward and self.asks.epoch == 0 and not self.asks.waiting:
             turn = self.asks.request()
         self._seal(chain, forward, turn)
@@ -237,7 +237,7 @@ def test_a_second_step_cannot_begin_before_the_first_is_answered() -> None:
     with pytest.raises(PeerViolation):
         pair.answers.request(request)
     with pytest.raises(LocalViolation):
-        pair.answers.response()
+        pair.answers.response(TOY.generate())
     with pytest.raises(LocalViolation):
         Chain(TOY, b"r" * 32, 0)
 

@@ -116,6 +116,10 @@ class Host:
         """See :class:`~port17.wire.relay.RelayHost`."""
         return self.lanes.get(fingerprint)
 
+    def fresh_key(self, suite: CipherSuite) -> KemKey:
+        """See :class:`~port17.wire.relay.RelayHost`."""
+        return suite.generate()
+
     def operation(self, relay: Relay, conveyor: Conveyor, name: str, arguments: bytes) -> None:
         """See :class:`~port17.wire.relay.RelayHost`."""
         self.conveyors.append(conveyor)

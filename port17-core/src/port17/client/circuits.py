@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import itertools
 import logging
-from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from random import SystemRandom
@@ -19,6 +18,7 @@ from port17.client.entries import Entries
 from port17.client.failures import Failures
 from port17.errors import NetworkError, NoRoute
 from port17.links.batch import BATCH
+from port17.links.spare_keys import SpareKeys
 from port17.navigator.policy import Policies, Request, Route
 from port17.navigator.route import Survey
 from port17.network import KnownNetwork
@@ -26,7 +26,6 @@ from port17.wire.circuit import Circuit
 from port17.wire.prekey import ResponderKey
 from port17.wire.quota import Budget
 from port17.wire.reasons import Reason
-from port17.wire.suite import CipherSuite, KemKey
 
 HOPS = 3
 """Nodes of a route: the mission's least."""
@@ -41,9 +40,6 @@ TIDY_S = 5.0
 """Seconds between looks at unused circuits."""
 SURVEY_S = 30.0
 """Seconds for which one survey of the chart is used: prekeys expire by the hour."""
-SPARE_KEYS = 6
-"""Ratchet keys made ahead per suite: two circuits', so that no key generation delays a set-up."""
-
 Key: TypeAlias = tuple[bytes, str]
 """Isolation key and destination host: what may share a circuit."""
 
@@ -77,26 +73,6 @@ class Built:
         )
 
 
-class SpareKeys:
-    """Ratchet keys made ahead of their use; each is used once."""
-
-    def __init__(self) -> None:
-        self._keys: dict[str, deque[KemKey]] = {}
-
-    def take(self, suite: CipherSuite) -> KemKey:
-        """A fresh key; made now if none lies ready."""
-        keys = self._keys.setdefault(suite.name, deque())
-        return keys.popleft() if keys else suite.generate()
-
-    async def restock(self, suites: list[CipherSuite]) -> None:
-        """Make what was used, one key at a time."""
-        for suite in suites:
-            keys = self._keys.setdefault(suite.name, deque())
-            while len(keys) < SPARE_KEYS:
-                keys.append(suite.generate())
-                await anyio.lowlevel.checkpoint()
-
-
 class Circuits:
     """All circuits of one client."""
 
@@ -107,10 +83,12 @@ class Circuits:
         policies: Callable[[], Policies],
         transports: list[str],
         budget: Budget,
+        spare_keys: SpareKeys,
     ) -> None:
         """
         :param transports: names of those that the client has.
-        :param budget: bytes that conveyors' windows may grow by.
+        :param budget: bytes of all conveyors' windows.
+        :param spare_keys: ratchet keys made ahead.
         """
         self._network = network
         self._entries = entries
@@ -118,8 +96,7 @@ class Circuits:
         self._transports = transports
         self._budget = budget
         self._failures = Failures()
-        self._keys = SpareKeys()
-        self._restock = anyio.Event()
+        self._spare_keys = spare_keys
         self._all: dict[int, Built] = {}
         self._by_key: dict[Key, Built] = {}
         self._building: dict[Key, anyio.Lock] = {}
@@ -172,7 +149,7 @@ class Circuits:
         except NetworkError:
             self._failures.node(route.entry.fingerprint, anyio.current_time())
             raise
-        ratchet_keys = [self._keys.take(key.suite) for key in keys]
+        ratchet_keys = [self._spare_keys.take(key.suite) for key in keys]
         circuit = Circuit(self._network.transcript(), keys, ratchet_keys, self._budget, self._network.wall())
         leg = crane.link.open(circuit)
         if leg is None or crane.lost:
@@ -185,7 +162,6 @@ class Circuits:
         self._all[built.ident] = built
         with BATCH:
             circuit.begin(leg)
-        self._restock.set()
         return built
 
     def end(self, built: Built) -> None:
@@ -204,15 +180,6 @@ class Circuits:
             for place, built in enumerate(unused):
                 if place < surplus or now_s - built.used_s > UNUSED_S or now_s - built.made_s > YOUNG_S:
                     self.end(built)
-
-    async def restock(self) -> None:
-        """Keep spare ratchet keys ready, until cancelled."""
-        while True:
-            self._restock = anyio.Event()
-            # Not beside the circuit that has just taken some: its cells go first.
-            await anyio.sleep(0.02)
-            await self._keys.restock(list(self._network.suites.values()))
-            await self._restock.wait()
 
     def _draw(self, request: Request) -> Route:
         now_s = anyio.current_time()

@@ -22,6 +22,7 @@ from port17.errors import ConfigError, NetworkError, NoRoute, UsageError
 from port17.links.batch import BATCH
 from port17.links.crane import Terms
 from port17.links.process import allow_descriptors, keep_buffers
+from port17.links.spare_keys import SpareKeys
 from port17.links.transport import Transport
 from port17.navigator.policy import Request
 from port17.network import KnownNetwork
@@ -78,12 +79,14 @@ class Tunnel:
             wall=network.wall,
         )
         self._entries = Entries(network, transports, terms, tasks)
+        self._spare_keys = SpareKeys(network.suites.values())
         self._circuits = Circuits(
             network,
             self._entries,
             lambda: panel,
             list(transports),
             Budget(int(memory * (1 - GRANTS_SHARE))),
+            self._spare_keys,
         )
         self._ingresses: dict[str, Ingress] = {
             name: registry.make("port17.ingress", name, options) for name, options in config.ingress.items()
@@ -134,7 +137,7 @@ class Tunnel:
         :raises ConfigError: an address cannot be bound.
         """
         self._tasks.start_soon(self._circuits.tidy)
-        self._tasks.start_soon(self._circuits.restock)
+        self._tasks.start_soon(self._spare_keys.restock)
         bound: dict[str, str] = {}
         for name, ingress in self._ingresses.items():
             try:

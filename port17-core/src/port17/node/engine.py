@@ -12,6 +12,7 @@ import anyio
 from anyio.abc import TaskGroup
 
 from port17.errors import NetworkError, PeerViolation
+from port17.links.spare_keys import SpareKeys
 from port17.links.stream import ConveyorStream
 from port17.node.operation import Caller, Operation
 from port17.wire.conveyor import Conveyor
@@ -23,6 +24,7 @@ from port17.wire.reasons import Reason
 from port17.wire.relay import Relay, Scratch
 from port17.wire.replay import ReplaySet
 from port17.wire.setup import open_setup
+from port17.wire.suite import CipherSuite, KemKey
 
 SETUPS_PER_S, SETUPS_BURST = 200.0, 1000.0
 """SETUPs taken from one link per second, and at once: one costs some 0.5 ms, so that one link can take a
@@ -65,8 +67,10 @@ class Engine:
         grants: Budget,
         wall: Callable[[], float],
         tasks: TaskGroup,
+        spare_keys: SpareKeys,
     ) -> None:
         """
+        :param spare_keys: ratchet keys made ahead.
         :param prekeys: own prekey in force by (suite name, slot).
         :param lane: the standing lane to a node.
         :param budget: bytes that conveyors' windows may grow by.
@@ -84,6 +88,7 @@ class Engine:
         self._grants_total = grants.left
         self._wall = wall
         self._tasks = tasks
+        self._spare_keys = spare_keys
         self._scratch = Scratch()
         self._quotas: dict[Link, _Quotas] = {}
         self._relays: set[Relay] = set()
@@ -123,6 +128,10 @@ class Engine:
         if not self._quota(asking).hops.take(asking.now_s):
             return None
         return self._lane(fingerprint)
+
+    def fresh_key(self, suite: CipherSuite) -> KemKey:
+        """See :class:`~port17.wire.relay.RelayHost`."""
+        return self._spare_keys.take(suite)
 
     def operation(self, relay: Relay, conveyor: Conveyor, name: str, arguments: bytes) -> None:
         """See :class:`~port17.wire.relay.RelayHost`."""

@@ -17,6 +17,7 @@ from port17.config.settings import NodeConfig
 from port17.errors import ConfigError
 from port17.links.crane import Crane, Terms, answer
 from port17.links.process import allow_descriptors, keep_buffers
+from port17.links.spare_keys import SpareKeys
 from port17.links.transport import Listener, Ship, Transport
 from port17.network import KnownNetwork
 from port17.node.engine import Engine
@@ -74,6 +75,7 @@ class Node:
         memory = config.limits.memory_mib * 1024 * 1024
         grants = Budget(int(memory * GRANTS_SHARE) // BLOCK_SIZE)
         self.signer = NodeSigner(self.identity.fingerprint, self._sign)
+        self._spare_keys = SpareKeys(network.suites.values())
         self._engine = Engine(
             fingerprint=self.identity.fingerprint,
             network=network.transcript,
@@ -85,6 +87,7 @@ class Node:
             grants=grants,
             wall=network.wall,
             tasks=tasks,
+            spare_keys=self._spare_keys,
         )
         self._terms = Terms(
             network=network.transcript,
@@ -198,6 +201,7 @@ class Node:
             self._tasks.start_soon(self._listen, listener)
         self._lanes.start(self._tasks)
         self._tasks.start_soon(self._engine.relieve)
+        self._tasks.start_soon(self._spare_keys.restock)
         self._tasks.start_soon(self._burn)
         await self._tasks.start(_serve_control, self._config, {"status": self.status})
         return await self.status({})

@@ -319,14 +319,17 @@ class ResponderRatchet:
         self._peer = frame.public
         self.due = True
 
-    def response(self) -> Turn:
-        """The response that is due; its :meth:`Turn.sealed` turns the backward direction."""
+    def response(self, key: KemKey) -> Turn:
+        """The response that is due; its :meth:`Turn.sealed` turns the backward direction.
+
+        :param key: fresh, and this session's from now on.
+        """
         if not self.due:
             raise LocalViolation("no ratchet response is due")
         suite = self._session.suite
         secret, ciphertext = _encapsulate(suite, self._peer)
         self._peer = b""
         self.due = False
-        self._key = suite.generate()
-        frame = RatchetFrame(RESPONSE, self.epoch, ciphertext, self._key.public)
+        self._key = key
+        frame = RatchetFrame(RESPONSE, self.epoch, ciphertext, key.public)
         return Turn(self._session.backward, secret, frame)

@@ -29,6 +29,7 @@ from port17.wire.quota import Budget, TokenBucket
 from port17.wire.ratchet import ResponderRatchet
 from port17.wire.reasons import Reason
 from port17.wire.setup import Opened
+from port17.wire.suite import CipherSuite, KemKey
 
 RELAY, SETUP = int(Command.RELAY), int(Command.SETUP)
 PASS_ON, FOR_YOU = int(Flag.PASS_ON), int(Flag.FOR_YOU)
@@ -53,6 +54,9 @@ class RelayHost(Protocol):
 
     def lane(self, fingerprint: bytes, asking: Link) -> Link | None:
         """The standing lane to a node, if there is one and the asking link's quota allows a HOP."""
+
+    def fresh_key(self, suite: CipherSuite) -> KemKey:
+        """A key that was never used, for a ratchet step."""
 
     def operation(self, relay: Relay, conveyor: Conveyor, name: str, arguments: bytes) -> None:
         """An operation was opened on this node."""
@@ -256,7 +260,7 @@ class Relay:
     def _say(self, leg: Leg, out: memoryview) -> int | None:
         turn = None
         if self._ratchet.due:
-            turn = self._ratchet.response()
+            turn = self._ratchet.response(self._host.fresh_key(self._suite))
             write_ratchet(self._scratch.payload, turn.data)
             self._asked_s = leg.link.now_s
         elif not self.mux.pull(self._scratch.payload):
