@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 
 import pytest
+from conformance.bits import edge_bits, flipped
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -26,17 +27,6 @@ HASH_BLOCKS = 255
 """Most blocks of 32 bytes that HKDF expands to (RFC 5869, section 2.3)."""
 FEW = settings(max_examples=20, deadline=None)
 """A flipped bit is like another; a key exchange is not free."""
-
-
-def flipped(data: bytes, bit: int) -> bytes:
-    changed = bytearray(data)
-    changed[bit // 8 % len(data)] ^= 1 << bit % 8
-    return bytes(changed)
-
-
-def edge_bits(data: bytes | bytearray) -> list[int]:
-    """The bits of the first and the last byte, which encodings like to mask."""
-    return [*range(8), *range(len(data) * 8 - 8, len(data) * 8)]
 
 
 def test_is_named_as_its_entry_point(suite: CipherSuite, entry_point: str) -> None:

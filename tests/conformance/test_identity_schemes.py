@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from conformance.bits import edge_bits, flipped
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -11,17 +12,6 @@ from port17.wire.suite import Status
 
 FEW = settings(max_examples=20, deadline=None)
 """A flipped bit is like another; a post-quantum signature is not free."""
-
-
-def flipped(data: bytes, bit: int) -> bytes:
-    changed = bytearray(data)
-    changed[bit // 8 % len(data)] ^= 1 << bit % 8
-    return bytes(changed)
-
-
-def edge_bits(data: bytes | bytearray) -> list[int]:
-    """The bits of the first and the last byte, which encodings like to mask."""
-    return [*range(8), *range(len(data) * 8 - 8, len(data) * 8)]
 
 
 def test_is_named_as_its_entry_point(scheme: IdentityScheme, entry_point: str) -> None:
