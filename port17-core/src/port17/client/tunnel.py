@@ -21,7 +21,7 @@ from port17.config.settings import ClientConfig
 from port17.errors import ConfigError, NetworkError, NoRoute, UsageError
 from port17.links.batch import BATCH
 from port17.links.crane import Terms
-from port17.links.process import allow_descriptors, keep_buffers
+from port17.links.process import allow_descriptors, keep_buffers, settle
 from port17.links.spare_keys import SpareKeys
 from port17.links.transport import Transport
 from port17.navigator.policy import Request
@@ -243,5 +243,7 @@ async def run(
     network = KnownNetwork.load(config, registry)
     async with anyio.create_task_group() as tasks:
         tunnel = Tunnel(config, registry, network, tasks, folder)
-        task_status.started(await tunnel.run())
+        status = await tunnel.run()
+        settle()
+        task_status.started(status)
         await anyio.sleep_forever()

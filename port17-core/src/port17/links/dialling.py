@@ -108,7 +108,8 @@ async def connect(address: Address, port: int) -> socket.socket:
         try:
             sock.connect((str(address), port))
         except BlockingIOError:
-            await anyio.wait_writable(sock)
+            if not _is_connected(sock):
+                await anyio.wait_writable(sock)
             number = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
             if number:
                 raise OSError(number, os.strerror(number)) from None
@@ -117,6 +118,15 @@ async def connect(address: Address, port: int) -> socket.socket:
         sock.close()
         raise
     return sock
+
+
+def _is_connected(sock: socket.socket) -> bool:
+    """Whether a connection that was under way a moment ago stands: on one machine, it does."""
+    try:
+        sock.getpeername()
+    except OSError:
+        return False
+    return True
 
 
 async def connect_any(addresses: Iterable[Address], port: int) -> socket.socket:

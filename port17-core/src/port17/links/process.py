@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import resource
 from contextlib import suppress
 
@@ -10,6 +11,11 @@ WARM_UP = 16 * 1024 * 1024
 soon as more than 128 KiB lie there, which under load is for every buffer, and each page is then cleared anew.
 Freeing one large block raises that limit to twice its size (mallopt(3), M_MMAP_THRESHOLD: dynamic). It took
 a third of an exit's system time on a fast download. Other C libraries do nothing with it."""
+
+
+GARBAGE = 10_000
+"""Objects made and not yet freed before the collector looks at them: a busy node makes 700, Python's own
+limit, with every few connections, and hardly any of them is in a cycle."""
 
 
 def keep_buffers() -> None:
@@ -24,3 +30,14 @@ def allow_descriptors() -> None:
         # macOS names no limit and then refuses to set none: the soft one stays.
         with suppress(ValueError, OSError):
             resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+
+
+def settle() -> None:
+    """Once everything is loaded: the garbage collector need not look through it ever again.
+
+    Modules, models and charts are some hundred thousand objects that stay; going through them takes
+    10 ms and more, in the middle of somebody's cell.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(GARBAGE, 20, 20)

@@ -16,7 +16,7 @@ from port17 import control
 from port17.config.settings import NodeConfig
 from port17.errors import ConfigError
 from port17.links.crane import Crane, Terms, answer
-from port17.links.process import allow_descriptors, keep_buffers
+from port17.links.process import allow_descriptors, keep_buffers, settle
 from port17.links.spare_keys import SpareKeys
 from port17.links.transport import Listener, Ship, Transport
 from port17.network import KnownNetwork
@@ -263,7 +263,9 @@ async def run(
         tasks = await stack.enter_async_context(anyio.create_task_group())
         node = Node(config, registry, network, tasks)
         try:
-            task_status.started(await node.run(stack))
+            status = await node.run(stack)
+            settle()
+            task_status.started(status)
             await anyio.sleep_forever()
         finally:
             node.stop()
