@@ -27,8 +27,9 @@ from port17.wire.ratchet import Chain
 from port17.wire.reasons import Reason
 from port17.wire.replay import ReplaySet
 
-HANDSHAKE_S = 10.0
-"""Seconds for a handshake: several round trips of the slowest link in use."""
+HANDSHAKE_S = 5.0
+"""Seconds for flight 2 to come: several round trips of the slowest link in use, and not much longer than a
+program waits for its first answer, since a node that refuses is as silent as one that is slow."""
 SILENCE_S = 20.0
 """Seconds that a caller has for a good flight; whoever has none by then, or sent a wrong one, is cut off at
 that same moment without an answer."""
