@@ -39,8 +39,8 @@ TOR_SHARE = 8
 TOR_START_S = 90
 """Seconds for a Tor network to come up; it takes 25 to 40."""
 TOR_TRIES = 3
-"""Attempts at that, and at building circuits: on a busy machine its authorities now and then agree on a network
-without guards, and its client refuses to begin a circuit."""
+"""Attempts at that, and at building circuits: on a busy machine its authorities now and then agree on a
+network without guards, and its client refuses to begin a circuit."""
 IDLE_S = 3.0
 """Seconds without traffic before an idle node's memory is read."""
 SOAK_WARM_MIB = 512
