@@ -42,15 +42,12 @@ class Request:
     :param port: 1 to 65535.
     :param isolation: requests of different values never share a circuit; holds what the ingress separates
         by (user and password, say), so it is secret.
-    :param early: data may leave before the exit has answered; it then lacks forward secrecy beyond the
-        life of the prekeys. The tunnel decides it; an ingress leaves it.
     :param protocol: what the exit is to open.
     """
 
     host: str
     port: int
     isolation: bytes = b""
-    early: bool = False
     protocol: Literal["tcp", "udp"] = "tcp"
 
     @property
