@@ -76,7 +76,6 @@ class Crane:
         initiator: bool,
         send: Chain,
         receive: Chain | None,
-        forged: type[Exception],
         peer: bytes | None,
         begin: Callable[[Crane], Awaitable[None]],
     ) -> None:
@@ -99,7 +98,6 @@ class Crane:
             initiator=initiator,
             send=send,
             receive=receive,
-            forged=forged,
             grants=terms.grants,
             wake=self._wake,
             on_setup=terms.on_setup,
@@ -237,7 +235,6 @@ async def dial(ship: Ship, terms: Terms, to: ResponderKey) -> Crane:
         initiator=True,
         send=initiator.early,
         receive=None,
-        forged=to.suite.forged,
         peer=to.fingerprint,
         begin=begin,
     )
@@ -287,7 +284,6 @@ async def answer(
         initiator=False,
         send=established.session.backward,
         receive=established.early,
-        forged=established.session.suite.forged,
         peer=established.initiator,
         begin=begin,
     )

@@ -52,7 +52,6 @@ class Link:
         initiator: bool,
         send: Chain,
         receive: Chain | None,
-        forged: type[Exception],
         grants: Budget,
         wake: Callable[[], None],
         on_setup: OnSetup | None,
@@ -60,7 +59,6 @@ class Link:
         """
         :param send: keys of what we send; an initiator's early ones at first.
         :param receive: keys of what we get; None at an initiator until :meth:`confirm`.
-        :param forged: what the suite's AEAD raises.
         :param grants: cells that peers may be granted, shared by all links.
         :param wake: called when :meth:`pull` has something to give again.
         :param on_setup: a node's; None at a client, which refuses SETUP.
@@ -68,7 +66,6 @@ class Link:
         self._initiator = initiator
         self._send = send
         self._receive = receive
-        self._forged = forged
         self.grants = grants
         self._wake = wake
         self._on_setup = on_setup
@@ -206,7 +203,7 @@ class Link:
             while at < stop:
                 try:
                     decrypt_into(pack(counter), view[at : at + BLOCK_SIZE], None, cell_view)
-                except self._forged as error:
+                except chain.forged as error:
                     raise PeerViolation("a block is forged, lost or out of order") from error
                 counter += 1
                 at += BLOCK_SIZE
