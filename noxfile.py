@@ -43,7 +43,7 @@ def own_interpreter() -> str:
         )
     python = OWN_VENV / "bin" / "python"
     marker = OWN_VENV / "port17-runner"
-    # Which Python and which pins it was made from: a change of either installs anew; so does a broken start.
+    # Which Python and which pins it was made from: a change of either makes it anew; so does a broken start.
     recipe = hashlib.sha256(f"{sys.version} {RUNNER} {CONSTRAINTS.read_text()}".encode()).hexdigest()
     if python.exists() and marker.exists() and marker.read_text() == recipe:
         return str(python)
@@ -53,12 +53,27 @@ def own_interpreter() -> str:
             " on Debian and Ubuntu:\n    apt-get install python3-venv"
         )
     print(f"{RUNNER} is not installed here: installing it into {OWN_VENV} (once).", flush=True)
+    # What has no marker is somebody's own environment of this name: used as it is, and never cleared.
+    ours = marker.exists() or not OWN_VENV.exists()
+    if ours:
+        _run([sys.executable, "-m", "venv", "--clear", str(OWN_VENV)])
+        marker.touch()
     pip = [str(python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
-    for command in ([sys.executable, "-m", "venv", str(OWN_VENV)], [*pip, "-c", CONSTRAINTS.name, RUNNER]):
-        if subprocess.run(command, cwd=ROOT).returncode:
-            sys.exit(f"That failed: {' '.join(command)}\nMend what it says above and start again.")
-    marker.write_text(recipe)
+    _run([*pip, "-c", CONSTRAINTS.name, RUNNER])
+    if ours:
+        marker.write_text(recipe)
     return str(python)
+
+
+def _run(command: list[str]) -> None:
+    """:raises SystemExit: the command failed, or there is none."""
+    try:
+        failed = subprocess.run(command, cwd=ROOT).returncode != 0
+    except OSError as error:
+        print(error)
+        failed = True
+    if failed:
+        sys.exit(f"That failed: {' '.join(command)}\nMend it, or remove {OWN_VENV}, and start again.")
 
 
 if __name__ == "__main__":
