@@ -142,6 +142,22 @@ def test_lanes_are_named_by_id_and_stay(
         (["--exit", "--allow", "everything"], "rule"),
     ],
 )
+def test_a_bottle_is_renewed_while_yesterdays_key_is_still_good(
+    tmp_path: Path, charter: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = run(capsys, *node(tmp_path, charter, "alpha"))
+    config, _ = load(NodeConfig, Path(made["config"]))
+    lifetime_s = read(charter).current(time.time()).prekey_lifetime_s
+    past_midnight_s = (int(time.time()) // lifetime_s + 1) * lifetime_s + 60
+    monkeypatch.setattr(time, "time", lambda: float(past_midnight_s))
+    run(capsys, "node", "bottle", "--config", made["config"])
+    rack = MemoryRack()
+    installed = drivers.schemes(Registry())
+    assert not load_directory(config.bottles, read(charter).network_id, installed, rack, time.time())
+    (bottle,) = rack
+    assert min(record.slot for record in bottle.bundle) == past_midnight_s // lifetime_s
+
+
 def test_a_node_that_cannot_be_leaves_nothing_behind(
     more: list[str], said: str, tmp_path: Path, charter: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
