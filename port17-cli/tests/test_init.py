@@ -131,17 +131,6 @@ def test_lanes_are_named_by_id_and_stay(
     assert "no valid bottle" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize(
-    ("more", "said"),
-    [
-        (["--listen", "127.0.0.1:0"], "port is 0"),
-        (["--days", "90"], "--days 1 to 7"),
-        (["--suite", "p17-1-none-such"], "does not allow"),
-        (["--identity", "none"], "does not allow"),
-        (["--name", "no spaces"], "name"),
-        (["--exit", "--allow", "everything"], "rule"),
-    ],
-)
 def test_a_bottle_is_renewed_while_yesterdays_key_is_still_good(
     tmp_path: Path, charter: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -158,6 +147,17 @@ def test_a_bottle_is_renewed_while_yesterdays_key_is_still_good(
     assert min(record.slot for record in bottle.bundle) == past_midnight_s // lifetime_s
 
 
+@pytest.mark.parametrize(
+    ("more", "said"),
+    [
+        (["--listen", "127.0.0.1:0"], "port is 0"),
+        (["--days", "90"], "--days 1 to 7"),
+        (["--suite", "p17-1-none-such"], "does not allow"),
+        (["--identity", "none"], "does not allow"),
+        (["--name", "no spaces"], "name"),
+        (["--exit", "--allow", "everything"], "rule"),
+    ],
+)
 def test_a_node_that_cannot_be_leaves_nothing_behind(
     more: list[str], said: str, tmp_path: Path, charter: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

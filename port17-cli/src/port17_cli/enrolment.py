@@ -53,7 +53,7 @@ def seal(
     :param lanes: fingerprints of the nodes that it keeps lanes with.
     :raises ConfigError: the configuration has no address that others could dial.
     """
-    # In the overlap after a slot its key is still good for those who have the last bottle; this one is for later.
+    # Just after a slot its key is still good, for those who have the bottle before this one.
     present = int(now) // charter.current(now).prekey_lifetime_s
     records = [record for record in keyring.records() if record.slot >= present]
     slots = {
