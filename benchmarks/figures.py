@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import statistics
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -68,13 +69,13 @@ class Report:
     soaked: list[dict[str, float]]
 
     def median(self, peer: str, key: str) -> float:
-        """Over the repeats."""
-        return statistics.median(row[key] for row in self.rows[peer])
+        """Over the repeats that have the figure; not a number if none has."""
+        return _median(row[key] for row in self.rows[peer] if key in row)
 
     def ratio(self, peer: str, key: str) -> float:
         """Ours to a peer's: the median of the repeats' own ratios."""
         pairs = zip(self.rows[OURS], self.rows[peer], strict=True)
-        return statistics.median(ours[key] / theirs[key] for ours, theirs in pairs)
+        return _median(ours[key] / theirs[key] for ours, theirs in pairs if key in ours and key in theirs)
 
     def lines(self) -> Iterator[str]:
         """The table, for people."""
@@ -129,6 +130,11 @@ class Report:
             for figure in FIGURES
         }
         return {"ratios": ratios, "rows": self.rows, "idle_mib": self.idle_mib, "soak": self.soaked}
+
+
+def _median(values: Iterable[float]) -> float:
+    found = list(values)
+    return statistics.median(found) if found else math.nan
 
 
 def _met(met: bool) -> str:
