@@ -13,6 +13,7 @@ from rig.destination import Check, Destination, order, receive_exactly
 from rig.program import connect, download
 from rig.testnet import Testnet, forget_peak, peak, resident
 
+from port17.links.process import WARM_UP
 from port17.links.stream import HIGH_WATER
 from port17.links.tcp import RECEIVE_SIZE
 
@@ -38,8 +39,8 @@ QUEUES = MEMORY_MIB * MIB
 SENDING = STREAMS * (HIGH_WATER + RECEIVE_SIZE)
 """What the process that takes bytes from sockets may hold beside, per stream: what waits for cells, and the
 chunk that crossed that mark."""
-OVERHEAD = STREAMS * 128 * 1024
-"""Tasks, sockets and the allocator's own, per stream."""
+OVERHEAD = STREAMS * 128 * 1024 + 2 * WARM_UP
+"""Tasks, sockets and the allocator's own, per stream; and what the heap keeps for reuse."""
 CIRCUIT = 192 * 1024
 """Keys, chains and queues of one circuit, in one process."""
 

@@ -6,7 +6,7 @@ import gc
 import resource
 from contextlib import suppress
 
-WARM_UP = 16 * 1024 * 1024
+WARM_UP = 4 * 1024 * 1024
 """Bytes of the block that is made and freed once. glibc gives memory at the heap's end back to the system as
 soon as more than 128 KiB lie there, which under load is for every buffer, and each page is then cleared anew.
 Freeing one large block raises that limit to twice its size (mallopt(3), M_MMAP_THRESHOLD: dynamic). It took

@@ -22,7 +22,7 @@ FIRST_WINDOW = 64 * 1024
 link credits let through. A thousand conveyors hold 64 MiB of it."""
 WINDOW_CAP = 4 * 1024 * 1024
 """Most bytes one conveyor's window grows to: 100 ms at 40 MB/s."""
-GROWTH_FLOOR_S = 0.010
+GROWTH_FLOOR_S = 0.005
 """Half a window drained in less than this, or in less than two round trips, doubles it: shorter times
 cannot be told from scheduling noise."""
 ROUND_TRIP_CAP_S = 2.0
