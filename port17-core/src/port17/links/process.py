@@ -9,9 +9,9 @@ from contextlib import suppress
 WARM_UP = 4 * 1024 * 1024
 """Bytes of the block that is made and freed once. glibc gives memory at the heap's end back to the system as
 soon as more than 128 KiB lie there, which under load is for every buffer, and each page is then cleared anew.
-Freeing one large block raises that limit to twice its size (mallopt(3), M_MMAP_THRESHOLD: dynamic). It took
-a third of an exit's system time on a fast download. Other C libraries do nothing with it."""
-
+Freeing one large block raises that limit to twice its size (mallopt(3), M_MMAP_THRESHOLD: dynamic).
+Without it an exit on a fast download asked the system for heap at every read. Other C libraries do nothing
+with it."""
 
 GARBAGE = 10_000
 """Objects made and not yet freed before the collector looks at them: a busy node makes 700, Python's own

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 
 from port17.errors import PeerViolation
 from port17.wire.block import SETUP_SIZE, Command
-from port17.wire.conveyor import Conveyor
+from port17.wire.conveyor import Conveyor, nothing
 from port17.wire.frame import write_ratchet
 from port17.wire.leg import Leg
 from port17.wire.mux import Mux
@@ -81,8 +81,8 @@ class Circuit:
         """When SETUP was handed to the ship, by the link's clock."""
         self.confirmed_s: float | None = None
         """When the last hop's authenticated answer came, by the same clock."""
-        self.on_closed: Callable[[], None] = _nothing
-        self.on_confirmed: Callable[[], None] = _nothing
+        self.on_closed: Callable[[], None] = nothing
+        self.on_confirmed: Callable[[], None] = nothing
         """The last hop's authenticated answer came."""
         for index, (key, ratchet_key) in enumerate(zip(route, ratchet_keys, strict=True)):
             content, session = make(network, key, ratchet_key, wall_s, cells_per_step)
@@ -204,7 +204,3 @@ class Circuit:
     def destroyed(self, leg: Leg, reason: Reason) -> None:
         """See :class:`~port17.wire.leg.CircuitEnd`."""
         self._end(reason)
-
-
-def _nothing() -> None:
-    """The listener of a circuit that nobody listens to."""

@@ -34,7 +34,7 @@ CREDIT_SIZE = 4
 
 
 def nothing() -> None:
-    """The watcher of a conveyor that nobody watches."""
+    """What is called where nobody wants to be told."""
 
 
 class Conveyor:
