@@ -32,7 +32,7 @@ def test_lanes_are_mutual_enough_and_connected(nodes: int, lanes: int) -> None:
 
 def test_everything_made_is_valid(tmp_path: Path) -> None:
     with Workplace(tmp_path / "net") as place:
-        plan = network.make(place, nodes=4, lanes=2, socks=None, suite=None, identity=None)
+        plan = network.make(place, nodes=4, lanes=2, socks=None, suites=(), identity=None)
     schemes = drivers.schemes(Registry())
     now = time.time()
     charter = Charter.load(plan.charter, schemes)
@@ -56,8 +56,8 @@ def test_everything_made_is_valid(tmp_path: Path) -> None:
 
 
 def test_suites_and_schemes_that_nobody_has(tmp_path: Path) -> None:
-    for names in ({"suite": "p17-1-none-such"}, {"identity": "none"}):
-        given = {"suite": None, "identity": None, **names}
+    for names in ({"suites": ["p17-1-none-such"]}, {"identity": "none"}):
+        given = {"suites": (), "identity": None, **names}
         with Workplace(tmp_path) as place, pytest.raises(PluginError):
             network.make(place, nodes=3, lanes=2, socks=None, **given)
 

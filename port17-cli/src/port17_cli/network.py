@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 import socket
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -71,13 +71,14 @@ def make(
     nodes: int,
     lanes: int,
     socks: str | None,
-    suite: str | None,
+    suites: Sequence[str],
     identity: str | None,
 ) -> Plan:
     """Make a network's files.
 
     :param lanes: lanes per node, at least.
     :param socks: HOST:PORT for the client; None picks a free port.
+    :param suites: cipher suites that every node serves, best first; empty takes the usual one.
     :raises ConfigError: no free ports, or a file cannot be written.
     :raises PluginError: suite or scheme is not installed.
     """
@@ -85,20 +86,21 @@ def make(
         check_free(socks)
     directory = place.directory
     registry = Registry()
-    suites = drivers.suites(registry, [suite or drivers.USUAL_SUITE])
+    served = list(suites) or [drivers.USUAL_SUITE]
+    held = drivers.suites(registry, served)
     scheme = drivers.scheme(registry, identity or drivers.USUAL_SCHEME)
     now = time.time()
     holders = founding.update_keys(directory / "update.key", scheme, 1)
     genesis = founding.genesis("testnet", holders, 1, now)
     founded = network_id(genesis.to_cbor())
-    preview = founding.terms([one.name for one in suites], [scheme], (), now)
+    preview = founding.terms(served, [scheme], (), now)
     first, slots = enrolment.span(preview, now, DAYS)
     names = [f"n{number}" for number in range(1, nodes + 1)]
     keyrings = [
         Keyring.create(
             directory / "nodes" / name / "state",
             scheme,
-            suites,
+            held,
             founded,
             first,
             slots,
@@ -109,7 +111,7 @@ def make(
     ]
     prints = [keyring.identity.fingerprint for keyring in keyrings]
     # The tests' destinations speak plain text on any port: this network trusts its own exits with it.
-    terms = founding.terms([one.name for one in suites], [scheme], prints, now)
+    terms = founding.terms(served, [scheme], prints, now)
     charter = Charter.found(genesis, terms, founding.signers(holders))
     charter_path = directory / "testnet.charter"
     charter.dump(charter_path)
@@ -133,7 +135,7 @@ def make(
                 "bottles": str(bottles),
                 "lanes": "lanes.json",
                 "control": str(control),
-                "suites": [one.name for one in suites],
+                "suites": served,
                 "listen": {"tcp": address},
                 "exit": {"enabled": True, "allow": ["accept *:*"], "allow_private": True},
             },
@@ -141,7 +143,7 @@ def make(
             "A node of a test network",
         )
         enrolment.write_lanes(folder / "lanes.json", [fingerprint.hex() for fingerprint in neighbours])
-        bottle = enrolment.seal(config, charter, keyring, [one.name for one in suites], neighbours, now)
+        bottle = enrolment.seal(config, charter, keyring, served, neighbours, now)
         save_bottle(bottles, bottle)
         plans.append(NodePlan(name, bottle.node_id, address, folder / "node.toml", control))
     client = _client(place, charter_path, bottles, socks or f"{HOST}:{ports[nodes]}")

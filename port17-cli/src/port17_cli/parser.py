@@ -60,6 +60,7 @@ def build() -> argparse.ArgumentParser:
     _route(groups)
     _config(groups)
     _plugins(groups)
+    _suites_group(groups)
     return parser
 
 
@@ -130,7 +131,7 @@ def _testnet(groups: _Group[_Parser]) -> None:
     parser.add_argument("--nodes", required=True, type=int, metavar="N", help="how many nodes (3 or more)")
     parser.add_argument("--lanes", type=int, default=None, metavar="K", help="lanes per node, at least (4)")
     parser.add_argument("--socks", metavar="HOST:PORT", help="where the client listens (a free port)")
-    parser.add_argument("--suite", metavar="NAME", help="the network's cipher suite")
+    _suites(parser)
     parser.add_argument("--identity", metavar="SCHEME", help="the network's identity scheme")
 
 
@@ -257,3 +258,18 @@ def _plugins(groups: _Group[_Parser]) -> None:
     group = _group(groups, "plugins", "Plugins: suites, schemes, transports, policies, operations.")
     parser = _command(group, "list", "plugins:list_plugins", "List what is installed, and whether it works.")
     parser.add_argument("--no-import", action="store_true", help="only read metadata; load nothing")
+
+
+def _suites_group(groups: _Group[_Parser]) -> None:
+    group = _group(groups, "suites", "Cipher suites and identity schemes, and what each promises.")
+    parser = _command(group, "list", "suites:list_suites", "List what is installed, with levels and status.")
+    allowed = parser.add_mutually_exclusive_group()
+    allowed.add_argument("--charter", metavar="FILE", help="say also what this charter allows")
+    allowed.add_argument("--config", metavar="FILE", help="say also what this configuration allows")
+    parser = _command(group, "show", "suites:show", "Show everything about one suite or scheme.")
+    parser.add_argument("name", metavar="NAME", help="its name, as `port17 suites list` has it")
+    parser = _command(
+        group, "explain", "agreed:explain", "Show which suite would be used with a node, and why no other."
+    )
+    _file(parser)
+    parser.add_argument("node", nargs="?", metavar="NODE", help="name or id of a node (all nodes)")

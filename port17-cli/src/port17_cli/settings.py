@@ -8,7 +8,7 @@ import tomllib
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeAlias, TypeVar
 
 from pydantic import BaseModel
 
@@ -17,6 +17,8 @@ from port17.errors import ConfigError, UsageError
 from port17_cli import output, toml
 
 Model = TypeVar("Model", bound=BaseModel)
+Kind: TypeAlias = type[NodeConfig] | type[ClientConfig]
+"""What a configuration file can be for."""
 
 
 def read(model: type[Model], path: str, settings: Iterable[str] = ()) -> tuple[Model, dict[str, Origin]]:
@@ -31,8 +33,9 @@ def read(model: type[Model], path: str, settings: Iterable[str] = ()) -> tuple[M
 
 def show(args: argparse.Namespace) -> int:
     """``port17 config show``."""
-    model: type[NodeConfig] | type[ClientConfig] = NodeConfig if _kind(args) == "node" else ClientConfig
-    config, origins = read(model, args.config, args.set)
+    kinds: dict[str, Kind] = {"node": NodeConfig, "client": ClientConfig}
+    chosen: Kind = kinds[args.kind] if args.kind else kind_of(args.config)
+    config, origins = read(chosen, args.config, args.set)
     rows = [(".".join(key), value) for key, value in leaves(config)]
     if args.json:
         values = [
@@ -40,8 +43,8 @@ def show(args: argparse.Namespace) -> int:
             | ({"origin": {"kind": origins[key].kind, "where": origins[key].where}} if args.origin else {})
             for key, value in rows
         ]
-        kind = "node" if model is NodeConfig else "client"
-        print(output.document("port17.config.show/1", {"kind": kind, "values": values}))
+        shown = "node" if chosen is NodeConfig else "client"
+        print(output.document("port17.config.show/1", {"kind": shown, "values": values}))
         return 0
     lines = [f"{key} = {toml.literal(value) if value is not None else '(none)'}" for key, value in rows]
     width = max(map(len, lines))
@@ -50,14 +53,13 @@ def show(args: argparse.Namespace) -> int:
     return 0
 
 
-def _kind(args: argparse.Namespace) -> str:
+def kind_of(path: str) -> Kind:
     """What a file is for. Only a node has a name: a file without any of a node's own keys is a client's."""
-    if args.kind:
-        return str(args.kind)
     keys: set[str] = set()
     with suppress(OSError, ValueError):  # reading it properly will say what is wrong
-        keys = set(tomllib.loads(Path(args.config).read_text("utf-8")))
-    return "node" if keys & (NodeConfig.model_fields.keys() - ClientConfig.model_fields.keys()) else "client"
+        keys = set(tomllib.loads(Path(path).read_text("utf-8")))
+    nodes_own = NodeConfig.model_fields.keys() - ClientConfig.model_fields.keys()
+    return NodeConfig if keys & nodes_own else ClientConfig
 
 
 def _flags(settings: Iterable[str]) -> dict[str, object]:

@@ -7,7 +7,7 @@ import os
 import signal
 import sys
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -114,7 +114,7 @@ async def _up(args: argparse.Namespace, lanes: int) -> int:
                     nodes=args.nodes,
                     lanes=lanes,
                     socks=args.socks,
-                    suite=args.suite,
+                    suites=args.suite or (),
                     identity=args.identity,
                 ) as network:
                     place.write_state(network.state())
@@ -141,17 +141,18 @@ async def running(
     nodes: int,
     lanes: int,
     socks: str | None = None,
-    suite: str | None = None,
+    suites: Sequence[str] = (),
     identity: str | None = None,
 ) -> AsyncIterator[Running]:
     """A network that runs while the context is open, given once a fetch through it has worked.
 
     :param socks: HOST:PORT for the client; None takes a free port.
+    :param suites: cipher suites side by side, best first; empty takes the usual one.
     :raises NetworkError: a process could not start, or no fetch worked in time.
     """
 
     def prepare() -> Plan:
-        return make(place, nodes=nodes, lanes=lanes, socks=socks, suite=suite, identity=identity)
+        return make(place, nodes=nodes, lanes=lanes, socks=socks, suites=suites, identity=identity)
 
     plan = await anyio.to_thread.run_sync(prepare)
     begin = time.perf_counter()

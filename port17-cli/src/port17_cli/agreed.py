@@ -1,0 +1,136 @@
+"""``port17 suites explain``: which suite two ends would use, and what became of every other."""
+
+from __future__ import annotations
+
+import argparse
+import time
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
+
+from port17.bottles.rack import MemoryRack, load_directory
+from port17.errors import ConfigError
+from port17.navigator.agreement import Agreement, agree, preference
+from port17.plugins.families import CIPHER_SUITES
+from port17.plugins.loader import Registry
+from port17.records.charter import Charter
+from port17_cli import catalogue, drivers, output, settings
+
+if TYPE_CHECKING:
+    from port17.records.bottle import Bottle
+    from port17.records.revision import Revision
+
+BROKEN = "broken"
+"""Status of a suite that nobody uses any more, whatever charter and configuration say."""
+
+
+def explain(args: argparse.Namespace) -> int:
+    """``port17 suites explain``."""
+    config, _ = settings.read(settings.kind_of(args.config), args.config)
+    registry = Registry()
+    schemes = drivers.schemes(registry)
+    now = time.time()
+    charter = Charter.load(config.charter, schemes)
+    revision = charter.current(now)
+    rack = MemoryRack()
+    allowed = {name: schemes[name] for name in revision.schemes if name in schemes}
+    problems = load_directory(
+        config.bottles, charter.network_id, allowed, rack, now, skew_s=revision.clock_skew_s
+    )
+    refusals = _refusals(registry, revision, config.suites)
+    own = [name for name in preference(revision) if name not in refusals]
+    # A node never calls itself.
+    others = [bottle for bottle in rack if bottle.label.name != getattr(config, "name", None)]
+    nodes = [
+        _explained(bottle, agree(revision, bottle.label.suites, own, why_not_own=refusals), now)
+        for bottle in _asked(others, args.node, str(config.bottles))
+    ]
+    if args.json:
+        values = {
+            "revision": revision.seq,
+            "nodes": nodes,
+            "problems": [problem.message for problem in problems],
+        }
+        print(output.document("port17.suites.explain/1", values))
+        return 0
+    print(f"Revision {revision.seq} of the charter {config.charter}")
+    for node in nodes:
+        print(f"\n{node['name']} ({node['id']}): {_chosen(node)}")
+        head = ["", "SUITE", "PREKEY", "REASON"]
+        print(output.table(head, [_row(suite) for suite in node["suites"]]))
+    for problem in problems:
+        print(f"\nA bottle is left out: {problem}")
+    return 0
+
+
+def _refusals(registry: Registry, revision: Revision, wanted: Iterable[str]) -> dict[str, str]:
+    """Of every suite that the charter allows and this end does not use, the reason."""
+    wanted = list(wanted)
+    refusals: dict[str, str] = {}
+    for name in revision.suites:
+        if wanted and name not in wanted:
+            refusals[name] = "our configuration does not name it"
+            continue
+        if name not in registry.names(CIPHER_SUITES):
+            refusals[name] = "it is not installed here"
+            continue
+        found = catalogue.entry(registry, CIPHER_SUITES, name)
+        if not found.works:
+            refusals[name] = f"it cannot be used here: {found.problem}"
+            continue
+        level = found.claims["confidentiality"]
+        if found.claims["status"] == BROKEN:
+            refusals[name] = "its status is broken"
+        elif level["classical"] < revision.classical_bits or level["quantum"] < revision.quantum_category:
+            refusals[name] = "it is below the least level that the charter asks for"
+    return refusals
+
+
+def _asked(bottles: list[Bottle], text: str | None, folder: str) -> list[Bottle]:
+    """The bottles of the node that a name or an id means; all of them, by name, if nothing is said."""
+    bottles.sort(key=lambda bottle: bottle.label.name)
+    if text is None:
+        return bottles
+    named = [bottle for bottle in bottles if text in (bottle.label.name, bottle.node_id)]
+    if not named:
+        known = ", ".join(bottle.label.name for bottle in bottles) or "none"
+        raise ConfigError(
+            f"There is no valid bottle of a node {text} in {folder}.",
+            cure=f"Give a name or an id; there are bottles of: {known}.",
+        )
+    return named
+
+
+def _explained(bottle: Bottle, agreement: Agreement, now: float) -> dict[str, Any]:
+    held = {record.suite for record in bottle.bundle if record.expiry > now}
+    return {
+        "id": bottle.node_id,
+        "name": bottle.label.name,
+        "suite": agreement.suite,
+        "usable": agreement.suite in held,
+        "suites": [
+            {
+                "name": verdict.name,
+                "taken": verdict.taken,
+                "reason": verdict.reason,
+                "prekey_held": verdict.name in held,
+            }
+            for verdict in agreement.verdicts
+        ],
+    }
+
+
+def _chosen(node: dict[str, Any]) -> str:
+    if node["suite"] is None:
+        return "none; nothing in common, so it cannot be used"
+    if not node["usable"]:
+        return f"{node['suite']}, of which no prekey is held: it cannot be used now, whatever else it serves"
+    return str(node["suite"])
+
+
+def _row(suite: dict[str, Any]) -> list[str]:
+    return [
+        "->" if suite["taken"] else "",
+        suite["name"],
+        "held" if suite["prekey_held"] else "none",
+        suite["reason"],
+    ]
