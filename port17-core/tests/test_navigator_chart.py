@@ -54,7 +54,7 @@ def bottle(
     return Bottle.of(
         Envelope.made(scheme="test", payload=Label.made(**fields).to_cbor(), signature=b""),
         Envelope.made(scheme="test", payload=contents.to_cbor(), signature=b""),
-        [prekey(index)] if bundle is None else bundle,
+        [prekey(index), prekey(index, "s2")] if bundle is None else bundle,
     )
 
 
@@ -97,29 +97,42 @@ def test_the_present_prekey_comes_first_and_an_expired_one_never() -> None:
     slots = [98, 99, 100, 101, 102]
     lasting = [prekey(1, slot=slot) for slot in slots]
     old = [record for record in lasting if record.slot < 100]
-    chart = Chart.from_rack([bottle(1, bundle=lasting[::-1])], revision(), NOW)
+    chart = Chart.from_rack([bottle(1, bundle=lasting[::-1])], revision(suites=["s1"]), NOW)
     assert [record.slot for record in chart.nodes[fingerprint(1)].prekeys["s1"]] == [100, 101, 102]
     overlapping = old[1].model_copy(update={"expiry": NOW + 60})
-    chart = Chart.from_rack([bottle(1, bundle=[*reversed(lasting[2:]), overlapping])], revision(), NOW)
+    bundle = [*reversed(lasting[2:]), overlapping]
+    chart = Chart.from_rack([bottle(1, bundle=bundle)], revision(suites=["s1"]), NOW)
     assert [record.slot for record in chart.nodes[fingerprint(1)].prekeys["s1"]] == [100, 99, 101, 102]
 
 
 def test_who_cannot_be_used_is_left_out_with_the_reason() -> None:
     bottles = [
         bottle(1, bundle=[]),
-        bottle(2, bundle=[prekey(2, slot=99)]),
+        bottle(2, bundle=[prekey(2, "s2", slot=99)]),
         bottle(3, suites=["s9"], bundle=[prekey(3, "s9")]),
         bottle(4, suites=["s2"], bundle=[prekey(4, "s1")]),
         bottle(5),
+        bottle(6, suites=["s3", "s9"]),
     ]
-    chart = Chart.from_rack(bottles, revision(), NOW)
+    why = {"s3": "it is not installed here"}
+    chart = Chart.from_rack(bottles, revision(suites=["s2", "s1", "s3"]), NOW, {"s1", "s2"}, why)
     assert [node.name for node in chart] == ["n5"]
+    no_prekey = "no unexpired prekey of it is held for s2, the suite to use with it"
     assert chart.left_out == (
-        LeftOut("n1", "no unexpired prekey of it is held"),
-        LeftOut("n2", "no unexpired prekey of it is held"),
+        LeftOut("n1", no_prekey),
+        LeftOut("n2", no_prekey),
         LeftOut("n3", "serves no cipher suite that the charter allows"),
-        LeftOut("n4", "no unexpired prekey of it is held"),
+        LeftOut("n4", no_prekey),
+        LeftOut("n6", "serves no cipher suite that we can use; s3: it is not installed here"),
     )
+
+
+def test_a_prekey_that_is_missing_never_brings_a_weaker_suite() -> None:
+    stripped = bottle(1, bundle=[prekey(1, "s1")])
+    assert not Chart.from_rack([stripped], revision(), NOW).nodes
+    weaker_alone = Chart.from_rack([stripped], revision(), NOW, {"s1"})
+    assert weaker_alone.nodes[fingerprint(1)].suite == "s1", "what we narrow to by ourselves is no fallback"
+    assert Chart.from_rack([bottle(1)], revision(), NOW).nodes[fingerprint(1)].suite == "s2"
 
 
 def test_the_core_s_own_policy_excludes_by_name_id_and_group() -> None:

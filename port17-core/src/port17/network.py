@@ -13,6 +13,7 @@ from port17.bottles.rack import BottleStore, load_directory
 from port17.bottles.verdict import Ruling
 from port17.config.settings import ClientConfig, NodeConfig
 from port17.errors import ConfigError, PluginError
+from port17.navigator.agreement import agree, preference
 from port17.navigator.chart import Chart, ChartNode
 from port17.plugins.loader import Registry
 from port17.records.charter import Charter
@@ -105,16 +106,18 @@ class KnownNetwork:
 
     def chart(self) -> Chart:
         """The map as it is now."""
-        return Chart.from_rack(self.rack, self.revision, self.wall())
+        return Chart.from_rack(self.rack, self.revision, self.wall(), self.suites)
 
     def responder(self, node: ChartNode) -> ResponderKey | None:
-        """How to address a node: its best suite that is ours too, and its present prekey; None without."""
+        """How to address a node: by its prekey of the suite to use with it; None if none is held, whatever
+        others are."""
         now_s = self.wall()
-        for name in node.suites:
-            suite = self.suites.get(name)
-            for record in node.prekeys.get(name, ()):
-                if suite is not None and record.expiry > now_s and len(record.public) == suite.public_size:
-                    return ResponderKey(suite, node.fingerprint, record.hash, record.slot, record.public)
+        suite = self.suites.get(agree(self.revision, node.suites, self.suites).suite or "")
+        if suite is None:
+            return None
+        for record in node.prekeys.get(suite.name, ()):
+            if record.expiry > now_s and len(record.public) == suite.public_size:
+                return ResponderKey(suite, node.fingerprint, record.hash, record.slot, record.public)
         return None
 
 
@@ -140,7 +143,7 @@ def _suites(revision: Revision, wanted: list[str], registry: Registry) -> dict[s
     # A suite that the user names has to load; one that only the charter names may be missing here.
     names = wanted or [name for name in revision.suites if name in installed]
     suites: dict[str, CipherSuite] = {}
-    for name in sorted(names, key=revision.suites.index):
+    for name in sorted(names, key=preference(revision).index):
         suite = registry.make("port17.cipher_suites", name)
         if (
             suite.confidentiality.classical < revision.classical_bits

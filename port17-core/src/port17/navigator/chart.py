@@ -5,11 +5,19 @@ It takes over what verified bottles say and the charter allows; opinions about i
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import TypeAlias
 
+from port17.navigator.agreement import (
+    NOT_ALLOWED,
+    NOT_SERVED,
+    NOTHING_SAID,
+    Agreement,
+    agree,
+    preference,
+)
 from port17.records.bottle import Bottle
 from port17.records.exit_rules import ExitRules
 from port17.records.prekey import PrekeyRecord
@@ -42,8 +50,8 @@ class ChartNode:
     :param name: its PortName.
     :param group: whose node it is; empty if it doesn't say.
     :param addresses: per transport; without any it serves only inside routes.
-    :param suites: cipher suites that it serves, that the charter allows and for which a prekey is held, in
-        the charter's order.
+    :param suites: cipher suites that it serves and the charter allows, in the charter's order.
+    :param suite: of these, the one to use with it; a prekey of it is held. Empty where nobody asked.
     :param exit: its exit rules; None if it is no exit.
     :param plain_text: the charter trusts it with unencrypted connections.
     :param prekeys: per suite, unexpired: that of the present slot first, then older, then future ones.
@@ -56,6 +64,7 @@ class ChartNode:
     group: str = ""
     addresses: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     suites: tuple[str, ...] = ()
+    suite: str = ""
     exit: ExitRules | None = None
     plain_text: bool = False
     prekeys: Mapping[str, tuple[PrekeyRecord, ...]] = field(default_factory=dict)
@@ -131,23 +140,40 @@ class Chart:
         return cls(drawn, left_out)
 
     @classmethod
-    def from_rack(cls, rack: Iterable[Bottle], revision: Revision, now: float) -> Chart:
+    def from_rack(
+        cls,
+        rack: Iterable[Bottle],
+        revision: Revision,
+        now: float,
+        own: Collection[str] | None = None,
+        why_not_own: Mapping[str, str] = NOTHING_SAID,
+    ) -> Chart:
         """The chart of all verified bottles of a rack.
 
         :param rack: a :class:`~port17.bottles.rack.BottleStore`, or any bottles.
         :param revision: the charter's revision in force: allowed suites, exits trusted for plain text.
         :param now: Unix seconds; prekeys that have expired are not taken over.
+        :param own: the suites that we can use and our configuration allows; None stands for all that the
+            charter allows.
+        :param why_not_own: of a suite that is not among them, the reason.
         """
         trusted = frozenset(revision.plain_text_exits)
+        order = preference(revision)
+        usable = order if own is None else own
         nodes: list[ChartNode] = []
         claims: dict[Fingerprint, tuple[tuple[Fingerprint, int, int], ...]] = {}
         left_out: list[LeftOut] = []
         for bottle in rack:
             label = bottle.label
             fingerprint = label.identity.fingerprint
-            prekeys = _usable(bottle, revision, now)
-            if not prekeys:
-                left_out.append(LeftOut(label.name, _why_unusable(bottle, revision)))
+            agreed = agree(revision, label.suites, usable, why_not_own=why_not_own)
+            prekeys = _unexpired(bottle, revision, now)
+            if agreed.suite is None:
+                left_out.append(LeftOut(label.name, _nothing_in_common(agreed)))
+                continue
+            if agreed.suite not in prekeys:
+                reason = f"no unexpired prekey of it is held for {agreed.suite}, the suite to use with it"
+                left_out.append(LeftOut(label.name, reason))
                 continue
             nodes.append(
                 ChartNode(
@@ -158,7 +184,8 @@ class Chart:
                     addresses=MappingProxyType(
                         {transport: tuple(found) for transport, found in label.addresses.items()}
                     ),
-                    suites=tuple(prekeys),
+                    suites=tuple(name for name in order if name in label.suites),
+                    suite=agreed.suite,
                     exit=None if label.exit is None else ExitRules.parse(label.exit),
                     plain_text=fingerprint in trusted,
                     prekeys=MappingProxyType(prekeys),
@@ -168,24 +195,23 @@ class Chart:
         return cls.build(nodes, claims, left_out)
 
 
-def _usable(bottle: Bottle, revision: Revision, now: float) -> dict[str, tuple[PrekeyRecord, ...]]:
-    """The unexpired prekeys per suite, in the charter's order of suites."""
+def _unexpired(bottle: Bottle, revision: Revision, now: float) -> dict[str, tuple[PrekeyRecord, ...]]:
+    """The unexpired prekeys per suite that the charter allows."""
     present = int(now) // revision.prekey_lifetime_s
     held: dict[str, list[PrekeyRecord]] = {}
     for record in bottle.bundle:
-        if record.expiry > now:
+        if record.expiry > now and record.suite in revision.suites:
             held.setdefault(record.suite, []).append(record)
     return {
         # The present slot's key dies sooner than a future one's, which is what forward secrecy lives on.
-        suite: tuple(
-            sorted(held[suite], key=lambda record: (record.slot > present, abs(record.slot - present)))
-        )
-        for suite in revision.suites
-        if suite in held and suite in bottle.label.suites
+        suite: tuple(sorted(records, key=lambda record: (record.slot > present, abs(record.slot - present))))
+        for suite, records in held.items()
     }
 
 
-def _why_unusable(bottle: Bottle, revision: Revision) -> str:
-    if not set(bottle.label.suites) & set(revision.suites):
-        return "serves no cipher suite that the charter allows"
-    return "no unexpired prekey of it is held"
+def _nothing_in_common(agreed: Agreement) -> str:
+    """What stands against the best of what the node serves."""
+    for verdict in agreed.verdicts:
+        if verdict.reason not in (NOT_SERVED, NOT_ALLOWED):
+            return f"serves no cipher suite that we can use; {verdict.name}: {verdict.reason}"
+    return "serves no cipher suite that the charter allows"

@@ -49,6 +49,7 @@ class Revision(Record):
     :param previous: hash of the revision before; of the first, the network id.
     :param not_before: Unix second from which on it holds.
     :param suites: cipher suites allowed, best first.
+    :param deprecated: of these, the ones that two ends use only if they have no other in common.
     :param schemes: identity schemes allowed, best first.
     :param classical_bits: least confidentiality of a suite against an attacker without a quantum computer.
     :param quantum_category: least NIST category of a suite against one with; 0 asks for none.
@@ -66,6 +67,7 @@ class Revision(Record):
     previous: Hash = bytes(32)
     not_before: UnixSecond
     suites: Annotated[tuple[DriverName, ...], Field(min_length=1, max_length=SUITES_CAP), LAX]
+    deprecated: Annotated[tuple[DriverName, ...], Field(max_length=SUITES_CAP), LAX] = ()
     schemes: Annotated[tuple[DriverName, ...], Field(min_length=1, max_length=SUITES_CAP), LAX]
     classical_bits: Annotated[int, Field(ge=0, le=512)] = 128
     quantum_category: Annotated[int, Field(ge=0, le=5)] = 0
@@ -78,7 +80,7 @@ class Revision(Record):
     attack_budget_eur: Annotated[int, Field(ge=0, lt=1 << 53)] = 1_000_000
     canary_interval_s: Annotated[int, Field(ge=0, le=366 * DAY_S)] = 0
 
-    @field_validator("suites", "schemes", "plain_text_exits")
+    @field_validator("suites", "deprecated", "schemes", "plain_text_exits")
     @classmethod
     def _once(cls, value: tuple[object, ...]) -> tuple[object, ...]:
         if len(set(value)) != len(value):
@@ -87,6 +89,8 @@ class Revision(Record):
 
     @model_validator(mode="after")
     def _reachable(self) -> Revision:
+        if not set(self.deprecated) <= set(self.suites):
+            raise ValueError("a suite is deprecated that is not allowed at all")
         if self.moderators_threshold > len({key.fingerprint for key in self.moderators}):
             raise ValueError("the moderators' threshold is above their number")
         return self
