@@ -38,11 +38,11 @@ def test_keeps_within_the_contract() -> None:
 
 
 def test_a_library_without_ml_kem_is_a_plugin_error_with_a_cure(monkeypatch: pytest.MonkeyPatch) -> None:
-    def unsupported(seed: bytes) -> None:
+    def unsupported() -> None:
         raise UnsupportedAlgorithm("no ML-KEM")
 
-    monkeypatch.setattr(xwing, "expand", unsupported)
-    with pytest.raises(PluginError, match=r"port17-crypto: .* ML-KEM-768") as raised:
+    monkeypatch.setattr(xwing, "generate", unsupported)
+    with pytest.raises(PluginError, match=r"port17-crypto: .*xwing.*: no ML-KEM") as raised:
         XWingAes256GcmSha256()
     assert "cryptography 48" in raised.value.cure
 

@@ -53,7 +53,10 @@ if TYPE_CHECKING:
     from port17.records.bottle import Bottle as Bottle
     from port17.records.exit_rules import ExitRules as ExitRules
     from port17.records.framing import BytesLike as BytesLike
+    from port17.records.framing import framed as framed
     from port17.records.identity import Identity as Identity
+    from port17.records.level import Level as Level
+    from port17.records.level import Status as Status
     from port17.records.prekey import PrekeyRecord as PrekeyRecord
     from port17.records.scheme import IdentityScheme as IdentityScheme
     from port17.records.scheme import SigningKey as SigningKey
@@ -64,8 +67,6 @@ if TYPE_CHECKING:
     from port17.wire.suite import Aead as Aead
     from port17.wire.suite import CipherSuite as CipherSuite
     from port17.wire.suite import KemKey as KemKey
-    from port17.wire.suite import Level as Level
-    from port17.wire.suite import Status as Status
 
 _HOMES = {
     "bottles.rack": "BottleStore",
@@ -83,12 +84,13 @@ _HOMES = {
     "node.operation": "Caller Operation",
     "records.bottle": "Bottle",
     "records.exit_rules": "ExitRules",
-    "records.framing": "BytesLike",
+    "records.framing": "BytesLike framed",
     "records.identity": "Identity",
+    "records.level": "Level Status",
     "records.prekey": "PrekeyRecord",
     "records.scheme": "IdentityScheme SigningKey",
     "wire.reasons": "Reason",
-    "wire.suite": "KEY_SIZE NONCE_SIZE TAG_SIZE Aead CipherSuite KemKey Level Status",
+    "wire.suite": "KEY_SIZE NONCE_SIZE TAG_SIZE Aead CipherSuite KemKey",
 }
 """Where each public name is, for those who import at run time; the imports above say it to type checkers."""
 

@@ -1,14 +1,20 @@
-"""The head of AES-GCM's keystreams, many counters in one call: what the onion takes for its fillers.
-
-Sealing and opening are the library's own ``AESGCM``.
-"""
+"""AES-256-GCM (NIST SP 800-38D): the AEAD part of a suite, and the head of its keystreams for the onion."""
 
 from __future__ import annotations
 
+import struct
 from functools import lru_cache
 
+from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
+from port17 import KEY_SIZE, Aead
+
+SOURCE = "NIST SP 800-38D, FIPS 197"
+FORGED: type[Exception] = InvalidTag
+FEW = 5
+"""Up to so many nonces, sealing zeros (2 us, 0.7 us each) beats the bare block cipher (5 us, 0.1 us each)."""
 BLOCK_SIZE = 16
 """Bytes of an AES block."""
 FIRST_BLOCK = 2
@@ -21,6 +27,17 @@ PATTERNS = 32
 """Shapes (nonces, blocks) whose pattern is kept; a session asks for two or three."""
 
 
+_pack_nonce = struct.Struct(">4xQ").pack
+
+
+def aead(key: bytes) -> Aead:
+    """
+    :param key: 32 bytes.
+    :raises ValueError: it has another length.
+    """
+    return AESGCM(_aes_256(key))
+
+
 def keystreams(key: bytes, first: int, count: int, length: int) -> bytes:
     """The first ``length`` bytes of GCM's keystream for each of ``count`` consecutive nonces.
 
@@ -29,14 +46,19 @@ def keystreams(key: bytes, first: int, count: int, length: int) -> bytes:
     :param key: 32 bytes.
     :param first: the first nonce, as a number.
     :returns: ``count * length`` bytes.
+    :raises ValueError: the key has another length.
     """
-    if count <= 0 or length <= 0:
-        return b""
+    if count <= FEW or length <= 0:
+        seal = AESGCM(_aes_256(key)).encrypt
+        zeros = bytes(max(length, 0))
+        return b"".join(
+            [seal(_pack_nonce(number), zeros, None)[:length] for number in range(first, first + count)]
+        )
     blocks = -(-length // BLOCK_SIZE)
     stride = blocks * BLOCK_SIZE
     batch = max(1, BATCH // blocks)
     # ECB is no mode of encryption here: the library offers the bare block cipher by no other name.
-    encryptor = Cipher(algorithms.AES(key), modes.ECB()).encryptor()
+    encryptor = Cipher(algorithms.AES(_aes_256(key)), modes.ECB()).encryptor()
     streams: list[bytes] = []
     for start in range(first, first + count, batch):
         nonces = min(batch, first + count - start)
@@ -60,3 +82,9 @@ def _pattern(nonces: int, blocks: int) -> tuple[int, int]:
     zero = b"".join(number.to_bytes(BLOCK_SIZE, "big") for number in numbers)
     one = (1 << COUNTER_SPAN).to_bytes(BLOCK_SIZE, "big")
     return int.from_bytes(zero, "big"), int.from_bytes(one * len(numbers), "big")
+
+
+def _aes_256(key: bytes) -> bytes:
+    if len(key) != KEY_SIZE:  # the library would make AES-128 of a short key
+        raise ValueError("an AES-256-GCM key is 32 bytes long")
+    return key

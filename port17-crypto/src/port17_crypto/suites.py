@@ -1,75 +1,133 @@
-"""The cipher suites of this distribution: each a whole of KEM, AEAD and KDF (PROTOCOL.md, "Suites")."""
+"""The cipher suites of this distribution: each a whole of KEM, AEAD and KDF (PROTOCOL.md, "Suites").
+
+The parts are modules and :class:`~port17_crypto.hkdf.Hkdf`; users see wholes only.
+"""
 
 from __future__ import annotations
 
-import hmac
+from typing import Protocol
 
-from cryptography.exceptions import InvalidTag, UnsupportedAlgorithm
-from cryptography.hazmat.primitives.ciphers.aead import AESGCM
-from cryptography.hazmat.primitives.hashes import SHA256
-from cryptography.hazmat.primitives.kdf.hkdf import HKDFExpand
+from cryptography.exceptions import UnsupportedAlgorithm
 
-from port17 import KEY_SIZE, Aead, CipherSuite, KemKey, Level, PluginError, Status
-from port17_crypto import gcm, xwing
+from port17 import Aead, CipherSuite, KemKey, Level, PluginError, Status
+from port17_crypto import chacha, gcm, x25519, xwing
+from port17_crypto.hkdf import HKDF_BLAKE2S, HKDF_SHA256, Hkdf
 
 
-class XWingAes256GcmSha256(CipherSuite):
-    """The default: X-Wing, AES-256-GCM, HKDF-SHA-256."""
+class Kem(Protocol):
+    """What a KEM's module offers; the contract of each function is the suite's method of that name."""
 
-    name = "p17-1-xwing-aes256gcm-sha256"
-    status = Status.RECOMMENDED
-    # X25519 and SHA-256 as a random oracle give 128 bits; ML-KEM-768 is NIST category 3.
-    confidentiality = Level(classical=128, quantum=3)
-    source = "draft-connolly-cfrg-xwing-kem, FIPS 203, RFC 7748; NIST SP 800-38D; RFC 5869, FIPS 180-4"
-    public_size = xwing.PUBLIC_SIZE
-    ciphertext_size = xwing.CIPHERTEXT_SIZE
-    forged = InvalidTag
+    PUBLIC_SIZE: int
+    CIPHERTEXT_SIZE: int
+    LEVEL: Level
+    SOURCE: str
+
+    def generate(self) -> tuple[object, bytes]: ...
+
+    def load(self, stored: bytes) -> tuple[object, bytes]: ...
+
+    def stored(self, private: object) -> bytes: ...
+
+    def encapsulate(self, public: bytes) -> tuple[bytes, bytes]: ...
+
+    def decapsulate(self, private: object, ciphertext: bytes) -> bytes: ...
+
+
+class StreamAead(Protocol):
+    """What an AEAD's module offers. Its ciphertext is the plaintext XOR a keystream of key and nonce."""
+
+    FORGED: type[Exception]
+    SOURCE: str
+
+    def aead(self, key: bytes) -> Aead: ...
+
+    def keystreams(self, key: bytes, first: int, count: int, length: int) -> bytes: ...
+
+
+class Whole(CipherSuite):
+    """A suite of three parts. A subclass names itself and them, and what it takes from each."""
+
+    kem: Kem
+    cipher: StreamAead
+    kdf: Hkdf
     stream_cipher = True
 
     def __init__(self) -> None:
         try:
-            xwing.expand(bytes(xwing.SEED_SIZE))
+            self.kem.generate()
+            self.aead(bytes(32))
         except UnsupportedAlgorithm as error:
             raise PluginError(
-                "port17-crypto: the OpenSSL under the cryptography package has no ML-KEM-768",
+                f"port17-crypto: the OpenSSL under the cryptography package cannot do {self.name}: {error}",
                 cure="Install cryptography 48 or later from its wheel: pip install -U cryptography",
             ) from error
 
     def generate(self) -> KemKey:
-        return KemKey(*xwing.generate())
+        return KemKey(*self.kem.generate())
 
     def encapsulate(self, public: bytes) -> tuple[bytes, bytes]:
-        return xwing.encapsulate(public)
+        return self.kem.encapsulate(public)
 
     def decapsulate(self, private: object, ciphertext: bytes) -> bytes:
-        return xwing.decapsulate(_xwing(private), ciphertext)
+        return self.kem.decapsulate(private, ciphertext)
 
     def private_bytes(self, private: object) -> bytes:
-        return _xwing(private).seed
+        return self.kem.stored(private)
 
     def load_private(self, stored: bytes) -> KemKey:
-        return KemKey(*xwing.expand(stored))
+        return KemKey(*self.kem.load(stored))
 
     def extract(self, salt: bytes, secret: bytes) -> bytes:
-        return hmac.digest(salt, secret, "sha256")
+        return self.kdf.extract(salt, secret)
 
     def expand(self, key: bytes, info: bytes, length: int) -> bytes:
-        return HKDFExpand(SHA256(), length, info).derive(key)
+        return self.kdf.expand(key, info, length)
 
     def aead(self, key: bytes) -> Aead:
-        return AESGCM(_aes_key(key))
+        return self.cipher.aead(key)
 
     def keystreams(self, key: bytes, first: int, count: int, length: int) -> bytes:
-        return gcm.keystreams(_aes_key(key), first, count, length)
+        return self.cipher.keystreams(key, first, count, length)
 
 
-def _aes_key(key: bytes) -> bytes:
-    if len(key) != KEY_SIZE:  # the library would make AES-128 of a short key
-        raise ValueError("an AES-256-GCM key is 32 bytes long")
-    return key
+class XWingAes256GcmSha256(Whole):
+    """The default: X-Wing, AES-256-GCM, HKDF-SHA-256."""
+
+    name = "p17-1-xwing-aes256gcm-sha256"
+    status = Status.RECOMMENDED
+    # AEAD and hash are of 256 bits: never the weakest part.
+    confidentiality = xwing.LEVEL
+    source = f"{xwing.SOURCE}; {gcm.SOURCE}; {HKDF_SHA256.source}"
+    public_size = xwing.PUBLIC_SIZE
+    ciphertext_size = xwing.CIPHERTEXT_SIZE
+    forged = gcm.FORGED
+    kem, cipher, kdf = xwing, gcm, HKDF_SHA256
 
 
-def _xwing(private: object) -> xwing.XWingPrivate:
-    if not isinstance(private, xwing.XWingPrivate):
-        raise TypeError("not a private key of this suite")
-    return private
+class XWingChaCha20Poly1305Blake2s(Whole):
+    """As strong as the default, and of another family: X-Wing, ChaCha20-Poly1305, HKDF-BLAKE2s. Faster where
+    the processor has no AES instructions."""
+
+    name = "p17-1-xwing-chacha20poly1305-blake2s"
+    status = Status.RECOMMENDED
+    # AEAD and hash are of 256 bits: never the weakest part.
+    confidentiality = xwing.LEVEL
+    source = f"{xwing.SOURCE}; {chacha.SOURCE}; {HKDF_BLAKE2S.source}"
+    public_size = xwing.PUBLIC_SIZE
+    ciphertext_size = xwing.CIPHERTEXT_SIZE
+    forged = chacha.FORGED
+    kem, cipher, kdf = xwing, chacha, HKDF_BLAKE2S
+
+
+class X25519ChaCha20Poly1305Blake2s(Whole):
+    """Small and fast, nothing against quantum computers: DHKEM(X25519), ChaCha20-Poly1305, HKDF-BLAKE2s."""
+
+    name = "p17-1-x25519-chacha20poly1305-blake2s"
+    status = Status.PERMITTED
+    # AEAD and hash are of 256 bits: never the weakest part.
+    confidentiality = x25519.LEVEL
+    source = f"{x25519.SOURCE}; {chacha.SOURCE}; {HKDF_BLAKE2S.source}"
+    public_size = x25519.PUBLIC_SIZE
+    ciphertext_size = x25519.CIPHERTEXT_SIZE
+    forged = chacha.FORGED
+    kem, cipher, kdf = x25519, chacha, HKDF_BLAKE2S

@@ -14,6 +14,8 @@ from functools import lru_cache
 from cryptography.hazmat.primitives.asymmetric.mlkem import MLKEM768PrivateKey, MLKEM768PublicKey
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X25519PublicKey
 
+from port17 import Level
+
 SEED_SIZE = 32
 """Bytes of a private key at rest: the draft's decapsulation key."""
 MLKEM_SEED_SIZE = 64
@@ -26,6 +28,9 @@ X25519_SIZE = 32
 """Bytes of every X25519 key and shared secret (RFC 7748)."""
 PUBLIC_SIZE = MLKEM_PUBLIC_SIZE + X25519_SIZE
 CIPHERTEXT_SIZE = MLKEM_CIPHERTEXT_SIZE + X25519_SIZE
+# X25519, and SHA3-256 as a random oracle, give 128 bits; ML-KEM-768 is NIST category 3.
+LEVEL = Level(classical=128, quantum=3)
+SOURCE = "draft-connolly-cfrg-xwing-kem, FIPS 203, RFC 7748"
 LABEL = b"\\.//^\\"
 """The combiner's label, six ASCII bytes that draw a wing (draft, section 5.3)."""
 PARSED_KEYS = 256
@@ -54,10 +59,10 @@ class XWingPrivate:
 
 def generate() -> tuple[XWingPrivate, bytes]:
     """A fresh private key and its public key of 1216 bytes."""
-    return expand(os.urandom(SEED_SIZE))
+    return load(os.urandom(SEED_SIZE))
 
 
-def expand(seed: bytes) -> tuple[XWingPrivate, bytes]:
+def load(seed: bytes) -> tuple[XWingPrivate, bytes]:
     """The key pair of a seed (draft, section 5.2).
 
     :param seed: 32 bytes.
@@ -72,6 +77,11 @@ def expand(seed: bytes) -> tuple[XWingPrivate, bytes]:
     x25519_public = x25519.public_key().public_bytes_raw()
     public = mlkem.public_key().public_bytes_raw() + x25519_public
     return XWingPrivate(bytes(seed), mlkem, x25519, x25519_public), public
+
+
+def stored(private: object) -> bytes:
+    """The seed, as :func:`load` takes it."""
+    return _own(private).seed
 
 
 def encapsulate(public: bytes) -> tuple[bytes, bytes]:
@@ -90,7 +100,7 @@ def encapsulate(public: bytes) -> tuple[bytes, bytes]:
     return secret, mlkem_ciphertext + x25519_ciphertext
 
 
-def decapsulate(private: XWingPrivate, ciphertext: bytes) -> bytes:
+def decapsulate(private: object, ciphertext: bytes) -> bytes:
     """The shared secret of a ciphertext (draft, section 5.5). A forged ML-KEM half gives a secret that nobody
     else has (implicit rejection), not an error.
 
@@ -100,10 +110,11 @@ def decapsulate(private: XWingPrivate, ciphertext: bytes) -> bytes:
     """
     if len(ciphertext) != CIPHERTEXT_SIZE:
         raise ValueError("an X-Wing ciphertext is 1120 bytes long")
+    own = _own(private)
     x25519_ciphertext = ciphertext[MLKEM_CIPHERTEXT_SIZE:]
-    mlkem_secret = private.mlkem.decapsulate(ciphertext[:MLKEM_CIPHERTEXT_SIZE])
-    x25519_secret = private.x25519.exchange(X25519PublicKey.from_public_bytes(x25519_ciphertext))
-    return combine(mlkem_secret, x25519_secret, x25519_ciphertext, private.x25519_public)
+    mlkem_secret = own.mlkem.decapsulate(ciphertext[:MLKEM_CIPHERTEXT_SIZE])
+    x25519_secret = own.x25519.exchange(X25519PublicKey.from_public_bytes(x25519_ciphertext))
+    return combine(mlkem_secret, x25519_secret, x25519_ciphertext, own.x25519_public)
 
 
 def combine(
@@ -129,3 +140,9 @@ def _parsed(public: bytes) -> tuple[MLKEM768PublicKey, X25519PublicKey, bytes]:
         X25519PublicKey.from_public_bytes(x25519_public),
         x25519_public,
     )
+
+
+def _own(private: object) -> XWingPrivate:
+    if not isinstance(private, XWingPrivate):
+        raise TypeError("not a private key of X-Wing")
+    return private

@@ -6,6 +6,7 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass
 
 from port17.records.framing import BytesLike, digest
+from port17.records.level import Level, Status
 
 PUBLIC_KEY_CAP = 4096
 """Longest public key of one algorithm, bytes: ML-DSA-87's 2592 and room."""
@@ -36,8 +37,14 @@ class IdentityScheme(ABC):
     """
 
     name: str
-    status: str
+    """Stable wire name, ASCII; a composite's says its components."""
+    status: Status
+    authentication: Level
+    """Against whom a signature stands: for a composite, what its strongest component claims."""
+    source: str
+    """Where the algorithms are specified, for people."""
     algorithms: tuple[str, ...]
+    """The components' names, in the order of keys and signatures."""
     signature_size: int
     """Bytes of a whole signature, all components together."""
 

@@ -10,10 +10,11 @@ from __future__ import annotations
 import re
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from enum import StrEnum
 from typing import Protocol
 
 from port17.records.framing import BytesLike
+from port17.records.level import Level as Level
+from port17.records.level import Status as Status
 
 KEY_SIZE = 32
 """Bytes of every symmetric key, chain key and root key."""
@@ -28,27 +29,6 @@ PUBLIC_KEY_CAP = 1400
 """Longest KEM public key, bytes: a RATCHET frame holds one and a ciphertext in one cell."""
 CIPHERTEXT_CAP = 1300
 """Longest KEM ciphertext, bytes: SETUP's 3072 hold one, a public key and the parameters."""
-
-
-class Status(StrEnum):
-    """How a suite or scheme stands today. Configuration and charter can only narrow."""
-
-    RECOMMENDED = "recommended"
-    PERMITTED = "permitted"
-    DEPRECATED = "deprecated"
-    BROKEN = "broken"
-
-
-@dataclass(frozen=True)
-class Level:
-    """Security claimed against one kind of attacker, in bits of work.
-
-    :param classical: against an attacker without a quantum computer.
-    :param quantum: NIST category (1, 3 or 5) against one with; 0 claims nothing.
-    """
-
-    classical: int
-    quantum: int
 
 
 @dataclass(frozen=True)
