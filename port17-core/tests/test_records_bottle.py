@@ -305,7 +305,7 @@ def test_too_many_prekeys_are_refused_before_they_are_read() -> None:
 def test_a_parts_cap_holds_for_a_signed_part_too() -> None:
     padded = {**label().to_value(), "_padding": bytes(bottles.LABEL_CAP)}
     held = envelope.sign("label", NETWORK, SCHEME, KEY, cbor.encode(padded))
-    with pytest.raises(RecordError, match="at most 32768"):
+    with pytest.raises(RecordError, match="at most 49152"):
         Bottle.of(held, sealed().contents_envelope)
 
     padded = {**contents().to_value(), "_padding": bytes(bottles.CONTENTS_CAP)}

@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable
 
 from port17.bottles.rack import BottleStore, load_directory
+from port17.bottles.successors import supersede
 from port17.bottles.verdict import Ruling
 from port17.config.settings import ClientConfig, NodeConfig
 from port17.errors import ConfigError, PluginError
@@ -47,6 +48,8 @@ class KnownNetwork:
         self.suites = suites
         self.schemes = schemes
         self.rack = rack
+        self.successors = supersede(rack, charter.network_id, schemes)
+        """Who has taken whose place; whoever is no longer to be used is not in the rack."""
         self.wall = wall
 
     @classmethod
@@ -106,7 +109,9 @@ class KnownNetwork:
 
     def chart(self) -> Chart:
         """The map as it is now."""
-        return Chart.from_rack(self.rack, self.revision, self.wall(), self.suites)
+        return Chart.from_rack(
+            self.rack, self.revision, self.wall(), self.suites, heirs=self.successors.heirs
+        )
 
     def responder(self, node: ChartNode) -> ResponderKey | None:
         """How to address a node: by its prekey of the suite to use with it; None if none is held, whatever

@@ -26,6 +26,8 @@ from port17.records.revision import Revision
 Fingerprint: TypeAlias = bytes
 Claims: TypeAlias = Mapping[Fingerprint, Iterable[tuple[Fingerprint, int, int]]]
 """Per node, the lanes that it claims: peer, latency in microseconds, capacity in bytes per second."""
+NOTHING_INHERITED: Mapping[Fingerprint, Fingerprint] = MappingProxyType({})
+"""Nobody has handed over to anybody."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,6 +149,7 @@ class Chart:
         now: float,
         own: Collection[str] | None = None,
         why_not_own: Mapping[str, str] = NOTHING_SAID,
+        heirs: Mapping[Fingerprint, Fingerprint] = NOTHING_INHERITED,
     ) -> Chart:
         """The chart of all verified bottles of a rack.
 
@@ -156,8 +159,10 @@ class Chart:
         :param own: the suites that we can use and our configuration allows; None stands for all that the
             charter allows.
         :param why_not_own: of a suite that is not among them, the reason.
+        :param heirs: old identity to its successor. Lanes that name the old one lead to the new one, and so does
+            trust: who holds the old key could have given it away as well.
         """
-        trusted = frozenset(revision.plain_text_exits)
+        trusted = frozenset(heirs.get(exit, exit) for exit in revision.plain_text_exits)
         order = preference(revision)
         usable = order if own is None else own
         nodes: list[ChartNode] = []
@@ -191,7 +196,10 @@ class Chart:
                     prekeys=MappingProxyType(prekeys),
                 )
             )
-            claims[fingerprint] = tuple(bottle.contents.lanes)
+            claims[fingerprint] = tuple(
+                (heirs.get(peer, peer), latency_us, capacity)
+                for peer, latency_us, capacity in bottle.contents.lanes
+            )
         return cls.build(nodes, claims, left_out)
 
 

@@ -46,7 +46,8 @@ def read_lanes(file: Path, network: KnownNetwork) -> list[bytes]:
         raise ConfigError(f"the lanes file {file} is not JSON", cure=cure) from error
     if not (isinstance(listed, list) and all(isinstance(entry, str) for entry in listed)):
         raise ConfigError(f"the lanes file {file} holds no list of ids", cure=cure)
-    known = {bottle.fingerprint[:NODE_ID_SIZE]: bottle.fingerprint for bottle in network.rack}
+    known = {old[:NODE_ID_SIZE]: heir for old, heir in network.successors.heirs.items()}
+    known |= {bottle.fingerprint[:NODE_ID_SIZE]: bottle.fingerprint for bottle in network.rack}
     lanes: list[bytes] = []
     for entry in listed:
         fingerprint = known.get(_prefix(entry, file, cure))
@@ -56,7 +57,7 @@ def read_lanes(file: Path, network: KnownNetwork) -> list[bytes]:
                 cure="Put that node's bottle into the folder of bottles, or take the id out.",
             )
         lanes.append(fingerprint)
-    return lanes
+    return list(dict.fromkeys(lanes))  # a node and its successor may both be named
 
 
 def _prefix(entry: str, file: Path, cure: str) -> bytes:

@@ -28,12 +28,14 @@ from port17.records.record import (
     UnixSecond,
 )
 from port17.records.scheme import IdentityScheme, SigningKey
+from port17.records.succession import Predecessors, believed
 
 LABEL_KIND = "label"
 CONTENTS_KIND = "contents"
 
-LABEL_CAP = 32 * 1024
-"""Longest label, bytes: post-quantum keys (4 KiB), all addresses (19 KiB), and some hundred exit rules."""
+LABEL_CAP = 48 * 1024
+"""Longest label, bytes: post-quantum keys (4 KiB), predecessors (17 KiB), all addresses (19 KiB), and some
+hundred exit rules."""
 CONTENTS_CAP = 16 * 1024
 """Longest contents, bytes: it travels with every change of load. Full slots and lanes take 10 KiB."""
 TRANSPORTS_CAP = 8
@@ -117,6 +119,7 @@ class Label(Record):
     :param suites: cipher suites served, in the node's order of preference.
     :param exit: rules as :class:`~port17.records.exit_rules.ExitRules` reads them; None is no exit.
     :param flavour: a local bottle never leaves its local network.
+    :param predecessors: the identities that this one has taken the place of, the newest first.
     :param seq: grows with every change.
     """
 
@@ -127,6 +130,7 @@ class Label(Record):
     suites: Annotated[tuple[DriverName, ...], Field(min_length=1, max_length=SUITES_CAP), LAX]
     exit: Annotated[tuple[Rule, ...], Field(max_length=RULES_CAP), LAX] | None = None
     flavour: Literal["public", "local"] = "public"
+    predecessors: Predecessors = ()
     seq: Sequence64 = 0
 
     @field_validator("suites")
@@ -279,6 +283,14 @@ class Bottle:
         """Which of two bottles of one node is newer."""
         return self.label.seq, self.contents.seq
 
+    def succeeds(self, network_id: bytes, schemes: Mapping[str, IdentityScheme]) -> tuple[bytes, ...]:
+        """Fingerprints of the identities whose place this one has taken, the newest first.
+
+        :param schemes: the identity schemes that are allowed; the word of any other counts for nothing.
+        :raises RecordError: a predecessor has not signed that.
+        """
+        return believed(self.label.predecessors, self.label.identity, network_id, schemes)
+
     def verify(
         self,
         network_id: bytes,
@@ -315,6 +327,7 @@ class Bottle:
         self.contents_envelope.verify(CONTENTS_KIND, network_id, scheme, identity.public)
         if self.contents.fingerprint != identity.fingerprint:
             raise RecordError("the contents are another node's")
+        self.succeeds(network_id, schemes)
         if self.contents.seq > now + skew_s:
             raise RecordError(
                 f"the contents were signed {self.contents.seq - now:.0f} s in the future",
