@@ -21,7 +21,8 @@ from port17.wire.block import (
 from port17.wire.circuit import Circuit
 from port17.wire.handshake import Initiator, respond
 from port17.wire.leg import FIRST_CREDIT
-from port17.wire.link import URGENT_CAP, Link
+from port17.wire.control_cells import URGENT_CAP
+from port17.wire.link import Link
 from port17.wire.message import TOKEN, LinkMessage
 from port17.wire.quota import Budget
 from port17.wire.reasons import Reason
@@ -80,10 +81,12 @@ def test_replay_loss_and_reordering_cost_the_link(crime: str) -> None:
 def test_link_keys_step() -> None:
     here, there, circuits = quiet_pair()
     opened(here, Quiet(20))
-    here._send.cells_per_step = here._send.left = there._receive.left = 5  # type: ignore[union-attr]
-    there._receive.cells_per_step = 5  # type: ignore[union-attr]
+    sending, receiving = here.keys.send, there.keys.receive
+    assert receiving is not None
+    for chain in (sending, receiving):
+        chain.cells_per_step = chain.left = 5
     carry(here, there)
-    assert here._send.steps == there._receive.steps == 4  # type: ignore[union-attr]
+    assert sending.steps == receiving.steps == 4
     assert len(circuits[0].got) == 20
 
 
@@ -126,14 +129,14 @@ def test_cells_may_follow_the_first_flight_at_once() -> None:
         wake=lambda: None,
         on_setup=host.setup,
     )
-    far.expect_final(there.session.forward)
+    far.expect_final(there.session)
     far.receive(early, 0.0)
     assert host.conveyors[0].take() == b"early"
     here = dial.finish(flight, verify)
-    near.confirm(here.session.forward, here.session.backward)
+    near.confirm(here.session, 0.0)
     carry(near, far)
     carry(far, near)
-    assert far._receive is there.session.forward
+    assert far.keys.receive is there.session.forward
     assert conveyor.accepted
     conveyor.send(b"late")
     carry(near, far)
@@ -289,7 +292,7 @@ def test_an_answer_that_was_not_asked_for_tells_no_round_trip() -> None:
     for token in (0, 1, 2**64 - 1):
         peer.write(LINK_CIRCUIT, Command.LINK, TOKEN.pack(LinkMessage.PONG, token))
     assert peer.link.round_trip_s == 0
-    peer.link.ping(net.clock.now_s)
+    peer.link.control.ping(net.clock.now_s)
     net.clock.pass_s(0.25)
     token = TOKEN.unpack_from(peer.read()[0].body)[1]
     peer.write(LINK_CIRCUIT, Command.LINK, TOKEN.pack(LinkMessage.PONG, token))
@@ -302,7 +305,7 @@ def test_refusals_that_nobody_reads_end_the_link_and_are_bounded() -> None:
         assert peer.link.failure == "" or number > URGENT_CAP
         peer.write(2 * number + 1, Command.SETUP, b"garbage")
     assert peer.link.failure
-    assert len(peer.link._urgent) <= URGENT_CAP
+    assert len(peer.link.control) <= URGENT_CAP
     assert (host.grants.used, host.relays) == (0, [])
 
 
@@ -314,7 +317,7 @@ def test_circuits_that_come_and_go_leave_nothing_at_a_link_that_nobody_reads() -
         peer.write(2 * number + 1, Command.DESTROY)
     link = peer.link
     assert (link.legs, host.grants.used, host.relays) == (0, 0, [])
-    assert max(len(link._round), len(link._returns), len(link._urgent), len(link._fresh)) < 10
+    assert max(len(link._round), len(link._returns), len(link.control), len(link._fresh)) < 10
 
 
 def test_ending_many_circuits_at_once_costs_no_honest_lane() -> None:

@@ -8,6 +8,7 @@ from port17.wire.block import BODY_SIZE, CELL_SIZE, HEADER, LAYER_OVERHEAD, SETU
 from port17.wire.circuit import Circuit
 from port17.wire.conveyor import Conveyor
 from port17.wire.leg import CircuitEnd, Leg
+from port17.wire.pace import StepTerms
 from port17.wire.quota import Budget
 from port17.wire.ratchet import CELLS_PER_STEP
 from port17.wire.reasons import Reason
@@ -82,6 +83,7 @@ class Bench:
         suites: Sequence[CipherSuite],
         *,
         cells_per_step: int = CELLS_PER_STEP,
+        steps: StepTerms | None = None,
         ratchet_keys: Sequence[KemKey] | None = None,
     ) -> None:
         self.clock = Clock()
@@ -96,7 +98,8 @@ class Bench:
             ratchet_keys or [suite.generate() for suite in suites],
             self.budget,
             WALL_S,
-            cells_per_step=cells_per_step,
+            steps=steps or StepTerms(cells_per_step),
+            now_s=self.clock.now_s,
         )
         self.circuit.begin(self.edges[0].near_link.open(self.circuit))
 

@@ -14,6 +14,7 @@ from port17.wire.conveyor import Conveyor
 from port17.wire.handshake import Initiator, NodeSigner, respond
 from port17.wire.leg import CircuitEnd, Leg
 from port17.wire.link import Link
+from port17.wire.pace import StepTerms
 from port17.wire.prekey import Network, OwnPrekey, ResponderKey
 from port17.wire.quota import Budget
 from port17.wire.ratchet import CELLS_PER_STEP
@@ -116,7 +117,7 @@ class Host:
         """See :class:`~port17.wire.relay.RelayHost`."""
         return self.lanes.get(fingerprint)
 
-    def fresh_key(self, suite: CipherSuite) -> KemKey:
+    def spare_key(self, suite: CipherSuite) -> KemKey:
         """See :class:`~port17.wire.relay.RelayHost`."""
         return suite.generate()
 
@@ -257,8 +258,8 @@ class Net:
             wake=nothing,
             on_setup=host.setup,
         )
-        far.expect_final(there.session.forward)
-        near.confirm(here.session.forward, here.session.backward)
+        far.expect_final(there.session)
+        near.confirm(here.session, self.clock.now_s)
         if caller is not None:
             caller.lanes[host.fingerprint] = near
             host.lanes[caller.fingerprint] = far
@@ -278,6 +279,7 @@ class Net:
         hosts: Sequence[Host] | None = None,
         *,
         cells_per_step: int = CELLS_PER_STEP,
+        steps: StepTerms | None = None,
         ratchet_keys: Sequence[KemKey] | None = None,
     ) -> Circuit:
         """A circuit over a client's link, not yet pumped."""
@@ -288,7 +290,8 @@ class Net:
             ratchet_keys or [host.suite.generate() for host in hosts],
             self.budget,
             self.clock.wall_s,
-            cells_per_step=cells_per_step,
+            steps=steps or StepTerms(cells_per_step),
+            now_s=self.clock.now_s,
         )
         leg = wire.near.open(circuit)
         assert leg is not None

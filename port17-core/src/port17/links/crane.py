@@ -21,6 +21,7 @@ from port17.records.framing import BytesLike
 from port17.wire.block import BLOCK_SIZE
 from port17.wire.handshake import Initiator, NodeSigner, Verify, respond
 from port17.wire.link import Link, OnSetup
+from port17.wire.pace import USUAL, StepTerms
 from port17.wire.prekey import Network, OwnPrekey, ResponderKey
 from port17.wire.quota import Budget
 from port17.wire.ratchet import Chain
@@ -55,6 +56,7 @@ class Terms:
     :param signer: a node's identity; None at a client.
     :param on_setup: a node's; None at a client, which refuses SETUP.
     :param wall: Unix time, seconds.
+    :param steps: when the keys of links that are dialled step.
     """
 
     network: Callable[[], Network]
@@ -63,6 +65,7 @@ class Terms:
     signer: NodeSigner | None = None
     on_setup: OnSetup | None = None
     wall: Callable[[], float] = field(default=time.time)
+    steps: StepTerms = USUAL
 
 
 class Crane:
@@ -148,7 +151,7 @@ class Crane:
         """Own the link until it is lost; every circuit on it has ended then. No peer makes it raise."""
         link = self.link
         link.heard_s = anyio.current_time()
-        link.ping(link.heard_s)
+        link.control.ping(link.heard_s)
         try:
             async with anyio.create_task_group() as group:
                 group.start_soon(self._write)
@@ -205,7 +208,8 @@ class Crane:
             if link.failure:
                 raise LinkLost(f"it cannot go on: {link.failure}")
             if silent_s > PING_AFTER_S:
-                link.ping(now_s)
+                link.control.ping(now_s)
+            link.tend(now_s)
 
 
 async def dial(ship: Ship, terms: Terms, to: ResponderKey) -> Crane:
@@ -221,7 +225,7 @@ async def dial(ship: Ship, terms: Terms, to: ResponderKey) -> Crane:
 
         async def begin(crane: Crane) -> None:
             established = initiator.finish(await _receive_exactly(ship, size), terms.verify)
-            crane.link.confirm(established.session.forward, established.session.backward)
+            crane.link.confirm(established.session, anyio.current_time(), terms.steps)
             crane.standing.set()
 
         await ship.send(initiator.flight)
@@ -273,10 +277,10 @@ async def answer(
         with anyio.CancelScope(shield=True):
             await ship.aclose()
         return None
-    final = established.session.forward
+    session = established.session
 
     async def begin(crane: Crane) -> None:
-        crane.link.expect_final(final, crane.standing.set)
+        crane.link.expect_final(session, crane.standing.set)
 
     return Crane(
         ship,

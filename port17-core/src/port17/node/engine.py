@@ -129,7 +129,7 @@ class Engine:
             return None
         return self._lane(fingerprint)
 
-    def fresh_key(self, suite: CipherSuite) -> KemKey:
+    def spare_key(self, suite: CipherSuite) -> KemKey:
         """See :class:`~port17.wire.relay.RelayHost`."""
         return self._spare_keys.take(suite)
 

@@ -14,7 +14,8 @@ from port17.wire.mux import Mux
 from port17.wire.onion import Onion
 from port17.wire.prekey import Network, ResponderKey
 from port17.wire.quota import Budget
-from port17.wire.ratchet import CELLS_PER_STEP, InitiatorRatchet, Session, Turn
+from port17.wire.pace import NEVER, USUAL, Pace, StepTerms
+from port17.wire.ratchet import InitiatorRatchet, Session, Turn
 from port17.wire.reasons import Reason
 from port17.wire.relay import EARLY_CAP, HOP, RELAY, SETUP, SETUP_REST
 from port17.wire.setup import make
@@ -27,18 +28,21 @@ EARLY_LEAST = 5
 class Hop:
     """The client's end of its session with one node of the circuit."""
 
-    def __init__(self, key: ResponderKey, session: Session, ratchet_key: KemKey, mux: Mux) -> None:
+    def __init__(
+        self, key: ResponderKey, session: Session, ratchet_key: KemKey, mux: Mux, pace: Pace
+    ) -> None:
         self.key = key
         self.session = session
         self.ratchet = InitiatorRatchet(session, ratchet_key)
         self.mux = mux
-        self.confirmed = False
-        """Its authenticated answer (RSP 0) came."""
+        self.pace = pace
+        self.asking = False
+        """A step is due: the next cell to this hop is REQ."""
 
     @property
-    def asking(self) -> bool:
-        """REQ 1 is due."""
-        return self.confirmed and self.ratchet.epoch == 0 and not self.ratchet.waiting
+    def confirmed(self) -> bool:
+        """Its authenticated answer (RSP 0) came."""
+        return self.pace.answered_s is not None
 
 
 class Circuit:
@@ -56,13 +60,16 @@ class Circuit:
         budget: Budget,
         wall_s: float,
         *,
-        cells_per_step: int = CELLS_PER_STEP,
+        steps: StepTerms = USUAL,
+        now_s: float = 0.0,
     ) -> None:
         """
         :param route: the nodes, first hop first; 1 to ``MAX_HOPS``.
         :param ratchet_keys: a fresh key of the node's suite for each.
         :param budget: bytes that conveyors' windows may grow by.
         :param wall_s: Unix time, for the stamps.
+        :param steps: when the sessions' keys step.
+        :param now_s: the time by the link's clock.
         :raises HandshakeFailed: a prekey is unusable.
         """
         self._leg: Leg | None = None
@@ -73,6 +80,10 @@ class Circuit:
         self._wanting: set[int] = set()
         self._extending = set(range(len(route) - 1))
         """Hops that were not yet told of their next one. EARLY cells are counted, so nothing goes before."""
+        self._used = 0
+        """Cells, both directions, but for those of the ratchet itself."""
+        self._mark = NEVER
+        """The least count at which some hop's step is due."""
         self.closed: Reason | None = None
         """Why it ended; None while it lives."""
         self.lost_edge: int | None = None
@@ -85,7 +96,7 @@ class Circuit:
         self.on_confirmed: Callable[[], None] = nothing
         """The last hop's authenticated answer came."""
         for index, (key, ratchet_key) in enumerate(zip(route, ratchet_keys, strict=True)):
-            content, session = make(network, key, ratchet_key, wall_s, cells_per_step)
+            content, session = make(network, key, ratchet_key, wall_s, steps.cells_per_step)
             self._onion.add(session)
             mux = Mux(budget, self._waker(index), None)
             if index:
@@ -93,7 +104,7 @@ class Circuit:
                 hop_conveyor.watch = self._hop_watch(index - 1, hop_conveyor)
             else:
                 self._setup = content
-            self.hops.append(Hop(key, session, ratchet_key, mux))
+            self.hops.append(Hop(key, session, ratchet_key, mux, Pace(steps, now_s)))
 
     def begin(self, leg: Leg) -> None:
         """Use this leg, whose peer is the first hop."""
@@ -104,6 +115,32 @@ class Circuit:
     def last(self) -> Hop:
         """The last hop."""
         return self.hops[-1]
+
+    def tend(self, now_s: float) -> None:
+        """Start the steps that are due; end the circuit if a hop does not answer one any more.
+
+        To be called now and then: by volume, steps start by themselves.
+        """
+        if self.closed is not None:
+            return
+        if any(hop.pace.overdue(now_s) for hop in self.hops):
+            self.close(Reason.PROTOCOL)
+            return
+        self._start_steps(now_s)
+
+    def _count(self, now_s: float) -> None:
+        self._used += 1
+        if self._used >= self._mark:
+            self._start_steps(now_s)
+
+    def _start_steps(self, now_s: float) -> None:
+        for index, hop in enumerate(self.hops):
+            if not hop.asking and hop.pace.due(self._used, now_s):
+                hop.asking = True
+                self._wanting.add(index)
+        self._mark = min((hop.pace.mark for hop in self.hops if not hop.asking), default=NEVER)
+        if self._leg is not None and any(hop.asking for hop in self.hops):
+            self._leg.wake()
 
     def close(self, reason: Reason) -> None:
         """End the circuit from our side."""
@@ -143,14 +180,19 @@ class Circuit:
         leg.drained()
         hop = self.hops[index]
         ratchet = hop.mux.take(payload, leg.link.now_s)
-        if ratchet is not None:
-            hop.ratchet.response(bytes(ratchet))
-            self._onion.turned()
-            if not hop.confirmed:
-                self._confirm(index, hop)
+        if ratchet is None:
+            self._count(leg.link.now_s)
+            return
+        hop.ratchet.response(bytes(ratchet))
+        self._onion.turned()
+        first = not hop.confirmed
+        hop.pace.answered(self._used, leg.link.now_s)
+        self._mark = min(self._mark, hop.pace.mark)
+        if first:
+            self._confirm(hop)
 
-    def _confirm(self, index: int, hop: Hop) -> None:
-        hop.confirmed = True
+    def _confirm(self, hop: Hop) -> None:
+        hop.asking = True  # REQ 1: until then forward data has no secrecy beyond the prekey's life
         if hop is self.last:
             # Not before: the steps of the first hops would hold up the answer of the last.
             self._wanting.update(at for at, other in enumerate(self.hops) if other.asking)
@@ -175,6 +217,8 @@ class Circuit:
             turn: Turn | None = None
             if hop.asking and not self._extending and (self.last.confirmed or hop.mux.pending):
                 turn = hop.ratchet.request()
+                hop.asking = False
+                hop.pace.asked(leg.link.now_s)
                 write_ratchet(self._onion.payload, turn.data)
             elif not hop.mux.pull(self._onion.payload):
                 self._wanting.discard(index)
@@ -187,6 +231,8 @@ class Circuit:
             if turn is not None:
                 turn.sealed()
                 self._onion.turned()
+            else:
+                self._count(leg.link.now_s)
             if self._early_left:
                 self._early_left -= 1
                 return Command.EARLY

@@ -22,20 +22,20 @@ from port17.wire.block import (
     SETUP_SIZE,
     Command,
 )
+from port17.wire.control_cells import URGENT_CAP, ControlCells
 from port17.wire.conveyor import nothing
 from port17.wire.leg import FIRST_CREDIT, CircuitEnd, Leg, NoCircuit
-from port17.wire.message import TOKEN, LinkMessage
+from port17.wire.link_keys import LinkKeys
+from port17.wire.pace import USUAL, StepTerms
 from port17.wire.quota import Budget
-from port17.wire.ratchet import Chain, pack_nonce
+from port17.wire.ratchet import Chain, Session, pack_nonce
 from port17.wire.reasons import Reason
 
 QUANTUM = 8
 """Cells a circuit sends in its turn: deficit round robin, whose packets are all of one size. Eight blocks
 are 0.2 ms at 160 MB/s, and share the cost of a turn."""
-URGENT_CAP = 4096
-"""Most control cells waiting for a peer that makes us answer and does not read."""
 CARRYING = frozenset((int(Command.RELAY), int(Command.EARLY)))
-SETUP, LAST_COMMAND = int(Command.SETUP), int(Command.LINK)
+SETUP, LINK, LAST_COMMAND = int(Command.SETUP), int(Command.LINK), int(Command.LINK)
 """Plain integers, since comparing with an enumeration's member costs a tenth of opening a cell."""
 
 
@@ -64,28 +64,20 @@ class Link:
         :param on_setup: a node's; None at a client, which refuses SETUP.
         """
         self._initiator = initiator
-        self._send = send
-        self._receive = receive
+        self.keys = LinkKeys(send, receive)
         self.grants = grants
         self._wake = wake
         self._on_setup = on_setup
-        self._send_next: Chain | None = None
-        self._receive_next: Chain | None = None
-        self._proved: Callable[[], None] = nothing
         self._legs: dict[int, Leg] = {}
         self._own_id = -1 if initiator else 0
         self._peer_id = 0
         self._round: deque[Leg] = deque()
         self._returns: deque[Leg] = deque()
         self._fresh: list[Leg] = []
-        self._urgent: deque[tuple[int, Command, bytes]] = deque()
-        self._pong: int | None = None
-        self._asked = -1
+        self.control = ControlCells(self.keys, wake)
         self._partial = b""
         self.now_s = 0.0
         """The time of the last call, by the shell's clock."""
-        self.round_trip_s = 0.0
-        """Shortest PING to PONG, seconds; 0 if none came back yet."""
         self.heard_s = 0.0
         """When a block last came."""
         self.failure = ""
@@ -103,21 +95,31 @@ class Link:
         self._out_body = memoryview(self._out)[HEADER.size :]
 
     # -- keys -------------------------------------------------------------------------------------
-    def confirm(self, send: Chain, receive: Chain) -> None:
-        """An initiator has flight 2: END_EARLY goes out, then the final keys are in force."""
-        self._receive = receive
-        self._send_next = send
-        self._urgent.append((LINK_CIRCUIT, Command.LINK, TOKEN.pack(LinkMessage.END_EARLY, 0)))
+    def confirm(self, session: Session, now_s: float, terms: StepTerms = USUAL) -> None:
+        """An initiator has flight 2: END_EARLY goes out, then the final keys are in force.
+
+        :param terms: when the link's keys are to step.
+        """
+        self.keys.confirm(session, now_s, terms)
         self._wake()
 
-    def expect_final(self, receive: Chain, proved: Callable[[], None] = nothing) -> None:
+    def expect_final(self, session: Session, proved: Callable[[], None] = nothing) -> None:
         """A responder: after END_EARLY these keys are in force.
 
         :param proved: called then. An initiator says END_EARLY once it has taken flight 2, and so it is no
             flight 1 that somebody held back and sent later.
         """
-        self._receive_next = receive
-        self._proved = proved
+        self.keys.expect(session, proved)
+
+    def tend(self, now_s: float) -> None:
+        """Start the step of the link's keys that is due, if one is.
+
+        :raises LinkLost: the peer does not answer one any more.
+        """
+        self.keys.tend(now_s)
+        self.failure = self.failure or self.keys.failure
+        if self.keys.due:
+            self._wake()
 
     # -- circuits ---------------------------------------------------------------------------------
     @property
@@ -158,7 +160,7 @@ class Link:
             leg.circuit.destroyed(leg, reason)
         self._round.clear()
         self._returns.clear()
-        self._urgent.clear()
+        self.control.clear()
 
     # -- in ---------------------------------------------------------------------------------------
     def receive(self, data: BytesLike, now_s: float) -> None:
@@ -195,7 +197,7 @@ class Link:
         cell, cell_view, legs = self._cell, self._cell_view, self._legs
         pack, unpack = pack_nonce, HEADER.unpack_from
         while at < end:
-            chain = self._receive
+            chain = self.keys.receive
             if chain is None:
                 raise LocalViolation("blocks came before the keys to open them")
             decrypt_into, counter = chain.decrypt_into, chain.counter
@@ -223,18 +225,17 @@ class Link:
                         except PeerViolation:
                             self._end_leg(leg, Reason.PROTOCOL)
                         continue
+                if command == LINK:
+                    # What it says may turn these very keys: they are read anew after it.
+                    chain.opened(counter - chain.counter)
+                    self.control.take(ident, self.body, self.now_s)
+                    break
                 self._other(ident, command, leg)
-                if self._receive is not chain:
-                    break  # that was END_EARLY
             chain.opened(counter - chain.counter)
 
     def _other(self, ident: int, command: int, leg: Leg | None) -> None:
-        """Everything but RELAY and EARLY on a living leg."""
-        if command == Command.LINK:
-            if ident != LINK_CIRCUIT:
-                raise PeerViolation("a LINK cell names a circuit")
-            self._message()
-        elif command == Command.SETUP:
+        """Everything but LINK, and but RELAY and EARLY on a living leg."""
+        if command == Command.SETUP:
             self._setup(ident)
         elif ident == LINK_CIRCUIT:
             if command != Command.PADDING:
@@ -272,43 +273,23 @@ class Link:
             return
         self._fresh.append(leg)
 
-    def _message(self) -> None:
-        kind, token = TOKEN.unpack_from(self.body)
-        if kind == LinkMessage.PING:
-            self._pong = token
-            self._wake()
-        elif kind == LinkMessage.PONG:
-            if token == self._asked:
-                took_s = self.now_s - token / 1e6
-                self.round_trip_s = min(self.round_trip_s or took_s, took_s)
-        elif kind == LinkMessage.END_EARLY and self._receive_next is not None:
-            self._receive, self._receive_next = self._receive_next, None
-            self._proved()
-        else:
-            raise PeerViolation("a LINK cell is malformed, or not allowed here and now")
-
     # -- out --------------------------------------------------------------------------------------
-    def ping(self, now_s: float) -> None:
-        """Ask for a PONG; its token is our own clock, in microseconds."""
-        if not self._urgent:
-            self._asked = int(now_s * 1e6)
-            self._urge(LINK_CIRCUIT, Command.LINK, TOKEN.pack(LinkMessage.PING, self._asked))
-
     def send_destroy(self, ident: int, reason: Reason) -> None:
         """Tell the peer that a circuit is over. There are no more of these than there were legs."""
-        self._urge(ident, Command.DESTROY, int(reason).to_bytes(2, "big"))
+        self.control.destroy(ident, reason)
 
     def _refuse(self, ident: int, reason: Reason) -> None:
         """Tell the peer that what it did ended a circuit, or began none."""
-        if len(self._urgent) >= URGENT_CAP:
+        if len(self.control) >= URGENT_CAP:
             # Not raised here: it may be another link's cell that is being handled.
             self.failure = self.failure or "the peer makes us answer and does not read"
         else:
             self.send_destroy(ident, reason)
 
-    def _urge(self, ident: int, command: Command, body: bytes) -> None:
-        self._urgent.append((ident, command, body))
-        self._wake()
+    @property
+    def round_trip_s(self) -> float:
+        """Shortest PING to PONG, seconds; 0 if none came back yet."""
+        return self.control.round_trip_s
 
     def schedule(self, leg: Leg) -> None:
         """A leg has something to send."""
@@ -327,7 +308,7 @@ class Link:
     @property
     def pending(self) -> bool:
         """:meth:`pull` would give something."""
-        return bool(self._round or self._urgent or self._returns or self._pong is not None)
+        return bool(self._round or self._returns or self.control.due)
 
     def pull(self, blocks: Sequence[memoryview], now_s: float) -> int:
         """Seal what is to be sent next.
@@ -336,10 +317,12 @@ class Link:
         :returns: blocks written; 0 if nothing is to be sent.
         """
         self.now_s = now_s
+        if self.keys.used >= self.keys.mark:
+            self.tend(now_s)
         size = len(blocks)
         at = 0
         out, out_body = self._out, self._out_body
-        while at < size and (self._urgent or self._pong is not None):
+        while at < size and self.control.due:
             self._control(blocks[at])
             at += 1
         returns = self._returns
@@ -352,7 +335,7 @@ class Link:
                 self._seal(leg.ident, Command.PADDING, leg.take_owed(now_s), blocks[at])
                 at += 1
         rounds = self._round
-        seal, pack_into = self._send.seal, HEADER.pack_into
+        seal, pack_into = self.keys.send.seal, HEADER.pack_into
         while at < size and rounds:
             leg = rounds.popleft()
             leg.queued = False
@@ -387,24 +370,15 @@ class Link:
 
     def _control(self, block: memoryview) -> None:
         """Seal one control cell."""
-        if self._urgent:
-            ident, command, body = self._urgent.popleft()
-        else:
-            ident, command, body = (
-                LINK_CIRCUIT,
-                Command.LINK,
-                TOKEN.pack(LinkMessage.PONG, self._pong or 0),
-            )
-            self._pong = None
+        ident, command, body = self.control.next()
         self._out_body[:] = NO_BODY
         self._out_body[: len(body)] = body
         self._seal(ident, command, 0, block)
-        if self._send_next is not None and command == Command.LINK and body[0] == LinkMessage.END_EARLY:
-            self._send, self._send_next = self._send_next, None
+        self.control.sealed(command)
 
     def _seal(self, ident: int, command: Command, credit: int, block: memoryview) -> None:
         HEADER.pack_into(self._out, 0, ident, command, 0, credit)
-        self._send.seal(self._out, block)
+        self.keys.send.seal(self._out, block)
 
 
 NO_BODY = bytes(BODY_SIZE)

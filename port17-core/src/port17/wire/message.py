@@ -9,10 +9,16 @@ TOKEN = struct.Struct(">BQ")
 """A LINK cell's kind and the token of PING and PONG."""
 
 
+RATCHET_HEAD = struct.Struct(">BH")
+"""A LINK cell's kind and the length of the RATCHET data that follows."""
+
+
 class LinkMessage(IntEnum):
     """The first byte of a LINK cell's body."""
 
     END_EARLY = 1
-    """The last block under early keys."""
+    """The last block under early keys; after its token, the initiator's fresh ratchet key."""
     PING = 2
     PONG = 3
+    RATCHET = 4
+    """A step of the link's own keys: REQ from its initiator, RSP from its responder."""

@@ -28,6 +28,10 @@ class TokenBucket:
         self._level -= 1
         return True
 
+    def put(self, tokens: float) -> None:
+        """Earn tokens otherwise than by time; past the burst they are lost."""
+        self._level = min(self._burst, self._level + tokens)
+
 
 class Budget:
     """An amount that many takers share: cells granted to peers, or bytes."""

@@ -25,7 +25,8 @@ from port17.wire.handshake import FINGERPRINT_SIZE
 from port17.wire.leg import Leg
 from port17.wire.link import Link
 from port17.wire.mux import Mux
-from port17.wire.quota import Budget, TokenBucket
+from port17.wire.pace import Patience
+from port17.wire.quota import Budget
 from port17.wire.ratchet import ResponderRatchet
 from port17.wire.reasons import Reason
 from port17.wire.setup import Opened
@@ -37,8 +38,6 @@ PASS_ON, FOR_YOU = int(Flag.PASS_ON), int(Flag.FOR_YOU)
 EARLY_CAP = 8
 """Most EARLY cells of a circuit: what a client's longest flight needs [HOP is obeyed only in these, so
 that honest relays cannot be chained further than the route's length allows]."""
-REQUESTS_PER_S, REQUESTS_BURST = 1.0, 16.0
-"""Ratchet steps that a circuit may ask for: each costs this node some 0.4 ms for one cell of the client's."""
 HOP_TRIES = 3
 """Most HOPs that one circuit may try at one node."""
 SETUP_REST = bytes(BODY_SIZE - SETUP_SIZE)
@@ -55,8 +54,9 @@ class RelayHost(Protocol):
     def lane(self, fingerprint: bytes, asking: Link) -> Link | None:
         """The standing lane to a node, if there is one and the asking link's quota allows a HOP."""
 
-    def fresh_key(self, suite: CipherSuite) -> KemKey:
-        """A key that was never used, for a ratchet step."""
+    def spare_key(self, suite: CipherSuite) -> KemKey:
+        """A key that was never used, made ahead perhaps: for RSP 0 alone, since who takes a node's state takes
+        what lies ready, too."""
 
     def operation(self, relay: Relay, conveyor: Conveyor, name: str, arguments: bytes) -> None:
         """An operation was opened on this node."""
@@ -90,6 +90,8 @@ class Relay:
         self.previous = previous
         self.next: Leg | None = None
         self._suite = opened.session.suite
+        self.session = opened.session
+        """This node's keys with the client."""
         self._forward = opened.session.forward
         self._backward = opened.session.backward
         self._ratchet = ResponderRatchet(opened.session, opened.ratchet_key)
@@ -108,7 +110,7 @@ class Relay:
         """When each queue last moved, by the link's clock."""
         self._orphans = 0
         """Cells at the front of the homeward queue whose leg is gone, and which so are credited to none."""
-        self._requests = TokenBucket(REQUESTS_PER_S, REQUESTS_BURST)
+        self._patience = Patience()
         self.dropped = 0
         """Cells for a next hop that there is none of."""
         self._asked_s: float | None = None
@@ -218,8 +220,7 @@ class Relay:
     def _for_us(self, now_s: float) -> None:
         ratchet = self.mux.take(self._scratch.for_us, now_s)
         if ratchet is not None:
-            if not self._requests.take(now_s):
-                raise PeerViolation("ratchet steps come too often")
+            self._patience.admit(self._forward.counter + self._backward.counter, now_s)
             self._ratchet.request(bytes(ratchet))
             if self._asked_s is not None:
                 took_s = now_s - self._asked_s
@@ -260,7 +261,8 @@ class Relay:
     def _say(self, leg: Leg, out: memoryview) -> int | None:
         turn = None
         if self._ratchet.due:
-            turn = self._ratchet.response(self._host.fresh_key(self._suite))
+            key = self._host.spare_key(self._suite) if self._ratchet.epoch == 0 else self._suite.generate()
+            turn = self._ratchet.response(key)
             write_ratchet(self._scratch.payload, turn.data)
             self._asked_s = leg.link.now_s
         elif not self.mux.pull(self._scratch.payload):

@@ -1,0 +1,98 @@
+"""The cells of a link that no leg sends: DESTROY, PING and PONG, and what its keys have to say.
+
+When they go out, before all else, is :mod:`port17.wire.link`'s.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+
+from port17.errors import PeerViolation
+from port17.wire.block import LINK_CIRCUIT, Command
+from port17.wire.link_keys import LinkKeys
+from port17.wire.message import TOKEN, LinkMessage
+from port17.wire.reasons import Reason
+
+URGENT_CAP = 4096
+"""Most control cells waiting for a peer that makes us answer and does not read."""
+
+
+class ControlCells:
+    """Those that wait to be sent, and the LINK messages that come."""
+
+    def __init__(self, keys: LinkKeys, wake: Callable[[], None]) -> None:
+        """:param wake: called when there is one to send."""
+        self._keys = keys
+        self._wake = wake
+        self._urgent: deque[tuple[int, Command, bytes]] = deque()
+        self._pong: int | None = None
+        self._asked = -1
+        self._sending: LinkKeys | None = None
+        self.round_trip_s = 0.0
+        """Shortest PING to PONG, seconds; 0 if none came back yet."""
+
+    def __len__(self) -> int:
+        """Those that wait, without the one PONG and the one message of the keys."""
+        return len(self._urgent)
+
+    @property
+    def due(self) -> bool:
+        """:meth:`next` has one to send."""
+        return bool(self._urgent) or self._pong is not None or self._keys.due
+
+    def clear(self) -> None:
+        """Nothing is to be sent any more."""
+        self._urgent.clear()
+
+    def destroy(self, ident: int, reason: Reason) -> None:
+        """Tell the peer that a circuit is over."""
+        self._urge(ident, Command.DESTROY, int(reason).to_bytes(2, "big"))
+
+    def ping(self, now_s: float) -> None:
+        """Ask for a PONG; its token is our own clock, in microseconds."""
+        if not self._urgent:
+            self._asked = int(now_s * 1e6)
+            self._urge(LINK_CIRCUIT, Command.LINK, TOKEN.pack(LinkMessage.PING, self._asked))
+
+    def take(self, ident: int, body: memoryview, now_s: float) -> None:
+        """A LINK cell came.
+
+        :raises PeerViolation: it is malformed, or not allowed here and now.
+        """
+        if ident != LINK_CIRCUIT:
+            raise PeerViolation("a LINK cell names a circuit")
+        self._keys.own_cells += 1
+        kind, token = TOKEN.unpack_from(body)
+        if kind == LinkMessage.PING:
+            self._pong = token
+        elif kind == LinkMessage.PONG:
+            if token == self._asked:
+                took_s = now_s - token / 1e6
+                self.round_trip_s = min(self.round_trip_s or took_s, took_s)
+        else:
+            self._keys.take(kind, body, now_s)
+        if self.due:
+            self._wake()
+
+    def next(self) -> tuple[int, Command, bytes]:
+        """Circuit, command and body of the cell to seal now; :meth:`sealed` is to follow."""
+        if self._urgent:
+            return self._urgent.popleft()
+        if self._pong is not None:
+            token, self._pong = self._pong, None
+            return LINK_CIRCUIT, Command.LINK, TOKEN.pack(LinkMessage.PONG, token)
+        self._sending = self._keys
+        return LINK_CIRCUIT, Command.LINK, self._keys.message()
+
+    def sealed(self, command: Command) -> None:
+        """The cell is sealed: what it says of the keys is in force from the next one on."""
+        if self._sending is not None:
+            self._sending = None
+            self._keys.sealed()
+        elif command == Command.LINK:
+            self._keys.own_cells += 1
+
+    def _urge(self, ident: int, command: Command, body: bytes) -> None:
+        self._urgent.append((ident, command, body))
+        self._wake()
