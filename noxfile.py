@@ -95,8 +95,16 @@ DISTRIBUTIONS = [
     "port17-transports",
     "port17-cli",
     "plugins/port17-policy-example",
+    "plugins/port17-suite-mlkem",
 ]
-IMPORTS = ["port17", "port17_crypto", "port17_transports", "port17_cli", "port17_policy_example"]
+IMPORTS = [
+    "port17",
+    "port17_crypto",
+    "port17_transports",
+    "port17_cli",
+    "port17_policy_example",
+    "port17_suite_mlkem",
+]
 
 
 def group(name: str) -> list[str]:
