@@ -23,6 +23,7 @@ from port17.navigator.policy import Policies, Request, Route
 from port17.navigator.route import Survey
 from port17.network import KnownNetwork
 from port17.wire.circuit import Circuit
+from port17.wire.pace import StepTerms
 from port17.wire.prekey import ResponderKey
 from port17.wire.quota import Budget
 from port17.wire.reasons import Reason
@@ -38,6 +39,8 @@ UNUSED_S = 120.0
 """Seconds without a connection after which a circuit ends."""
 TIDY_S = 5.0
 """Seconds between looks at unused circuits."""
+TEND_S = 1.0
+"""Seconds between looks at steps that are due by time: half of the shortest that can be asked for."""
 SURVEY_S = 30.0
 """Seconds for which one survey of the chart is used: prekeys expire by the hour."""
 Key: TypeAlias = tuple[bytes, str]
@@ -84,11 +87,13 @@ class Circuits:
         transports: list[str],
         budget: Budget,
         spare_keys: SpareKeys,
+        steps: StepTerms,
     ) -> None:
         """
         :param transports: names of those that the client has.
         :param budget: bytes of all conveyors' windows.
         :param spare_keys: ratchet keys made ahead.
+        :param steps: when the circuits' keys step.
         """
         self._network = network
         self._entries = entries
@@ -97,6 +102,7 @@ class Circuits:
         self._budget = budget
         self._failures = Failures()
         self._spare_keys = spare_keys
+        self._steps = steps
         self._all: dict[int, Built] = {}
         self._by_key: dict[Key, Built] = {}
         self._building: dict[Key, anyio.Lock] = {}
@@ -150,7 +156,15 @@ class Circuits:
             self._failures.node(route.entry.fingerprint, anyio.current_time())
             raise
         ratchet_keys = [self._spare_keys.take(key.suite) for key in keys]
-        circuit = Circuit(self._network.transcript(), keys, ratchet_keys, self._budget, self._network.wall())
+        circuit = Circuit(
+            self._network.transcript(),
+            keys,
+            ratchet_keys,
+            self._budget,
+            self._network.wall(),
+            steps=self._steps,
+            now_s=anyio.current_time(),
+        )
         leg = crane.link.open(circuit)
         if leg is None or crane.lost:
             raise NetworkError("the entry link takes no more circuits")
@@ -167,6 +181,14 @@ class Circuits:
     def end(self, built: Built) -> None:
         """End a circuit that nobody needs."""
         built.circuit.close(Reason.DONE)
+
+    async def tend(self) -> None:
+        """Let the circuits' keys step by time, until cancelled."""
+        while True:
+            await anyio.sleep(TEND_S)
+            now_s = anyio.current_time()
+            for built in list(self._all.values()):
+                built.circuit.tend(now_s)
 
     async def tidy(self) -> None:
         """End what is unused, until cancelled."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 import anyio
 from anyio.abc import TaskGroup
@@ -33,6 +33,9 @@ class Entries:
 
     def __len__(self) -> int:
         return len(self._cranes)
+
+    def __iter__(self) -> Iterator[Crane]:
+        return iter(list(self._cranes.values()))
 
     async def crane(self, node: ChartNode) -> Crane:
         """The crane to an entry node; called now if there is none. Cells may go out at once.

@@ -20,7 +20,7 @@ from port17.client.opened import TRIES, OpenedStream
 from port17.config.settings import ClientConfig
 from port17.errors import ConfigError, NetworkError, NoRoute, UsageError
 from port17.links.batch import BATCH
-from port17.links.crane import Terms
+from port17.links.crane import Crane, Terms
 from port17.links.process import allow_descriptors, keep_buffers, settle
 from port17.links.spare_keys import SpareKeys
 from port17.links.transport import Transport
@@ -28,9 +28,11 @@ from port17.navigator.policy import Request
 from port17.network import KnownNetwork
 from port17.plugins.loader import Registry
 from port17.records import cbor
+from port17.records.identity import node_id
 from port17.wire.block import BLOCK_SIZE
 from port17.wire.conveyor import Conveyor
 from port17.wire.quota import Budget
+from port17.wire.ratchet import Session
 
 TLS_PORTS = frozenset(
     {443, 465, 563, 636, 853, 989, 990, 992, 993, 994, 995, 5061, 5223, 5671, 6697, 8443, 8883}
@@ -77,6 +79,7 @@ class Tunnel:
             verify=network.verify,
             grants=Budget(int(memory * GRANTS_SHARE) // BLOCK_SIZE),
             wall=network.wall,
+            steps=config.ratchet.terms(),
         )
         self._entries = Entries(network, transports, terms, tasks)
         self._spare_keys = SpareKeys(network.suites.values())
@@ -87,6 +90,7 @@ class Tunnel:
             list(transports),
             Budget(int(memory * (1 - GRANTS_SHARE))),
             self._spare_keys,
+            config.ratchet.terms(config.ratchet.cells_per_step),
         )
         self._ingresses: dict[str, Ingress] = {
             name: registry.make("port17.ingress", name, options) for name, options in config.ingress.items()
@@ -137,6 +141,7 @@ class Tunnel:
         :raises ConfigError: an address cannot be bound.
         """
         self._tasks.start_soon(self._circuits.tidy)
+        self._tasks.start_soon(self._circuits.tend)
         self._tasks.start_soon(self._spare_keys.restock)
         bound: dict[str, str] = {}
         for name, ingress in self._ingresses.items():
@@ -160,7 +165,10 @@ class Tunnel:
     async def circuits(self, args: dict[str, Any]) -> dict[str, Any]:
         """What the control verb ``circuits`` answers."""
         now_s = anyio.current_time()
-        return {"circuits": [describe(built, now_s) for built in self._circuits]}
+        return {
+            "circuits": [describe(built, now_s) for built in self._circuits],
+            "links": [describe_link(crane) for crane in self._entries],
+        }
 
     async def build(self, args: dict[str, Any]) -> dict[str, Any]:
         """What the control verb ``build`` does: fresh circuits, one after the other, timed and ended.
@@ -204,10 +212,10 @@ def describe(built: Built, now_s: float) -> dict[str, Any]:
                 "cells_up": hop.session.forward.counter,
                 "cells_down": hop.session.backward.counter,
                 "steps": {
-                    "forward": hop.session.forward.steps,
-                    "backward": hop.session.backward.steps,
-                    "forward_rekeys": hop.session.forward.rekeys,
-                    "backward_rekeys": hop.session.backward.rekeys,
+                    **steps(hop.session),
+                    "last_s": (
+                        round(now_s - hop.pace.answered_s, 3) if hop.pace.answered_s is not None else None
+                    ),
                 },
             }
             for node, hop in zip(built.route.nodes, circuit.hops, strict=True)
@@ -222,6 +230,27 @@ def describe(built: Built, now_s: float) -> dict[str, Any]:
         "bytes_up": circuit.last.mux.sent,
         "bytes_down": circuit.last.mux.got,
         "conveyors": len(circuit.last.mux.conveyors),
+    }
+
+
+def describe_link(crane: Crane) -> dict[str, Any]:
+    """A link to an entry node, as the control socket shows it."""
+    session = crane.link.keys.session
+    return {
+        "id": node_id(crane.peer) if crane.peer is not None else None,
+        "circuits": crane.link.legs,
+        "suite": session.suite.name if session is not None else None,
+        "steps": steps(session) if session is not None else None,
+    }
+
+
+def steps(session: Session) -> dict[str, Any]:
+    """How often the keys of a session have turned: symmetric steps, and asymmetric ones as ``rekeys``."""
+    return {
+        "forward": session.forward.steps,
+        "backward": session.backward.steps,
+        "forward_rekeys": session.forward.rekeys,
+        "backward_rekeys": session.backward.rekeys,
     }
 
 

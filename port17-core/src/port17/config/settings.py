@@ -12,6 +12,10 @@ from typing import Annotated, Any, Literal, TypeAlias
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from port17.records.record import PortName
+from port17.wire.block import BODY_SIZE
+from port17.wire.pace import MIB, STEP_MIB, STEP_MIB_FLOOR, STEP_S, STEP_S_FLOOR, StepTerms
+from port17.wire.ratchet import CELLS_PER_STEP
+from port17.wire.setup import CELLS_PER_STEP_CAP
 
 Options: TypeAlias = dict[str, Any]
 """One driver's own table, as its ``Config`` will check it."""
@@ -65,6 +69,38 @@ class LimitsConfig(_Section):
     memory_mib: Annotated[int, Field(ge=8, le=65536)] = 256
 
 
+STEP_MIB_CAP = 64 * 1024
+"""Most mebibytes between asymmetric steps: 64 GiB, where steps are as good as off."""
+STEP_S_CAP = 24 * 3600.0
+"""Most seconds between asymmetric steps: a day, what a prekey lives."""
+
+
+class LinkRatchetConfig(_Section):
+    """``[ratchet]`` of a node: how often the keys of the lanes that it dials take an asymmetric step.
+
+    :param step_mib: after so much use, MiB of both directions together.
+    :param step_s: after so many seconds of use. Both are drawn anew for each step, from half to one and a
+        half times.
+    """
+
+    step_mib: Annotated[int, Field(ge=STEP_MIB_FLOOR, le=STEP_MIB_CAP)] = STEP_MIB
+    step_s: Annotated[float, Field(ge=STEP_S_FLOOR, le=STEP_S_CAP)] = STEP_S
+
+    def terms(self, cells_per_step: int = CELLS_PER_STEP) -> StepTerms:
+        """The same as the wire takes it."""
+        return StepTerms(cells_per_step, self.step_mib * MIB // BODY_SIZE, self.step_s)
+
+
+class RatchetConfig(LinkRatchetConfig):
+    """``[ratchet]`` of a client: how often the keys of its circuits and links turn.
+
+    :param cells_per_step: cells between the symmetric steps of circuits, each of 4 KiB. 1 leaves a thief of
+        keys not one cell that has passed, at some two thirds of the speed.
+    """
+
+    cells_per_step: Annotated[int, Field(ge=1, le=CELLS_PER_STEP_CAP)] = CELLS_PER_STEP
+
+
 class _Common(_Section):
     """What nodes and clients have in common.
 
@@ -104,6 +140,7 @@ class NodeConfig(_Common):
     advertise: dict[str, list[str]] = {}
     operations: dict[str, Options] = {}
     exit: ExitConfig = ExitConfig()
+    ratchet: LinkRatchetConfig = LinkRatchetConfig()
 
 
 class ClientConfig(_Common):
@@ -122,6 +159,7 @@ class ClientConfig(_Common):
     policies: list[PolicyName] = []
     policy_options: dict[PolicyName, Options] = {}
     early: Literal["tls", "always", "never"] = "tls"
+    ratchet: RatchetConfig = RatchetConfig()
 
 
 MODELS: tuple[type[BaseModel], ...] = (NodeConfig, ClientConfig)

@@ -20,6 +20,7 @@ from port17.wire.leg import CircuitEnd, Leg
 from port17.wire.link import Link
 from port17.wire.prekey import Network, OwnPrekey
 from port17.wire.quota import Budget, TokenBucket
+from port17.wire.ratchet import StepCount
 from port17.wire.reasons import Reason
 from port17.wire.relay import Relay, Scratch
 from port17.wire.replay import ReplaySet
@@ -92,12 +93,18 @@ class Engine:
         self._scratch = Scratch()
         self._quotas: dict[Link, _Quotas] = {}
         self._relays: set[Relay] = set()
+        self._steps = StepCount()
         self.operations_open = 0
 
     @property
     def circuits(self) -> int:
         """How many circuits pass through or end here."""
         return len(self._relays)
+
+    @property
+    def steps(self) -> dict[str, int]:
+        """Steps of the keys that this node has with clients, since it started."""
+        return self._steps.with_living(relay.session for relay in self._relays)
 
     def lane_stands(self, link: Link) -> None:
         """A link is a lane: it brings what many clients ask for."""
@@ -148,7 +155,9 @@ class Engine:
 
     def closed(self, relay: Relay) -> None:
         """See :class:`~port17.wire.relay.RelayHost`."""
-        self._relays.discard(relay)
+        if relay in self._relays:
+            self._relays.discard(relay)
+            self._steps.add(relay.session)
 
     async def _serve(self, operation: Operation, arguments: bytes, stream: ConveyorStream) -> None:
         try:

@@ -31,6 +31,7 @@ from port17.wire.handshake import NodeSigner
 from port17.wire.link import Link
 from port17.wire.prekey import OwnPrekey
 from port17.wire.quota import Budget
+from port17.wire.ratchet import StepCount
 
 CALLS_CAP = 1024
 """Most ships at once that have not yet proved a handshake: 8 KiB and a descriptor each."""
@@ -96,6 +97,7 @@ class Node:
             signer=self.signer,
             on_setup=self._engine.setup,
             wall=network.wall,
+            steps=config.ratchet.terms(),
         )
         wanted = read_lanes(config.lanes, network) if config.lanes is not None else []
         self._lanes = Lanes(
@@ -103,6 +105,7 @@ class Node:
         )
         self._calls: set[anyio.CancelScope] = set()
         self._cranes: set[Crane] = set()
+        self._link_steps = StepCount()
         self._begun_s = time.monotonic()
 
     def _sign(self, message: bytes) -> bytes:
@@ -134,6 +137,8 @@ class Node:
                 group.cancel_scope.cancel()
         finally:
             self._cranes.discard(crane)
+            if crane.link.keys.session is not None:
+                self._link_steps.add(crane.link.keys.session)
             self._lanes.ended(crane)
             self._engine.forget(crane.link)
 
@@ -216,6 +221,12 @@ class Node:
             "links": len(self._cranes),
             "circuits": self._engine.circuits,
             "operations": self._engine.operations_open,
+            "steps": {
+                "circuits": self._engine.steps,
+                "links": self._link_steps.with_living(
+                    crane.link.keys.session for crane in self._cranes if crane.link.keys.session is not None
+                ),
+            },
             "uptime_s": round(time.monotonic() - self._begun_s, 3),
         }
 

@@ -12,9 +12,9 @@ from port17.wire.frame import write_ratchet
 from port17.wire.leg import Leg
 from port17.wire.mux import Mux
 from port17.wire.onion import Onion
+from port17.wire.pace import NEVER, USUAL, Pace, StepTerms
 from port17.wire.prekey import Network, ResponderKey
 from port17.wire.quota import Budget
-from port17.wire.pace import NEVER, USUAL, Pace, StepTerms
 from port17.wire.ratchet import InitiatorRatchet, Session, Turn
 from port17.wire.reasons import Reason
 from port17.wire.relay import EARLY_CAP, HOP, RELAY, SETUP, SETUP_REST

@@ -1,4 +1,4 @@
-"""How often a session's asymmetric steps come: when its initiator starts one, and how many its responder takes.
+"""How often a session's asymmetric steps come: when its initiator starts one, how many its responder takes.
 
 By volume and by time of use, jittered, so that steps tell nobody how much crossed since when. What a step
 does is :mod:`port17.wire.ratchet`'s.
@@ -27,8 +27,8 @@ JITTER_LEAST, JITTER_MOST = 0.5, 1.5
 STEP_MIB_FLOOR, STEP_S_FLOOR = 1, 2.0
 """Least that can be asked for: with the jitter's least factor, what responders put up with."""
 ANSWER_S = 120.0
-"""Seconds that a step may stay unanswered. A responder answers at once; the rest is for queues of a slow line.
-Past it the keys would grow old unseen, so the session ends."""
+"""Seconds that a step may stay unanswered. A responder answers at once; the rest is for queues of a slow
+line. Past it the keys would grow old unseen, so the session ends."""
 STEPS_PER_S, STEPS_BURST = 1.0, 16.0
 """Steps that a responder answers: each costs it some 0.4 ms for one cell of the initiator's."""
 CELLS_PER_ANSWER = 128
@@ -58,8 +58,10 @@ USUAL = StepTerms()
 
 
 class Pace:
-    """When the initiator of one session starts its next asymmetric step. The first is not this module's to say:
-    it belongs to the set-up."""
+    """When the initiator of one session starts its next asymmetric step.
+
+    The first is not this class's to say: it belongs to the set-up.
+    """
 
     __slots__ = ("_asked_s", "_due_s", "_terms", "_uniform", "_used", "answered_s", "mark")
 

@@ -8,6 +8,7 @@ business; this module only says which keys are next.
 from __future__ import annotations
 
 import struct
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from port17.errors import LocalViolation, PeerViolation
@@ -180,6 +181,30 @@ class Session:
         backward = suite.expand(key, framed("root backward", binding), KEY_SIZE)
         self.forward = Chain(suite, forward, cells_per_step)
         self.backward = Chain(suite, backward, cells_per_step)
+
+
+class StepCount:
+    """Steps of many sessions, those that are over included."""
+
+    __slots__ = ("asymmetric", "symmetric")
+
+    def __init__(self) -> None:
+        self.symmetric = 0
+        self.asymmetric = 0
+
+    def add(self, session: Session) -> None:
+        """Count what a session has done so far."""
+        for chain in (session.forward, session.backward):
+            self.symmetric += chain.steps
+            self.asymmetric += chain.rekeys
+
+    def with_living(self, sessions: Iterable[Session]) -> dict[str, int]:
+        """The counts as a status shows them, with those of sessions that live."""
+        count = StepCount()
+        count.symmetric, count.asymmetric = self.symmetric, self.asymmetric
+        for session in sessions:
+            count.add(session)
+        return {"symmetric": count.symmetric, "asymmetric": count.asymmetric}
 
 
 RATCHET_HEAD = struct.Struct(">BI")

@@ -55,8 +55,8 @@ class RelayHost(Protocol):
         """The standing lane to a node, if there is one and the asking link's quota allows a HOP."""
 
     def spare_key(self, suite: CipherSuite) -> KemKey:
-        """A key that was never used, made ahead perhaps: for RSP 0 alone, since who takes a node's state takes
-        what lies ready, too."""
+        """A key that was never used, made ahead perhaps: for RSP 0 alone, since who takes a node's state
+        takes what lies ready, too."""
 
     def operation(self, relay: Relay, conveyor: Conveyor, name: str, arguments: bytes) -> None:
         """An operation was opened on this node."""
