@@ -1,0 +1,1 @@
+"""What is in each file of vectors, computed by the reference."""
