@@ -1,4 +1,4 @@
-"""Cipher suites for the tests of the wire: the real one, a third party's, and some that watch or lie."""
+"""Cipher suites for the tests of the wire: all that are installed, and some that watch or lie."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X25519PublicKey
 from cryptography.hazmat.primitives.ciphers.aead import ChaCha20Poly1305
 
+from port17.plugins.loader import Registry
 from port17.wire.suite import Aead, CipherSuite, KemKey, Level, Status
 from port17_crypto.suites import XWingAes256GcmSha256
 
@@ -59,9 +60,12 @@ class ToySuite(CipherSuite):
         return ChaCha20Poly1305(key)
 
 
+GROUP = "port17.cipher_suites"
+_registry = Registry()
 REAL = XWingAes256GcmSha256()
 TOY = ToySuite()
-SUITES = (REAL, TOY)
+SUITES = (*(_registry.make(GROUP, name) for name in sorted(_registry.names(GROUP))), TOY)
+"""Every installed suite, strangers' too, and one that no registry knows."""
 
 
 class CountingSuite(ToySuite):
