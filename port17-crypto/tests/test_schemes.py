@@ -1,95 +1,175 @@
-"""Ed25519 against its contract and Wycheproof."""
+"""The schemes as wholes: Ed25519 over the message itself; the composite, whose halves are worth nothing apart."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from typing import Any
+from collections.abc import Callable
 
 import pytest
+from cryptography.exceptions import UnsupportedAlgorithm
 from hypothesis import given
 from hypothesis import strategies as st
 
-from port17.records.scheme import SigningKey
-from port17_crypto.schemes import Ed25519
+from port17 import Level, PluginError, SigningKey, Status, framed
+from port17_crypto import ed25519, mldsa65
+from port17_crypto.schemes import Ed25519, Ed25519MlDsa65
 
-SCHEME = Ed25519()
-KEY = SCHEME.generate()
-
-
-def test_against_wycheproof(wycheproof: Callable[[str], Iterator[Any]]) -> None:
-    valid = refused = 0
-    for group, case in wycheproof("Signature/wycheproof/ed25519_test.json"):
-        if case["result"] == "acceptable":  # keys with a torsion part: only their own maker can sign for them
-            continue
-        public = (("ed25519", bytes.fromhex(group["publicKey"]["pk"])),)
-        expected = case["result"] == "valid"
-        assert SCHEME.verify(public, bytes.fromhex(case["msg"]), bytes.fromhex(case["sig"])) == expected, case
-        valid += expected
-        refused += not expected
-    assert valid > 50
-    assert refused > 40
+SINGLE = Ed25519()
+COMPOSITE = Ed25519MlDsa65()
+SCHEMES = (SINGLE, COMPOSITE)
+KEY = COMPOSITE.generate()
+OTHER = COMPOSITE.generate()
+MESSAGE = b"message"
+SPLIT = ed25519.SIGNATURE_SIZE
 
 
-ENCODED_SMALL_ORDER = [
-    "0100000000000000000000000000000000000000000000000000000000000000",
-    "0000000000000000000000000000000000000000000000000000000000000000",
-    "0000000000000000000000000000000000000000000000000000000000000080",
-    "ecffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f",
-    "c7176a703d4dd84fba3c0b760d10670f2a2053fa2c39ccc64ec7fd7792ac037a",
-    "c7176a703d4dd84fba3c0b760d10670f2a2053fa2c39ccc64ec7fd7792ac03fa",
-    "26e8958fc2b227b045c3f489f2ef98f0d5dfac05d3c63339b13802886d53fc05",
-    "26e8958fc2b227b045c3f489f2ef98f0d5dfac05d3c63339b13802886d53fc85",
-]
+def halves(key: SigningKey, message: bytes) -> tuple[bytes, bytes]:
+    signature = COMPOSITE.sign(key, message)
+    return signature[:SPLIT], signature[SPLIT:]
 
 
-@pytest.mark.parametrize("encoded", ENCODED_SMALL_ORDER)
-def test_keys_that_everybody_can_sign_for_are_refused(encoded: str) -> None:
-    # With s = 0 and R = the neutral element, [s]B = R + [h]A holds whenever [h]A is neutral too: for a key of
-    # order 8 for one message in eight, so among these at least one would verify.
-    forged = bytes.fromhex(ENCODED_SMALL_ORDER[0]) + bytes(32)
-    public = (("ed25519", bytes.fromhex(encoded)),)
-    assert not any(SCHEME.verify(public, str(number).encode(), forged) for number in range(100))
+def test_says_of_itself_what_is_so() -> None:
+    told = {scheme.name: (scheme.status, scheme.authentication, scheme.algorithms) for scheme in SCHEMES}
+    assert told == {
+        "ed25519": (Status.RECOMMENDED, Level(128, 0), ("ed25519",)),
+        "ed25519-mldsa65": (Status.RECOMMENDED, Level(128, 3), ("ed25519", "ml-dsa-65")),
+    }
+    assert [scheme.signature_size for scheme in SCHEMES] == [64, 64 + 3309]
+
+
+def test_ed25519_signs_the_message_itself() -> None:
+    key = SINGLE.generate()
+    assert ed25519.verify(key.public[0][1], MESSAGE, SINGLE.sign(key, MESSAGE))
+
+
+def test_each_half_signs_name_and_keys_too() -> None:
+    # The input as the scheme's documentation says it, written another way.
+    def field(part: bytes) -> bytes:
+        return len(part).to_bytes(4, "big") + part
+
+    (first_name, first), (second_name, second) = KEY.public
+    parts = (b"port17/1", b"composite signature", b"ed25519-mldsa65")
+    keys = (first_name.encode(), first, second_name.encode(), second)
+    signed = b"".join(field(part) for part in (*parts, *keys, MESSAGE))
+    classical, quantum = halves(KEY, MESSAGE)
+    assert ed25519.verify(first, signed, classical)
+    assert mldsa65.verify(second, signed, quantum)
+
+
+def test_a_half_is_no_signature_over_the_message() -> None:
+    classical, quantum = halves(KEY, MESSAGE)
+    assert not ed25519.verify(KEY.public[0][1], MESSAGE, classical)
+    assert not mldsa65.verify(KEY.public[1][1], MESSAGE, quantum)
+
+
+def test_a_half_stripped_off_is_no_signature_of_the_single_scheme() -> None:
+    classical, _ = halves(KEY, MESSAGE)
+    assert not SINGLE.verify(KEY.public[:1], MESSAGE, classical)
+    assert not COMPOSITE.verify(KEY.public[:1], MESSAGE, classical)
+    assert not COMPOSITE.verify(KEY.public, MESSAGE, classical)
+
+
+def test_signatures_over_the_bare_message_make_no_composite() -> None:
+    # Who has the same Ed25519 key in the single scheme too, and an ML-DSA oracle, has no composite signature.
+    seed = COMPOSITE.private_bytes(KEY)
+    alone = SINGLE.load_private(seed[:32])
+    assert alone.public == KEY.public[:1]
+    private, _ = mldsa65.load(seed[32:])
+    bare = SINGLE.sign(alone, MESSAGE), mldsa65.sign(private, MESSAGE)
+    good = halves(KEY, MESSAGE)
+    assert COMPOSITE.verify(KEY.public, MESSAGE, b"".join(good))
+    for forged in ((bare[0], bare[1]), (good[0], bare[1]), (bare[0], good[1])):
+        assert not COMPOSITE.verify(KEY.public, MESSAGE, b"".join(forged))
+
+
+@pytest.mark.parametrize("classical_of_other", [False, True])
+def test_halves_of_two_identities_do_not_mix(classical_of_other: bool) -> None:
+    # Both sign the same message; an identity of one half of each has no signature from it.
+    ours, theirs = halves(KEY, MESSAGE), halves(OTHER, MESSAGE)
+    if classical_of_other:
+        public, mixed = (OTHER.public[0], KEY.public[1]), theirs[0] + ours[1]
+    else:
+        public, mixed = (KEY.public[0], OTHER.public[1]), ours[0] + theirs[1]
+    for keys in (public, KEY.public, OTHER.public):
+        assert not COMPOSITE.verify(keys, MESSAGE, mixed)
+
+
+def test_swapped_halves_and_keys_are_refused() -> None:
+    classical, quantum = halves(KEY, MESSAGE)
+    assert not COMPOSITE.verify(KEY.public, MESSAGE, quantum + classical)
+    assert not COMPOSITE.verify(KEY.public[::-1], MESSAGE, classical + quantum)
+    assert not COMPOSITE.verify(KEY.public[::-1], MESSAGE, quantum + classical)
+    renamed = (("ml-dsa-65", KEY.public[0][1]), ("ed25519", KEY.public[1][1]))
+    assert not COMPOSITE.verify(renamed, MESSAGE, classical + quantum)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda one, two: bytes(SPLIT) + two,
+        lambda one, two: one + bytes(len(two)),
+        lambda one, two: one + two[:-1],
+    ],
+    ids=["no classical half", "no quantum half", "a short quantum half"],
+)
+def test_both_halves_must_verify(change: Callable[[bytes, bytes], bytes]) -> None:
+    assert not COMPOSITE.verify(KEY.public, MESSAGE, change(*halves(KEY, MESSAGE)))
 
 
 @given(message=st.binary(max_size=200), bit=st.integers(0, 64 * 8 - 1))
 def test_a_changed_signature_is_not_valid(message: bytes, bit: int) -> None:
-    signature = bytearray(SCHEME.sign(KEY, message))
-    assert len(signature) == SCHEME.signature_size
-    assert SCHEME.verify(KEY.public, message, bytes(signature))
+    key = SINGLE.load_private(bytes(32))
+    signature = bytearray(SINGLE.sign(key, message))
+    assert SINGLE.verify(key.public, message, bytes(signature))
     signature[bit // 8] ^= 1 << bit % 8
-    assert not SCHEME.verify(KEY.public, message, bytes(signature))
-    assert not SCHEME.verify(KEY.public, message + b"\x00", SCHEME.sign(KEY, message))
+    assert not SINGLE.verify(key.public, message, bytes(signature))
+    assert not SINGLE.verify(key.public, message + b"\x00", SINGLE.sign(key, message))
 
 
+@pytest.mark.parametrize("scheme", SCHEMES, ids=lambda scheme: scheme.name)
 @given(
     public=st.lists(
-        st.tuples(st.sampled_from(["ed25519", "ml-dsa-65", ""]), st.binary(max_size=40)), max_size=3
+        st.tuples(st.sampled_from(["ed25519", "ml-dsa-65", "", "\xe9"]), st.binary(max_size=40)), max_size=3
     ),
     signature=st.binary(max_size=70),
 )
-def test_malformed_keys_are_false_and_never_raise(public: list[tuple[str, bytes]], signature: bytes) -> None:
-    assert SCHEME.verify(tuple(public), b"message", signature) is False
+def test_malformed_keys_are_false_and_never_raise(
+    scheme: Ed25519, public: list[tuple[str, bytes]], signature: bytes
+) -> None:
+    assert scheme.verify(tuple(public), MESSAGE, signature) is False
+    assert scheme.verify(tuple(public), MESSAGE, signature.ljust(scheme.signature_size, b"\0")) is False
 
 
-def test_a_key_of_a_composite_is_not_taken_for_ours() -> None:
-    signature = SCHEME.sign(KEY, b"message")
-    assert not SCHEME.verify((*KEY.public, *KEY.public), b"message", signature)
-    assert not SCHEME.verify((("ed448", KEY.public[0][1]),), b"message", signature)
+def test_no_scheme_takes_another_s_keys() -> None:
+    alone = SINGLE.generate()
+    for scheme, key in ((SINGLE, KEY), (COMPOSITE, alone), (SINGLE, SigningKey(object(), alone.public))):
+        with pytest.raises(TypeError):
+            scheme.sign(key, MESSAGE)
+        with pytest.raises(TypeError):
+            scheme.private_bytes(key)
+    assert not SINGLE.verify(KEY.public, MESSAGE, SINGLE.sign(alone, MESSAGE))
 
 
-def test_a_stored_key_signs_as_before() -> None:
-    loaded = SCHEME.load_private(SCHEME.private_bytes(KEY))
+def test_seeds_are_all_that_is_stored() -> None:
+    stored = COMPOSITE.private_bytes(KEY)
+    assert len(stored) == 64
+    loaded = COMPOSITE.load_private(stored)
     assert loaded.public == KEY.public
-    assert SCHEME.verify(KEY.public, b"message", SCHEME.sign(loaded, b"message"))
+    assert COMPOSITE.verify(KEY.public, MESSAGE, COMPOSITE.sign(loaded, MESSAGE))
+    assert COMPOSITE.load_private(stored[32:] + stored[:32]).public != KEY.public
+    for size in (0, 32, 63, 65, 96):
+        with pytest.raises(ValueError, match="64 bytes"):
+            COMPOSITE.load_private(bytes(size))
 
 
-def test_what_is_no_key_is_refused() -> None:
-    with pytest.raises(ValueError, match=r"."):
-        SCHEME.load_private(bytes(31))
-    with pytest.raises(TypeError):
-        SCHEME.sign(SigningKey(object(), KEY.public), b"message")
+def test_a_library_without_ml_dsa_is_a_plugin_error_with_a_cure(monkeypatch: pytest.MonkeyPatch) -> None:
+    def unsupported(seed: bytes) -> None:
+        raise UnsupportedAlgorithm("no ML-DSA")
+
+    monkeypatch.setattr(mldsa65, "load", unsupported)
+    with pytest.raises(PluginError, match=r"port17-crypto: .*ed25519-mldsa65: no ML-DSA") as raised:
+        Ed25519MlDsa65()
+    assert "cryptography 48" in raised.value.cure
 
 
-def test_a_signing_key_shows_nothing() -> None:
-    assert SCHEME.private_bytes(KEY).hex() not in repr(KEY)
-    assert repr(KEY) == "SigningKey(private=<secret>)"
+def test_what_frames_is_public() -> None:
+    assert framed("label", b"part") == b"\0\0\0\x08port17/1\0\0\0\x05label\0\0\0\x04part"

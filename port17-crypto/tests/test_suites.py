@@ -1,139 +1,79 @@
-"""The default suite against its contract, and its AEAD and KDF against Wycheproof."""
+"""The suites as wholes: that each is made of the parts that its name says, and what it does without them.
+
+Each part has its known answers in a test of its own; the contract's tests ask what every suite must keep.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from typing import Any
+import hmac
 
 import pytest
 from cryptography.exceptions import UnsupportedAlgorithm
-from hypothesis import given
-from hypothesis import strategies as st
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM, ChaCha20Poly1305
 
-from port17 import PluginError
-from port17.wire.suite import (
-    CIPHERTEXT_CAP,
-    NAME_CAP,
-    NAME_PATTERN,
-    PUBLIC_KEY_CAP,
-    TAG_SIZE,
-    CipherSuite,
-    nonce,
+from port17 import CipherSuite, Level, PluginError, Status
+from port17.wire.suite import TAG_SIZE, nonce
+from port17_crypto import x25519, xwing
+from port17_crypto.suites import (
+    Whole,
+    X25519ChaCha20Poly1305Blake2s,
+    XWingAes256GcmSha256,
+    XWingChaCha20Poly1305Blake2s,
 )
-from port17_crypto import gcm, xwing
-from port17_crypto.suites import XWingAes256GcmSha256
+from port17_crypto.x25519 import X25519Private
+from port17_crypto.xwing import XWingPrivate
 
-SUITE = XWingAes256GcmSha256()
-KEYS = st.binary(min_size=32, max_size=32)
-
-
-def test_keeps_within_the_contract() -> None:
-    assert NAME_PATTERN.match(SUITE.name)
-    assert len(SUITE.name) <= NAME_CAP
-    assert SUITE.public_size <= PUBLIC_KEY_CAP
-    assert SUITE.ciphertext_size <= CIPHERTEXT_CAP
-    key = SUITE.generate()
-    assert len(key.public) == SUITE.public_size
-    assert len(SUITE.encapsulate(key.public)[1]) == SUITE.ciphertext_size
+SUITES = {
+    suite.name: suite
+    for suite in (XWingAes256GcmSha256(), XWingChaCha20Poly1305Blake2s(), X25519ChaCha20Poly1305Blake2s())
+}
+KEMS = {"xwing": (XWingPrivate, 1216, 1120), "x25519": (X25519Private, 32, 32)}
+AEADS = {"aes256gcm": AESGCM, "chacha20poly1305": ChaCha20Poly1305}
+HASHES = {"sha256": "sha256", "blake2s": "blake2s"}
 
 
-def test_a_library_without_ml_kem_is_a_plugin_error_with_a_cure(monkeypatch: pytest.MonkeyPatch) -> None:
-    def unsupported() -> None:
-        raise UnsupportedAlgorithm("no ML-KEM")
+@pytest.mark.parametrize("suite", SUITES.values(), ids=SUITES)
+def test_is_made_of_what_its_name_says(suite: CipherSuite) -> None:
+    _, _, kem, cipher, kdf = suite.name.split("-")
+    private, public_size, ciphertext_size = KEMS[kem]
+    key = suite.generate()
+    assert isinstance(key.private, private)
+    assert (suite.public_size, suite.ciphertext_size) == (public_size, ciphertext_size)
+    sealed = bytearray(3 + TAG_SIZE)
+    suite.aead(b"k" * 32).encrypt_into(nonce(1), b"abc", b"ad", sealed)
+    assert sealed == AEADS[cipher](b"k" * 32).encrypt(nonce(1), b"abc", b"ad")
+    assert suite.extract(b"salt", b"secret") == hmac.digest(b"salt", b"secret", HASHES[kdf])
+    assert suite.expand(b"k" * 32, b"info", 32) == hmac.digest(b"k" * 32, b"info\x01", HASHES[kdf])
 
-    monkeypatch.setattr(xwing, "generate", unsupported)
-    with pytest.raises(PluginError, match=r"port17-crypto: .*xwing.*: no ML-KEM") as raised:
-        XWingAes256GcmSha256()
-    assert "cryptography 48" in raised.value.cure
 
-
-@given(
-    key=KEYS,
-    first=st.integers(0, 2**64 - 1) | st.sampled_from([2**32 - 1, 2**63]),
-    count=st.integers(0, 40),
-    length=st.integers(0, 130) | st.sampled_from([16, 17, 32, 68]),
-)
-def test_fast_keystreams_are_the_contract_s(key: bytes, first: int, count: int, length: int) -> None:
-    first = min(first, 2**64 - 1 - count)
-    assert SUITE.keystreams(key, first, count, length) == CipherSuite.keystreams(
-        SUITE, key, first, count, length
-    )
+def test_says_of_itself_what_is_so() -> None:
+    told = {name: (suite.status, suite.confidentiality) for name, suite in SUITES.items()}
+    assert told == {
+        "p17-1-xwing-aes256gcm-sha256": (Status.RECOMMENDED, Level(128, 3)),
+        "p17-1-xwing-chacha20poly1305-blake2s": (Status.RECOMMENDED, Level(128, 3)),
+        "p17-1-x25519-chacha20poly1305-blake2s": (Status.PERMITTED, Level(128, 0)),
+    }
 
 
 @pytest.mark.parametrize(
-    ("count", "length"), [(gcm.BATCH + 1, 16), (600, 40), (3, 4072), (1, 16 * gcm.BATCH + 1)]
+    ("suite", "kem"), [(XWingAes256GcmSha256, xwing), (X25519ChaCha20Poly1305Blake2s, x25519)]
 )
-def test_keystreams_across_batches(count: int, length: int) -> None:
-    key = bytes(range(32))
-    assert SUITE.keystreams(key, 7, count, length) == CipherSuite.keystreams(SUITE, key, 7, count, length)
+def test_a_library_without_its_kem_is_a_plugin_error_with_a_cure(
+    suite: type[Whole], kem: object, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def unsupported() -> None:
+        raise UnsupportedAlgorithm("not in this build")
+
+    monkeypatch.setattr(kem, "generate", unsupported)
+    with pytest.raises(PluginError, match=rf"port17-crypto: .*{suite.name}: not in this build") as raised:
+        suite()
+    assert "cryptography 48" in raised.value.cure
 
 
-@given(key=KEYS, counter=st.integers(0, 2**64 - 1), data=st.binary(max_size=200))
-def test_a_ciphertext_is_the_plaintext_xor_the_keystream(key: bytes, counter: int, data: bytes) -> None:
-    sealed = bytearray(len(data) + TAG_SIZE)
-    SUITE.aead(key).encrypt_into(nonce(counter), data, None, sealed)
-    stream = SUITE.keystreams(key, counter, 1, len(data))
-    assert sealed[: len(data)] == bytes(a ^ b for a, b in zip(data, stream, strict=True))
-
-
-@given(key=KEYS, data=st.binary(max_size=100), bit=st.integers(min_value=0))
-def test_a_changed_bit_is_forged(key: bytes, data: bytes, bit: int) -> None:
-    sealed = bytearray(len(data) + TAG_SIZE)
-    aead = SUITE.aead(key)
-    aead.encrypt_into(nonce(1), data, b"ad", sealed)
-    opened = bytearray(len(data))
-    aead.decrypt_into(nonce(1), sealed, b"ad", opened)
-    assert opened == data
-    bit %= len(sealed) * 8
-    sealed[bit // 8] ^= 1 << bit % 8
-    with pytest.raises(SUITE.forged):
-        aead.decrypt_into(nonce(1), sealed, b"ad", opened)
-
-
-@pytest.mark.parametrize("size", [0, 16, 24, 31, 33])
-def test_a_shorter_aes_is_refused(size: int) -> None:
-    with pytest.raises(ValueError, match="32 bytes"):
-        SUITE.aead(bytes(size))
-    with pytest.raises(ValueError, match="32 bytes"):
-        SUITE.keystreams(bytes(size), 0, 1, 1)
-
-
-def test_aead_against_wycheproof(wycheproof: Callable[[str], Iterator[Any]]) -> None:
-    valid = forged = 0
-    for group, case in wycheproof("Cipher/wycheproof/aes_gcm_test.json"):
-        if (group["keySize"], group["ivSize"], group["tagSize"]) != (256, 96, 128):
-            continue
-        aead = SUITE.aead(bytes.fromhex(case["key"]))
-        iv, aad, message = (bytes.fromhex(case[field]) for field in ("iv", "aad", "msg"))
-        sealed = bytes.fromhex(case["ct"] + case["tag"])
-        opened = bytearray(len(message))
-        if case["result"] == "valid":
-            got = bytearray(len(message) + TAG_SIZE)
-            aead.encrypt_into(iv, message, aad, got)
-            assert got == sealed, case["tcId"]
-            aead.decrypt_into(iv, sealed, aad, opened)
-            assert opened == message
-            valid += 1
-        else:
-            with pytest.raises(SUITE.forged):
-                aead.decrypt_into(iv, sealed, aad, opened)
-            forged += 1
-    assert valid > 30
-    assert forged > 20
-
-
-def test_kdf_against_wycheproof(wycheproof: Callable[[str], Iterator[Any]]) -> None:
-    valid = refused = 0
-    for _, case in wycheproof("Protocol/wycheproof/hkdf_sha256_test.json"):
-        key = SUITE.extract(bytes.fromhex(case["salt"]), bytes.fromhex(case["ikm"]))
-        if case["result"] == "valid":
-            assert SUITE.expand(key, bytes.fromhex(case["info"]), case["size"]).hex() == case["okm"], case[
-                "tcId"
-            ]
-            valid += 1
-        else:
-            with pytest.raises(ValueError, match=r"."):
-                SUITE.expand(key, bytes.fromhex(case["info"]), case["size"])
-            refused += 1
-    assert valid > 50
-    assert refused > 0
+def test_no_suite_takes_another_s_keys() -> None:
+    ours, theirs = SUITES["p17-1-xwing-aes256gcm-sha256"], SUITES["p17-1-x25519-chacha20poly1305-blake2s"]
+    for suite, other in ((ours, theirs), (theirs, ours)):
+        with pytest.raises(TypeError):
+            suite.decapsulate(other.generate().private, bytes(suite.ciphertext_size))
+        with pytest.raises(TypeError):
+            suite.private_bytes(other.generate().private)

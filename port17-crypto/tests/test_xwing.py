@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
-from typing import Any
 
 import pytest
 from cryptography.exceptions import InvalidTag
@@ -18,12 +16,18 @@ from port17_crypto import xwing
 from port17_crypto.suites import XWingAes256GcmSha256
 from port17_crypto.xwing import XWingPrivate
 
+from .hpke_base import AES_256_GCM, Base
+from .vectors import hpke as hpke_vectors
+from .vectors import nist, wycheproof
+
+KEM_ID = 0x647A
 SUITE = XWingAes256GcmSha256()
 
 
-def test_seeds_and_ciphertexts_of_the_published_vectors(hpke_xwing: list[dict[str, Any]]) -> None:
-    assert len(hpke_xwing) >= 2
-    for case in hpke_xwing:
+def test_seeds_and_ciphertexts_of_the_published_vectors() -> None:
+    cases = hpke_vectors("post-quantum", KEM_ID)
+    assert len(cases) >= 4
+    for case in cases:
         private, public = xwing.load(bytes.fromhex(case["skRm"]))
         assert public.hex() == case["pkRm"]
         assert xwing.decapsulate(private, bytes.fromhex(case["enc"])).hex() == case["shared_secret"]
@@ -114,7 +118,7 @@ def test_the_keys_of_another_kem_are_refused() -> None:
 
 
 # -- the halves -----------------------------------------------------------------------------------
-def test_x25519_half_against_wycheproof(wycheproof: Callable[[str], Iterator[Any]]) -> None:
+def test_x25519_half_against_wycheproof() -> None:
     mlkem = MLKEM768PrivateKey.from_seed_bytes(bytes(64))
     mlkem_public = mlkem.public_key().public_bytes_raw()
     mlkem_secret, mlkem_ciphertext = mlkem.public_key().encapsulate()
@@ -138,7 +142,7 @@ def test_x25519_half_against_wycheproof(wycheproof: Callable[[str], Iterator[Any
     assert refused > 10
 
 
-def test_mlkem_half_against_wycheproof(wycheproof: Callable[[str], Iterator[Any]]) -> None:
+def test_mlkem_half_against_wycheproof() -> None:
     x25519 = X25519PrivateKey.from_private_bytes(bytes(32))
     x25519_public = x25519.public_key().public_bytes_raw()
     theirs = X25519PrivateKey.generate()
@@ -166,7 +170,26 @@ def test_mlkem_half_against_wycheproof(wycheproof: Callable[[str], Iterator[Any]
     assert refused > 0
 
 
-def test_mlkem_public_keys_against_wycheproof(wycheproof: Callable[[str], Iterator[Any]]) -> None:
+def test_mlkem_half_against_nist() -> None:
+    x25519 = X25519PrivateKey.from_private_bytes(bytes(32))
+    x25519_public = x25519.public_key().public_bytes_raw()
+    theirs = X25519PrivateKey.generate()
+    point = theirs.public_key().public_bytes_raw()
+    x25519_secret = theirs.exchange(x25519.public_key())
+    seen = 0
+    for case in nist("asymmetric/MLKEM/kat_MLKEM_768.rsp"):
+        mlkem = MLKEM768PrivateKey.from_seed_bytes(bytes.fromhex(case["d"] + case["z"]))
+        assert mlkem.public_key().public_bytes_raw().hex() == case["pk"]
+        private = XWingPrivate(bytes(32), mlkem, x25519, x25519_public)
+        # The second of each is a ciphertext that was made for nobody: its secret is the implicit rejection's.
+        for ciphertext, secret in (("ct", "ss"), ("ct_n", "ss_n")):
+            expected = xwing.combine(bytes.fromhex(case[secret]), x25519_secret, point, x25519_public)
+            assert xwing.decapsulate(private, bytes.fromhex(case[ciphertext]) + point) == expected
+        seen += 1
+    assert seen >= 1000
+
+
+def test_mlkem_public_keys_against_wycheproof() -> None:
     point = X25519PrivateKey.generate().public_key().public_bytes_raw()
     valid = refused = 0
     for _, case in wycheproof("Protocol/wycheproof/mlkem_768_encaps_test.json"):
@@ -183,22 +206,8 @@ def test_mlkem_public_keys_against_wycheproof(wycheproof: Callable[[str], Iterat
 
 
 # -- the library's own X-Wing, which it offers only inside HPKE ---------------------------------------
-HPKE_SUITE = hpke.Suite(hpke.KEM.MLKEM768_X25519, hpke.KDF.HKDF_SHA256, hpke.AEAD.AES_256_GCM)
-HPKE_ID = b"HPKE" + bytes.fromhex("647a00010002")
-
-
-def _hpke_aead(secret: bytes, info: bytes) -> tuple[Any, bytes]:
-    """AEAD and first nonce of HPKE's base mode (RFC 9180, 5.1), on this suite's own KDF and AEAD."""
-
-    def extract(salt: bytes, label: bytes, ikm: bytes) -> bytes:
-        return SUITE.extract(salt, b"HPKE-v1" + HPKE_ID + label + ikm)
-
-    def expand(key: bytes, label: bytes, context: bytes, length: int) -> bytes:
-        return SUITE.expand(key, length.to_bytes(2, "big") + b"HPKE-v1" + HPKE_ID + label + context, length)
-
-    context = b"\x00" + extract(b"", b"psk_id_hash", b"") + extract(b"", b"info_hash", info)
-    root = extract(secret, b"secret", b"")
-    return SUITE.aead(expand(root, b"key", context, 32)), expand(root, b"base_nonce", context, 12)
+OURS = Base(SUITE, SUITE, KEM_ID, AES_256_GCM)
+THEIRS = hpke.Suite(hpke.KEM.MLKEM768_X25519, hpke.KDF.HKDF_SHA256, hpke.AEAD.AES_256_GCM)
 
 
 def test_opens_what_the_library_sealed() -> None:
@@ -208,22 +217,17 @@ def test_opens_what_the_library_sealed() -> None:
         X25519PublicKey.from_public_bytes(public[xwing.MLKEM_PUBLIC_SIZE :]),
     )
     message = os.urandom(100)
-    sealed = HPKE_SUITE.encrypt(message, their_view, b"info")
-    secret = xwing.decapsulate(private, sealed[: xwing.CIPHERTEXT_SIZE])
-    aead, nonce = _hpke_aead(secret, b"info")
-    opened = bytearray(len(message))
-    aead.decrypt_into(nonce, sealed[xwing.CIPHERTEXT_SIZE :], b"", opened)
-    assert opened == message
+    sealed = THEIRS.encrypt(message, their_view, b"info")
+    assert OURS.open(private, b"info", sealed) == message
+    with pytest.raises(InvalidTag):
+        OURS.open(private, b"other", sealed)
 
 
 def test_the_library_opens_what_was_sealed_here() -> None:
     private, public = xwing.generate()
-    secret, ciphertext = xwing.encapsulate(public)
-    aead, nonce = _hpke_aead(secret, b"info")
     message = os.urandom(100)
-    sealed = bytearray(len(message) + 16)
-    aead.encrypt_into(nonce, message, b"", sealed)
+    sealed = OURS.seal(public, b"info", message)
     their_view = hpke.MLKEM768X25519PrivateKey(private.mlkem, private.x25519)
-    assert HPKE_SUITE.decrypt(ciphertext + sealed, their_view, b"info") == message
+    assert THEIRS.decrypt(sealed, their_view, b"info") == message
     with pytest.raises(InvalidTag):
-        HPKE_SUITE.decrypt(ciphertext + sealed, their_view, b"other")
+        THEIRS.decrypt(sealed, their_view, b"other")
