@@ -1,4 +1,4 @@
-"""The schemes as wholes: Ed25519 over the message itself; the composite, whose halves are worth nothing apart."""
+"""The schemes as wholes: Ed25519 over the message as it is, the composite whose halves are nothing apart."""
 
 from __future__ import annotations
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import struct
 from functools import lru_cache
 
 from cryptography.exceptions import InvalidTag
@@ -10,6 +9,7 @@ from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from port17 import KEY_SIZE, Aead
+from port17_crypto.keystream import sealed_zeros
 
 SOURCE = "NIST SP 800-38D, FIPS 197"
 FORGED: type[Exception] = InvalidTag
@@ -25,9 +25,6 @@ BATCH = 1024
 """Most blocks encrypted in one call: bounds a call's memory, and the cached patterns to a MiB in all."""
 PATTERNS = 32
 """Shapes (nonces, blocks) whose pattern is kept; a session asks for two or three."""
-
-
-_pack_nonce = struct.Struct(">4xQ").pack
 
 
 def aead(key: bytes) -> Aead:
@@ -48,12 +45,8 @@ def keystreams(key: bytes, first: int, count: int, length: int) -> bytes:
     :returns: ``count * length`` bytes.
     :raises ValueError: the key has another length.
     """
-    if count <= FEW or length <= 0:
-        seal = AESGCM(_aes_256(key)).encrypt
-        zeros = bytes(max(length, 0))
-        return b"".join(
-            [seal(_pack_nonce(number), zeros, None)[:length] for number in range(first, first + count)]
-        )
+    if count <= FEW or not length:
+        return sealed_zeros(AESGCM(_aes_256(key)), first, count, length)
     blocks = -(-length // BLOCK_SIZE)
     stride = blocks * BLOCK_SIZE
     batch = max(1, BATCH // blocks)
