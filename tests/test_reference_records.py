@@ -1,0 +1,140 @@
+"""The product has the vectors' hashes, and its suites and schemes are the vectors'."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from reference import framing, generate, records, signatures
+from reference.recorded import FROZEN
+from reference.suites import SUITES
+from scripted_suite import product_suite
+
+from port17.plugins.loader import Registry
+from port17.records import scheme as schemes
+from port17.records.envelope import signed_bytes
+from port17.records.framing import digest, framed
+from port17.records.genesis import network_id
+from port17.records.prekey import PrekeyRecord
+from port17.records.scheme import IdentityScheme
+from port17.wire.suite import nonce
+
+VECTORS = generate.read()
+FRAMING, SUITE_CASES, IDENTITIES = VECTORS["framing"], VECTORS["suites"], VECTORS["signatures"]
+FEW = settings(max_examples=15, deadline=None)
+
+
+def unhex(text: str) -> bytes:
+    return bytes.fromhex(text)
+
+
+def identity_scheme(name: str) -> IdentityScheme:
+    scheme = Registry().make("port17.identity_schemes", name, None)
+    assert isinstance(scheme, IdentityScheme)
+    return scheme
+
+
+# -- hashes -----------------------------------------------------------------------------------------
+@pytest.mark.parametrize("case", FRAMING["framed"], ids=lambda case: case["label"])
+def test_framed_and_h(case: dict[str, Any]) -> None:
+    parts = [unhex(part) for part in case["parts"]]
+    assert framed(case["label"], *parts).hex() == case["framed"]
+    assert digest(case["label"], *parts).hex() == case["h"]
+
+
+@FEW
+@given(label=st.text("abcz -", min_size=0, max_size=9), parts=st.lists(st.binary(max_size=70), max_size=4))
+def test_framed_of_anything(label: str, parts: list[bytes]) -> None:
+    assert framed(label, *parts) == framing.framed(label, *parts)
+    assert digest(label, *parts) == framing.h(label, *parts)
+
+
+def test_network_id() -> None:
+    case = FRAMING["network_id"]
+    assert network_id(unhex(case["genesis"])).hex() == case["is"]
+
+
+@pytest.mark.parametrize("case", FRAMING["fingerprint"], ids=lambda case: str(len(case["components"])))
+def test_fingerprint(case: dict[str, Any]) -> None:
+    public = tuple((algorithm, unhex(key)) for algorithm, key in case["components"])
+    assert schemes.fingerprint(public).hex() == case["is"]
+
+
+def test_prekey_hash() -> None:
+    case = dict(FRAMING["prekey_hash"])
+    expected = case.pop("is")
+    for name in ("network_id", "fingerprint", "public"):
+        case[name] = unhex(case[name])
+    assert PrekeyRecord.made(**case).hash.hex() == expected
+
+
+def test_signed_bytes() -> None:
+    case = FRAMING["signed"]
+    message = signed_bytes(case["kind"], unhex(case["network_id"]), case["scheme"], unhex(case["payload"]))
+    assert message.hex() == case["is"]
+
+
+# -- suites -----------------------------------------------------------------------------------------
+@pytest.mark.parametrize("name", FROZEN)
+def test_suites_have_the_vectors_parts(name: str) -> None:
+    case, suite = SUITE_CASES[name], product_suite(name)
+    (kem,) = case["kem"].values()
+    key = suite.load_private(unhex(kem["seed"]))
+    assert key.public.hex() == case["public"]
+    assert suite.decapsulate(key.private, unhex(kem["ciphertext"])).hex() == kem["secret"]
+    extract, expand = case["extract"], case["expand"]
+    assert suite.extract(unhex(extract["salt"]), unhex(extract["secret"])).hex() == extract["is"]
+    for length in (32, 100):
+        stream = suite.expand(unhex(expand["key"]), unhex(expand["info"]), length)
+        assert stream.hex() == expand[f"is_{length}"]
+    for cell in case["aead"]:
+        assert nonce(cell["counter"]).hex() == cell["nonce"]
+        sealed = bytearray(unhex(cell["plaintext"]) + bytes(16))
+        suite.aead(unhex(cell["key"])).encrypt_into(
+            unhex(cell["nonce"]), unhex(cell["plaintext"]), unhex(cell["associated"]), sealed
+        )
+        assert sealed.hex() == cell["sealed"]
+        stream = suite.keystreams(unhex(cell["key"]), cell["counter"], 1, 100)
+        assert stream.hex() == cell["keystream_100"]
+
+
+@pytest.mark.parametrize("name", SUITES)
+def test_either_encapsulates_to_the_other(name: str) -> None:
+    ours, theirs = SUITES[name], product_suite(name)
+    key = theirs.generate()
+    seed = theirs.private_bytes(key.private)
+    assert ours.kem.public(seed) == key.public
+    secret, ciphertext = ours.kem.encapsulate(key.public)
+    assert theirs.decapsulate(key.private, ciphertext) == secret
+    secret, ciphertext = theirs.encapsulate(key.public)
+    assert ours.kem.decapsulate(seed, ciphertext) == secret
+
+
+# -- identities -------------------------------------------------------------------------------------
+@pytest.mark.parametrize("name", signatures.SCHEMES)
+def test_schemes_are_the_vectors(name: str) -> None:
+    case, scheme = IDENTITIES[name], identity_scheme(name)
+    key = scheme.load_private(unhex(case["seed"]))
+    assert [[algorithm, public.hex()] for algorithm, public in key.public] == case["public"]
+    assert schemes.fingerprint(key.public).hex() == case["fingerprint"]
+    message, signature = unhex(case["message"]), unhex(case["signature"])
+    assert len(signature) == scheme.signature_size
+    assert scheme.verify(key.public, message, signature)
+    assert not scheme.verify(key.public, message + b"\0", signature)
+    if len(key.public) > 1:
+        each = records.composite_signed(name, list(key.public), message)
+        assert hashlib.sha256(each).hexdigest() == case["each_signs_sha256"]
+
+
+@pytest.mark.parametrize("name", signatures.SCHEMES)
+def test_either_verifies_the_other(name: str) -> None:
+    scheme = identity_scheme(name)
+    key = scheme.generate()
+    message = b"a message"
+    assert signatures.verify(name, list(key.public), message, scheme.sign(key, message))
+    seed = scheme.private_bytes(key)
+    assert signatures.public(name, seed) == list(key.public)
+    assert scheme.verify(key.public, message, signatures.sign(name, seed, message))
