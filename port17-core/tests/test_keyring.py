@@ -63,7 +63,7 @@ def test_nobody_else_may_read(tmp_path: Path) -> None:
         os.umask(before)
     assert stat.S_IMODE((tmp_path / "state").stat().st_mode) == 0o700
     files = list((tmp_path / "state").iterdir())
-    assert len(files) == 3
+    assert len(files) == 4  # the identity, two prekeys, and which were committed to
     assert {stat.S_IMODE(file.stat().st_mode) for file in files} == {0o600}
 
 
@@ -156,7 +156,7 @@ def test_a_missing_scheme_or_keyring_says_what_to_do(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", [IDENTITY_FILE, f"{SUITE.name}.5.prekey"])
-@pytest.mark.parametrize("damage", ["empty", "noise", "short key", "long"])
+@pytest.mark.parametrize("damage", ["noise", "short key", "long"])
 def test_a_damaged_file_is_named_and_shows_no_key(tmp_path: Path, name: str, damage: str) -> None:
     create(tmp_path)
     file = tmp_path / name
@@ -166,7 +166,6 @@ def test_a_damaged_file_is_named_and_shows_no_key(tmp_path: Path, name: str, dam
     value["private"] = private[:-1]
     file.write_bytes(
         {
-            "empty": b"",
             "noise": private,
             "short key": cbor.encode(value),
             "long": file.read_bytes() + bytes(1 << 20),
@@ -198,9 +197,9 @@ def test_a_folder_that_can_t_be_written_is_a_config_error(tmp_path: Path) -> Non
 
 
 def test_a_leftover_of_a_dead_process_is_replaced(tmp_path: Path) -> None:
-    (tmp_path / "identity.new").write_text("half")
+    (tmp_path / "identity.key.new").write_text("half")
     create(tmp_path)
-    assert not (tmp_path / "identity.new").exists()
+    assert not (tmp_path / "identity.key.new").exists()
     assert len(load(tmp_path).prekeys) == 2
 
 

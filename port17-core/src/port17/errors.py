@@ -6,6 +6,7 @@
     +-- UsageError                    2   a flag or an argument is wrong
     +-- ConfigError                   3   a file, a variable or a value is wrong
     |   +-- RecordError               3   a signed record (charter, bottle, key) is unusable
+    |   +-- PassphraseError           3   a locked key's passphrase is missing or wrong
     +-- PluginError                   4   a plugin is missing, broken or there twice
     +-- NetworkError                  5   the network did not do what was asked
         +-- HandshakeFailed               one uniform failure; never says which check failed
@@ -54,6 +55,10 @@ class ConfigError(Port17Error):
 
 class RecordError(ConfigError):
     """A signed record is malformed, unsigned, wrongly signed or not of this network."""
+
+
+class PassphraseError(ConfigError):
+    """The passphrase of a locked key is missing, unfit or wrong."""
 
 
 class PluginError(Port17Error):

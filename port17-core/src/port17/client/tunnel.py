@@ -21,7 +21,7 @@ from port17.config.settings import ClientConfig
 from port17.errors import ConfigError, NetworkError, NoRoute, UsageError
 from port17.links.batch import BATCH
 from port17.links.crane import Crane, Terms
-from port17.links.process import allow_descriptors, keep_buffers, settle
+from port17.links.process import allow_descriptors, forbid_core_dumps, keep_buffers, settle
 from port17.links.spare_keys import SpareKeys
 from port17.links.transport import Transport
 from port17.navigator.policy import Request
@@ -267,6 +267,7 @@ async def run(
     :param task_status: gets ``{"ingress": {name: address}}`` once programs can connect.
     :raises Port17Error: the configuration, a file it names, or a plugin is unusable.
     """
+    forbid_core_dumps()
     allow_descriptors()
     keep_buffers()
     network = KnownNetwork.load(config, registry)

@@ -60,6 +60,16 @@ class ExitConfig(_Section):
     allow_private: bool = False
 
 
+class IdentityConfig(_Section):
+    """``[identity]``: how the node gets at its key.
+
+    :param passphrase_file: one line, readable by its owner alone. Where it is not set and the key is locked,
+        the passphrase is asked for at the terminal.
+    """
+
+    passphrase_file: Path | None = None
+
+
 class LimitsConfig(_Section):
     """``[limits]``: bounds on what peers can make this process hold.
 
@@ -106,6 +116,8 @@ class _Common(_Section):
 
     :param charter: the network's charter file.
     :param bottles: directory of ``*.bottle`` files, the static network's map.
+    :param state: directory that the process keeps for itself, readable by its owner alone: a node's keyring,
+        and the newest charter that was seen.
     :param control: unix socket on which ``port17`` commands ask the running process (mode 0600).
     :param suites: names of cipher suites, best first; empty takes the charter's. Can only narrow it.
     :param transports: options of each transport by name.
@@ -113,6 +125,7 @@ class _Common(_Section):
 
     charter: Path
     bottles: Path = Path("bottles")
+    state: Path = Path("state")
     control: Path = Path("control.sock")
     suites: list[str] = []
     transports: dict[str, Options] = {}
@@ -123,7 +136,6 @@ class _Common(_Section):
 class NodeConfig(_Common):
     """The configuration of a node.
 
-    :param state: directory of the keyring, readable by its owner alone.
     :param lanes: JSON list of node ids or fingerprints (hex) with which this node keeps lanes.
     :param name: PortName, unique in the network.
     :param group: whose node it is; the nodes of one group never share a route. Empty is no mark.
@@ -132,7 +144,6 @@ class NodeConfig(_Common):
     :param operations: options of each operation by wire name.
     """
 
-    state: Path = Path("state")
     lanes: Path | None = None
     name: PortName
     group: PortName | Literal[""] = ""
@@ -140,6 +151,7 @@ class NodeConfig(_Common):
     advertise: dict[str, list[str]] = {}
     operations: dict[str, Options] = {}
     exit: ExitConfig = ExitConfig()
+    identity: IdentityConfig = IdentityConfig()
     ratchet: LinkRatchetConfig = LinkRatchetConfig()
 
 

@@ -1,4 +1,4 @@
-"""What a process that carries traffic asks of its system: descriptors, and a heap that keeps buffers."""
+"""What a process that carries traffic asks of its system: descriptors, a heap that keeps buffers, no dump."""
 
 from __future__ import annotations
 
@@ -16,6 +16,19 @@ with it."""
 GARBAGE = 10_000
 """Objects made and not yet freed before the collector looks at them: a busy node makes 700, Python's own
 limit, with every few connections, and hardly any of them is in a cycle."""
+
+
+CORE_LIMIT = 1
+"""Largest core dump, bytes. No system writes one that small; and to Linux this number, unlike zero, also says
+not to hand the process's memory to a program that collects crashes (fs/coredump.c)."""
+
+
+def forbid_core_dumps() -> None:
+    """Let no crash write the process's memory, keys and all, to disk. Before the first key is read."""
+    # A hard limit that is lower still stays, and is as good.
+    hard = resource.getrlimit(resource.RLIMIT_CORE)[1]
+    least = CORE_LIMIT if hard == resource.RLIM_INFINITY or hard >= CORE_LIMIT else hard
+    resource.setrlimit(resource.RLIMIT_CORE, (least, least))
 
 
 def keep_buffers() -> None:

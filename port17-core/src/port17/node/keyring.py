@@ -1,75 +1,67 @@
-"""A node's secrets on disk: its identity's key and its prekeys, each in a file of its own.
+"""A node's secrets: its identity, the key that signs for it, and its prekeys. Where they lie is a folder.
 
-One file per prekey, so that an expired one is erased by removing it. Python can't wipe what was in memory,
-and a file system may keep old blocks: who needs more encrypts the disk.
+How each lies there is the business of :mod:`~port17.node.identity_file` and :mod:`~port17.node.prekeys`.
 """
 
 from __future__ import annotations
 
-import os
-import stat
-from collections.abc import Iterable, Mapping
-from contextlib import suppress
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Self, TypeVar
+from typing import Self
 
-from pydantic import Field
-
-from port17.errors import ConfigError, RecordError
+from port17.errors import ConfigError, PluginError
+from port17.node import key_file
+from port17.node.identity_file import IDENTITY_FILE, FindSuite, IdentityFile, Locker, Passphrase
+from port17.node.prekey_journal import JOURNAL_FILE, Entry, PrekeyJournal
+from port17.node.prekeys import PREKEY_SUFFIX, Place, Prekeys
 from port17.records.identity import Identity
-from port17.records.prekey import PREKEY_CAP, PrekeyRecord
-from port17.records.record import DriverName, Record
+from port17.records.prekey import PrekeyRecord
 from port17.records.scheme import IdentityScheme, SigningKey
+from port17.records.succession import hand_over
 from port17.wire.suite import CipherSuite, KemKey
-
-IDENTITY_FILE = "identity.key"
-PREKEY_SUFFIX = ".prekey"
-PRIVATE_CAP = 16 * 1024
-"""Longest private key at rest, bytes: seeds have 32 to 128, expanded post-quantum keys under 5000."""
-FILE_CAP = PRIVATE_CAP + PREKEY_CAP + 256
-"""Longest key file, bytes: a private key, a prekey record and the field names."""
-FILE_MODE = 0o600
-FOLDER_MODE = 0o700
-OTHERS = stat.S_IRWXG | stat.S_IRWXO
-"""Permission bits that nobody but the owner may have."""
-
-R = TypeVar("R", bound=Record)
-
-
-class _IdentityFile(Record):
-    scheme: DriverName
-    private: Annotated[bytes, Field(max_length=PRIVATE_CAP, repr=False)]
-
-
-class _PrekeyFile(Record):
-    record: PrekeyRecord
-    private: Annotated[bytes, Field(max_length=PRIVATE_CAP, repr=False)]
 
 
 class Keyring:
     """An identity, its signing key and its prekeys.
 
     :param folder: where they are kept.
-    :param prekeys: (suite name, slot) to the public record and the key.
+    :param held: the identity as it lies there, or is to.
+    :param network_id: the network that the prekeys are for.
+    :param suites: those served.
+    :ivar predecessors: what the label is to say of the identities whose place this one has taken.
     """
 
     def __init__(
         self,
         folder: Path,
+        held: IdentityFile,
         scheme: IdentityScheme,
         signing_key: SigningKey,
-        prekeys: Mapping[tuple[str, int], tuple[PrekeyRecord, KemKey]],
+        network_id: bytes,
         suites: Mapping[str, CipherSuite],
     ) -> None:
         self.folder = folder
         self.scheme = scheme
         self.signing_key = signing_key
-        self.identity = Identity.made(scheme=scheme.name, public=signing_key.public)
-        self.prekeys = dict(prekeys)
-        self._suites = dict(suites)
+        self.identity = held.identity
+        self.predecessors = held.predecessors
+        self._held = held
+        self._prekeys = Prekeys(
+            folder,
+            network_id,
+            self.identity.fingerprint,
+            {one.identity.fingerprint for one in held.predecessors},
+            suites,
+        )
 
     def __repr__(self) -> str:
         return f"Keyring({self.identity.node_id}, {len(self.prekeys)} prekeys)"
+
+    @property
+    def prekeys(self) -> dict[Place, tuple[PrekeyRecord, KemKey]]:
+        """(suite name, slot) to the public record and the key."""
+        return self._prekeys.held
 
     @classmethod
     def create(
@@ -83,6 +75,7 @@ class Keyring:
         lifetime: int,
         *,
         overlap: int = 0,
+        locker: Locker | None = None,
     ) -> Self:
         """A new identity and its first prekeys, saved.
 
@@ -91,14 +84,16 @@ class Keyring:
         :param slots: how many slots to make keys for, one per suite and slot.
         :param lifetime: seconds of a slot.
         :param overlap: seconds for which a prekey is good after its slot.
+        :param locker: locks the identity; None leaves it to its file's permissions.
         :raises ConfigError: there is an identity already, or the folder can't be written.
         """
-        if (folder / IDENTITY_FILE).exists():
-            raise ConfigError(
-                f"{folder / IDENTITY_FILE} exists already",
-                cure="Choose another folder, or remove the file if nobody is to know this node again.",
-            )
-        keyring = cls(folder, scheme, scheme.generate(), {}, {suite.name: suite for suite in suites})
+        refuse_identity(folder)
+        signing_key = scheme.generate()
+        served = {suite.name: suite for suite in suites}
+        held = IdentityFile.plain(scheme, signing_key)
+        if locker is not None:
+            held = held.locked(locker)
+        keyring = cls(folder, held, scheme, signing_key, network_id, served)
         keyring.stock(network_id, first_slot, slots, lifetime, overlap=overlap)
         keyring.save()
         return keyring
@@ -110,170 +105,176 @@ class Keyring:
         schemes: Mapping[str, IdentityScheme],
         suites: Mapping[str, CipherSuite],
         network_id: bytes,
+        *,
+        passphrase: Passphrase | None = None,
+        find_suite: FindSuite | None = None,
+        now: float | None = None,
     ) -> Self:
-        """What :meth:`save` wrote. Prekeys of suites that are not given stay on disk, unread.
+        """What :meth:`save` wrote. Prekeys of suites that are not given stay on disk.
 
+        :param passphrase: asked if the identity is locked.
+        :param find_suite: the installed suite of a name, for a locked identity; where it is not given, one of
+            ``suites``. The charter has no say in it: it allows suites for what crosses the network.
+        :param now: Unix time, seconds. Prekeys that have expired are not loaded and, damaged or not, keep
+            nothing from being used; None takes all.
         :raises ConfigError: a file can't be read, others may read it, or it holds no such key.
+        :raises PassphraseError: the identity is locked, and the passphrase is missing or wrong.
         """
         file = folder / IDENTITY_FILE
-        held = _parsed(_IdentityFile, file, _read(file))
-        scheme = schemes.get(held.scheme)
-        if scheme is None:
-            raise ConfigError(
-                f"the identity scheme {held.scheme} of {file} is not allowed or not installed",
-                cure="Install the distribution that brings the scheme, or make a new identity.",
-            )
-        try:
-            signing_key = scheme.load_private(held.private)
-        except ValueError:
-            raise _unusable(file) from None  # a cause could show the key
-        keyring = cls(folder, scheme, signing_key, {}, suites)
-        for prekey_file in sorted(folder.glob(f"*{PREKEY_SUFFIX}")):
-            keyring._load_prekey(prekey_file, network_id)
+        held = IdentityFile.read(file)
+        scheme = held.scheme(str(file), schemes)
+        private = held.secret(str(file), passphrase, find_suite or _among(suites))
+        signing_key = held.signing_key(str(file), scheme, private)
+        keyring = cls(folder, held, scheme, signing_key, network_id, suites)
+        keyring._prekeys.load(now)
         return keyring
 
-    def _load_prekey(self, file: Path, network_id: bytes) -> None:
-        held = _parsed(_PrekeyFile, file, _read(file))
-        record = held.record
-        if (record.network_id, record.fingerprint) != (network_id, self.identity.fingerprint):
-            raise ConfigError(
-                f"{file} belongs to another node or another network",
-                cure="Remove it, or choose another folder.",
-            )
-        suite = self._suites.get(record.suite)
-        if suite is None:
-            return
-        try:
-            key = suite.load_private(held.private)
-        except ValueError:
-            raise _unusable(file) from None
-        if key.public != record.public:
-            raise _unusable(file)
-        self.prekeys[record.suite, record.slot] = record, key
+    def serve(self, suites: Mapping[str, CipherSuite], now: float | None = None) -> None:
+        """Serve these suites from now on, with the keys for them that are on disk.
+
+        Keys of suites no longer served stay until they expire. A key that can't be used is named in the log.
+
+        :param suites: by name.
+        :param now: Unix time, seconds; what has expired is not loaded.
+        """
+        self._prekeys.serve(suites, now)
 
     def stock(
         self, network_id: bytes, first_slot: int, slots: int, lifetime: int, *, overlap: int = 0
     ) -> list[PrekeyRecord]:
-        """Makes the prekeys that are missing in a span of slots. Not saved.
+        """Makes the prekeys that are missing in a span of slots. In force once :meth:`save` has returned.
 
-        A slot that has a key keeps it: two records for one slot are an equivocation, and ban the node.
+        A slot never gets a second key, not even if the first was lost: two records for one slot are an
+        equivocation, and ban the node.
 
         :returns: the records that are new.
         """
-        fresh: list[PrekeyRecord] = []
-        for suite in self._suites.values():
-            for slot in range(first_slot, first_slot + slots):
-                if (suite.name, slot) in self.prekeys:
-                    continue
-                key = suite.generate()
-                record = PrekeyRecord.made(
-                    network_id=network_id,
-                    fingerprint=self.identity.fingerprint,
-                    suite=suite.name,
-                    slot=slot,
-                    expiry=(slot + 1) * lifetime + overlap,
-                    public=key.public,
-                )
-                self.prekeys[suite.name, slot] = record, key
-                fresh.append(record)
-        return fresh
+        return self._prekeys.stock(network_id, first_slot, slots, lifetime, overlap)
 
     def records(self) -> list[PrekeyRecord]:
-        """The public halves, by suite and slot."""
+        """The public halves, by suite and slot. To be published only after :meth:`save`."""
         return [self.prekeys[place][0] for place in sorted(self.prekeys)]
 
     def save(self) -> None:
         """Writes what is not on disk yet; files that others can't read, each whole or not at all.
 
-        :raises ConfigError: the folder can't be written.
+        Another process may have made keys for the same slots in the meantime: theirs stand then, and ours are
+        dropped.
+
+        :raises ConfigError: the folder can't be written, or holds what isn't this identity's.
         """
-        try:
-            self.folder.mkdir(mode=FOLDER_MODE, parents=True, exist_ok=True)
+        with _writing(self.folder):
             file = self.folder / IDENTITY_FILE
             if not file.exists():
-                private = self.scheme.private_bytes(self.signing_key)
-                _write(file, _IdentityFile(scheme=self.scheme.name, private=private).to_cbor())
-            for place, (record, key) in self.prekeys.items():
-                file = self._prekey_file(*place)
-                if not file.exists():
-                    private = self._suites[record.suite].private_bytes(key.private)
-                    _write(file, _PrekeyFile(record=record, private=private).to_cbor())
-        except OSError as error:
-            raise ConfigError(
-                f"keys can't be written to {self.folder}: {error.strerror}",
-                cure="Choose a folder that you may write to.",
-            ) from error
+                key_file.write(file, self._held.to_cbor())
+            self._prekeys.save()
+
+    def committed(self, entries: Iterable[Entry]) -> None:
+        """What this identity's bottle says that it has published: those slots never get other keys.
+
+        Known already, unless the folder was restored from a backup.
+
+        :raises ConfigError: the folder can't be written.
+        """
+        with _writing(self.folder):
+            self._prekeys.committed(entries)
 
     def burn(self, now: float) -> list[PrekeyRecord]:
-        """Erases every prekey that has expired, in memory and on disk.
+        """Erases every prekey that has expired, in memory and on disk, also of suites that are not served.
 
         :param now: Unix time, seconds.
-        :returns: the records whose keys are gone.
-        :raises ConfigError: a file can't be removed; the key is gone from memory all the same.
+        :returns: the records whose keys are gone from memory.
+        :raises ConfigError: a file can't be erased; all the others are, and memory is.
         """
-        expired = [place for place, (record, _) in self.prekeys.items() if record.expiry <= now]
-        burnt = [self.prekeys.pop(place)[0] for place in expired]
-        for place in expired:
-            file = self._prekey_file(*place)
-            try:
-                _erase(file)
-            except OSError as error:
-                raise ConfigError(
-                    f"the expired key {file} can't be erased: {error.strerror}", cure=f"Run: rm {file}"
-                ) from error
-        return burnt
+        with _writing(self.folder):
+            for file in key_file.leftovers(self.folder, IDENTITY_FILE):
+                key_file.erase(file)
+            return self._prekeys.burn(now)
 
-    def _prekey_file(self, suite: str, slot: int) -> Path:
-        return self.folder / f"{suite}.{slot}{PREKEY_SUFFIX}"
+    def succeed(
+        self,
+        scheme: IdentityScheme,
+        suites: Mapping[str, CipherSuite],
+        network_id: bytes,
+        *,
+        locker: Locker | None = None,
+    ) -> Keyring:
+        """A new identity in the place of this one, which hands over to it and is erased from disk.
+
+        The prekeys of the old one are erased by the new one's :meth:`burn`; a process that runs under the old
+        one goes on with what it has in memory.
+
+        :param locker: locks the new identity; None leaves it to its file's permissions.
+        :returns: the new identity's keyring, without prekeys.
+        :raises ConfigError: the folder can't be written; nothing has changed then.
+        """
+        signing_key = scheme.generate()
+        successor = Identity.made(scheme=scheme.name, public=signing_key.public)
+        word = hand_over(network_id, self.scheme, self.signing_key, successor)
+        held = IdentityFile.plain(scheme, signing_key, (word, *self.predecessors))
+        if locker is not None:
+            held = held.locked(locker)
+        with _writing(self.folder):
+            key_file.replace(self.folder / IDENTITY_FILE, held.to_cbor())
+        return Keyring(self.folder, held, scheme, signing_key, network_id, suites)
 
 
-def _read(file: Path) -> bytes:
-    """The bytes of a key file that nobody but its owner can read."""
+def restore(folder: Path, held: IdentityFile, now: float, *, unused: bool) -> None:
+    """Puts an identity from a backup into a folder that has none.
+
+    :param now: Unix time, seconds. Slots that the identity may have published before get no new keys.
+    :param unused: it has never published any.
+    :raises ConfigError: there is an identity already, or the folder can't be written.
+    """
+    refuse_identity(folder)
+    with _writing(folder):
+        if not unused:
+            journal = PrekeyJournal(held.identity.fingerprint)
+            journal.unknown_until = int(now)
+            journal.write(folder)  # before the identity: a crash in between must not make it look unused
+        key_file.write(folder / IDENTITY_FILE, held.to_cbor())
+
+
+def rewrite(folder: Path, held: IdentityFile) -> None:
+    """Puts the same identity, otherwise locked, into the place of what a folder has; that is overwritten.
+
+    :raises ConfigError: the folder can't be written.
+    """
+    with _writing(folder):
+        key_file.replace(folder / IDENTITY_FILE, held.to_cbor())
+
+
+def refuse_identity(folder: Path) -> None:
+    """:raises ConfigError: a folder holds an identity, or what is left of one."""
+    if (folder / IDENTITY_FILE).exists():
+        raise ConfigError(
+            f"{folder / IDENTITY_FILE} exists already",
+            cure="Choose another folder, or remove the file if nobody is to know this node again.",
+        )
+    if (folder / JOURNAL_FILE).exists() or any(folder.glob(f"*{PREKEY_SUFFIX}")):
+        raise ConfigError(
+            f"{folder} holds prekeys of an identity that is not there",
+            cure="Choose another folder, or restore that identity from a backup.",
+        )
+
+
+def _among(suites: Mapping[str, CipherSuite]) -> FindSuite:
+    def find(name: str) -> CipherSuite:
+        if name not in suites:
+            raise PluginError("it is not among those at hand")
+        return suites[name]
+
+    return find
+
+
+@contextmanager
+def _writing(folder: Path) -> Iterator[None]:
     try:
-        with open(file, "rb") as stream:
-            mode = os.fstat(stream.fileno()).st_mode
-            data = stream.read(FILE_CAP + 1)
+        folder.mkdir(mode=key_file.FOLDER_MODE, parents=True, exist_ok=True)
+        with key_file.locked(folder):
+            yield
     except OSError as error:
         raise ConfigError(
-            f"the key {file} can't be read: {error.strerror}",
-            cure="Make the node's keys with `port17 node init`, or check the file's owner.",
+            f"keys can't be written to {folder}: {error.strerror}",
+            cure="Choose a folder that you may write to.",
         ) from error
-    if mode & OTHERS:
-        raise ConfigError(
-            f"the key {file} can be read by others (mode {stat.S_IMODE(mode):04o})",
-            cure=f"Run: chmod 600 {file}",
-        )
-    return data
-
-
-def _parsed(model: type[R], file: Path, data: bytes) -> R:
-    try:
-        return model.from_cbor(data, cap=FILE_CAP)
-    except RecordError as error:
-        raise ConfigError(f"{file}: {error.message}", cure="Restore the file from a backup.") from error
-
-
-def _unusable(file: Path) -> ConfigError:
-    return ConfigError(f"{file} holds no usable key", cure="Restore the file from a backup, or remove it.")
-
-
-def _write(file: Path, data: bytes) -> None:
-    fresh = file.with_suffix(".new")
-    with suppress(FileNotFoundError):
-        fresh.unlink()  # of a process that died in between; O_EXCL refuses what anybody else put there
-    descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, FILE_MODE)
-    with open(descriptor, "wb") as stream:
-        stream.write(data)
-        stream.flush()
-        os.fsync(stream.fileno())
-    fresh.replace(file)
-
-
-def _erase(file: Path) -> None:
-    """Overwrites and removes; on copy-on-write storage only the removal counts."""
-    with suppress(FileNotFoundError):
-        with open(file, "r+b") as stream:
-            stream.write(bytes(os.fstat(stream.fileno()).st_size))
-            stream.flush()
-            os.fsync(stream.fileno())
-        file.unlink()

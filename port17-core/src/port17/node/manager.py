@@ -16,14 +16,16 @@ from port17 import control
 from port17.config.settings import NodeConfig
 from port17.errors import ConfigError
 from port17.links.crane import Crane, Terms, answer
-from port17.links.process import allow_descriptors, keep_buffers, settle
+from port17.links.process import allow_descriptors, forbid_core_dumps, keep_buffers, settle
 from port17.links.spare_keys import SpareKeys
 from port17.links.transport import Listener, Ship, Transport
 from port17.network import KnownNetwork
 from port17.node.engine import Engine
+from port17.node.identity_file import Passphrase
 from port17.node.keyring import Keyring
 from port17.node.lanes import Lanes, read_lanes
 from port17.node.operation import Operation
+from port17.node.passphrase import source
 from port17.node.replays import Replays
 from port17.plugins.loader import Registry
 from port17.wire.block import BLOCK_SIZE
@@ -49,9 +51,15 @@ class Node:
     """One running node."""
 
     def __init__(
-        self, config: NodeConfig, registry: Registry, network: KnownNetwork, tasks: TaskGroup
+        self,
+        config: NodeConfig,
+        registry: Registry,
+        network: KnownNetwork,
+        tasks: TaskGroup,
+        passphrase: Passphrase | None = None,
     ) -> None:
         """
+        :param passphrase: asked if the identity is locked; None asks where the configuration says.
         :raises ConfigError: keys, lanes or state are missing or wrong.
         :raises PluginError: a transport or an operation is unusable.
         """
@@ -59,9 +67,16 @@ class Node:
         self._network = network
         self._tasks = tasks
         self._keyring = Keyring.load(
-            config.state, network.schemes, network.suites, network.charter.network_id
+            config.state,
+            network.schemes,
+            network.suites,
+            network.charter.network_id,
+            passphrase=passphrase
+            or source(None, config.identity.passphrase_file, f"Passphrase of the node {config.name}"),
+            find_suite=lambda name: registry.make("port17.cipher_suites", name),
+            now=network.wall(),
         )
-        self._keyring.burn(network.wall())
+        self._burn_now()
         self.identity = self._keyring.identity
         if not self._keyring.prekeys:
             raise ConfigError(
@@ -182,8 +197,14 @@ class Node:
     async def _burn(self) -> None:
         while True:
             await anyio.sleep(BURN_S)
+            self._burn_now()
+
+    def _burn_now(self) -> None:
+        try:
             for record in self._keyring.burn(self._network.wall()):
                 _log.info("the prekey of slot %d has expired and is erased", record.slot)
+        except ConfigError as error:
+            _log.error("%s", error)  # what is dead must not stop what lives; it is said again every minute
 
     async def run(self, stack: AsyncExitStack) -> dict[str, Any]:
         """Start everything; it runs in the node's task group.
@@ -260,19 +281,22 @@ async def run(
     config: NodeConfig,
     registry: Registry,
     *,
+    passphrase: Passphrase | None = None,
     task_status: TaskStatus[dict[str, Any]] = anyio.TASK_STATUS_IGNORED,
 ) -> None:
     """Run a node until cancelled.
 
+    :param passphrase: asked if the node's identity is locked; None asks where the configuration says.
     :param task_status: gets the node's status once it listens.
     :raises Port17Error: the configuration, a file it names, or a plugin is unusable.
     """
+    forbid_core_dumps()
     allow_descriptors()
     keep_buffers()
     network = KnownNetwork.load(config, registry)
     async with AsyncExitStack() as stack:
         tasks = await stack.enter_async_context(anyio.create_task_group())
-        node = Node(config, registry, network, tasks)
+        node = Node(config, registry, network, tasks, passphrase)
         try:
             status = await node.run(stack)
             settle()

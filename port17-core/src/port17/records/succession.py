@@ -1,7 +1,7 @@
 """Rotation of an identity: the old key's word that a new one has taken its place.
 
-The successor's label carries it and is signed by the new key, so that both have signed (PROTOCOL.md, "Identity
-and bottles"). Who follows whom, over all bottles that are known, is the rack's neighbour's to say.
+The successor's label carries it and is signed by the new key, so that both have signed (PROTOCOL.md,
+"Identity and bottles"). Who follows whom, over all bottles that are known, is the rack's neighbour's to say.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ from port17.records.scheme import SIGNATURE_CAP, IdentityScheme, SigningKey
 
 SUCCESSOR_KIND = "successor"
 PREDECESSORS_CAP = 3
-"""Most predecessors that a label names, the newest first: who has missed that many rotations in a row looks the
-node up anew. Each takes up to 5.5 KB with a composite scheme's key and signature."""
+"""Most predecessors that a label names, the newest first: who has missed that many rotations in a row looks
+the node up anew. Each takes up to 5.5 KB with a composite scheme's key and signature."""
 
 
 class _Word(Record):
@@ -44,9 +44,7 @@ class Predecessor(Record):
 Predecessors: TypeAlias = Annotated[tuple[Predecessor, ...], Field(max_length=PREDECESSORS_CAP), LAX]
 
 
-def hand_over(
-    network_id: bytes, scheme: IdentityScheme, key: SigningKey, successor: Identity
-) -> Predecessor:
+def hand_over(network_id: bytes, scheme: IdentityScheme, key: SigningKey, successor: Identity) -> Predecessor:
     """The old identity's word for its successor.
 
     :param scheme: of the old identity.
@@ -65,8 +63,8 @@ def believed(
 ) -> tuple[bytes, ...]:
     """The fingerprints that an identity has taken over from, the newest first.
 
-    The word of a scheme that is not allowed is worth nothing, nor is what lies behind it: who broke the scheme
-    could name himself anybody's successor.
+    The word of a scheme that is not allowed is worth nothing, nor is what lies behind it: who broke the
+    scheme could name himself anybody's successor.
 
     :param predecessors: each handed over to the one before, the first to ``successor``.
     :param schemes: the identity schemes that are allowed.

@@ -1,0 +1,127 @@
+"""Which prekeys an identity has ever committed to: what was published once never gets a second key.
+
+Two records for one slot are an equivocation and ban a node, even if the first key was lost by accident.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, NamedTuple
+
+from pydantic import BeforeValidator, Field
+
+from port17.errors import ConfigError, RecordError
+from port17.node import key_file
+from port17.records.bottle import SLOTS_CAP, SUITES_CAP
+from port17.records.record import LAX, DriverName, Hash, Record, Sequence64, UnixSecond
+
+JOURNAL_FILE = "prekeys.journal"
+ENTRIES_CAP = 4096
+"""Most commitments in force: eight suites' slots of a minute each, for some hours ahead."""
+FILE_CAP = 1024 * 1024
+"""Longest journal, bytes: each entry has some 120."""
+NAMES_CAP = 4 * SUITES_CAP
+"""Most suites ever served by one identity."""
+
+
+class Entry(NamedTuple):
+    """A commitment that may be out.
+
+    :param expiry: Unix second from which on the key is not used.
+    :param commitment: hash of the prekey record.
+    """
+
+    suite: DriverName
+    slot: Sequence64
+    expiry: UnixSecond
+    commitment: Hash
+
+
+def _row(value: object) -> object:
+    if not isinstance(value, list | tuple):
+        raise ValueError("not a list")
+    return value
+
+
+class _File(Record):
+    fingerprint: Hash
+    entries: Annotated[
+        tuple[Annotated[Entry, BeforeValidator(_row)], ...], Field(max_length=ENTRIES_CAP), LAX
+    ] = ()
+    spent: Annotated[dict[DriverName, Sequence64], Field(default_factory=dict, max_length=NAMES_CAP)]
+    unknown_until: UnixSecond = 0
+
+
+class PrekeyJournal:
+    """The commitments of one identity.
+
+    :ivar entries: (suite, slot) to what was committed to and has not expired.
+    :ivar spent: suite to the last slot that has expired; neither it nor an earlier one is ever used again,
+        even if the clock is set back.
+    :ivar unknown_until: what was committed to before this Unix second is not known; 0 if all is.
+    """
+
+    def __init__(self, fingerprint: bytes) -> None:
+        self.fingerprint = fingerprint
+        self.entries: dict[tuple[str, int], Entry] = {}
+        self.spent: dict[str, int] = {}
+        self.unknown_until = 0
+
+    @classmethod
+    def read(cls, folder: Path) -> PrekeyJournal | None:
+        """The journal of a folder; None if there is none yet.
+
+        :raises ConfigError: it can't be read, or is damaged.
+        """
+        file = folder / JOURNAL_FILE
+        if not file.exists():
+            return None
+        try:
+            held = _File.from_cbor(key_file.read(file, FILE_CAP), cap=FILE_CAP)
+        except RecordError as error:
+            raise ConfigError(
+                f"{file}: {error.message}",
+                cure="Restore it from a backup, or give the node a new identity: `port17 identity rotate`.",
+            ) from error
+        journal = cls(held.fingerprint)
+        journal.entries = {(entry.suite, entry.slot): entry for entry in held.entries}
+        journal.spent = dict(held.spent)
+        journal.unknown_until = held.unknown_until
+        return journal
+
+    def write(self, folder: Path) -> None:
+        """:raises OSError: it can't be written."""
+        value = _File.made(
+            fingerprint=self.fingerprint,
+            entries=[self.entries[place] for place in sorted(self.entries)],
+            spent=self.spent,
+            unknown_until=self.unknown_until,
+        )
+        key_file.write(folder / JOURNAL_FILE, value.to_cbor())
+
+    def taken(self, suite: str, slot: int, lifetime: int) -> bool:
+        """True if a record for this slot was published, or may have been.
+
+        :param lifetime: seconds of a slot.
+        """
+        if (suite, slot) in self.entries or slot <= self.spent.get(suite, -1):
+            return True
+        # A bottle names so many slots, its own day's the first.
+        return bool(self.unknown_until) and slot < self.unknown_until // lifetime + SLOTS_CAP
+
+    def note(self, entry: Entry) -> None:
+        """Keep a commitment; the first for a slot stands."""
+        if entry.slot > self.spent.get(entry.suite, -1):
+            self.entries.setdefault((entry.suite, entry.slot), entry)
+
+    def expire(self, now: float) -> bool:
+        """Forget what has expired, but for the last slot of each suite.
+
+        :param now: Unix time, seconds.
+        :returns: whether anything has changed.
+        """
+        expired = [entry for entry in self.entries.values() if entry.expiry <= now]
+        for entry in expired:
+            del self.entries[entry.suite, entry.slot]
+            self.spent[entry.suite] = max(entry.slot, self.spent.get(entry.suite, -1))
+        return bool(expired)
