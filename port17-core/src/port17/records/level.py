@@ -28,7 +28,7 @@ class Level:
     """Security claimed, against both kinds of attacker.
 
     :param classical: bits of work for an attacker without a quantum computer.
-    :param quantum: NIST category (1, 2, 3 or 5; FIPS 203, section 8) against one who has one; 0 claims nothing.
+    :param quantum: NIST category (1, 2, 3 or 5; FIPS 203, appendix A) for one who has; 0 claims nothing.
     """
 
     classical: int

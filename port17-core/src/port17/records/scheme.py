@@ -11,7 +11,7 @@ from port17.records.level import Level, Status
 PUBLIC_KEY_CAP = 4096
 """Longest public key of one algorithm, bytes: ML-DSA-87's 2592 and room."""
 SIGNATURE_CAP = 5000
-"""Longest signature of one algorithm, bytes: ML-DSA-87's 4627 and room."""
+"""Longest signature, bytes, all components together: ML-DSA-87's 4627 beside Ed448's 114, and room."""
 
 
 @dataclass(frozen=True)
@@ -32,8 +32,20 @@ class SigningKey:
 class IdentityScheme(ABC):
     """A driver of entry-point group ``port17.identity_schemes``; its entry point's name is ``name``.
 
-    A signature is EUF-CMA secure over the exact bytes. A composite verifies only if every component
-    does, and each component signs the composite's name too, so that none can be stripped.
+    Every method is a pure function of its arguments and the system's random source; none keeps state. No repr
+    and no exception shows a secret.
+
+    A signature is **EUF-CMA** over the exact bytes: nobody makes one for a message that was not signed (FIPS
+    204, section 3.2; for Ed25519 Brendel, Cremers, Jackson, Zhao, "The Provable Security of Ed25519", 2021).
+    A second signature for a message that *was* signed may be possible: the core relies on SUF-CMA nowhere. A
+    record is named by its payload and a link by its transcript, never by a signature. Keys under which
+    messages verify that nobody signed, such as points of low order, are refused.
+
+    A composite stands as long as one of its components does: it verifies only if every one does. Each
+    component signs the composite's name and all of its public keys too, so that a component's signature
+    is worth nothing alone, in another composite, or beside another identity's other half (non-separability:
+    Bindel, Herath, McKague, Stebila, "Transitioning to a Quantum-Resistant Public Key Infrastructure", 2017;
+    labels as in draft-ietf-lamps-pq-composite-sigs).
     """
 
     name: str
@@ -46,7 +58,7 @@ class IdentityScheme(ABC):
     algorithms: tuple[str, ...]
     """The components' names, in the order of keys and signatures."""
     signature_size: int
-    """Bytes of a whole signature, all components together."""
+    """Bytes of a whole signature, all components together: at most ``SIGNATURE_CAP``."""
 
     @abstractmethod
     def generate(self) -> SigningKey:
@@ -62,7 +74,7 @@ class IdentityScheme(ABC):
 
     @abstractmethod
     def private_bytes(self, key: SigningKey) -> bytes:
-        """The private key as stored at rest."""
+        """The private key as stored at rest (the seeds of the components, where they have them)."""
 
     @abstractmethod
     def load_private(self, stored: bytes) -> SigningKey:

@@ -69,13 +69,43 @@ class CipherSuite(ABC):
     Every method is a pure function of its arguments and the system's random source; none keeps state,
     so one instance serves a whole process. Whatever a primitive raises on bad input (a low-order point,
     a wrong length) leaves a KEM method as :class:`ValueError`; the core makes one uniform
-    :class:`~port17.errors.HandshakeFailed` of it.
+    :class:`~port17.errors.HandshakeFailed` of it. No repr and no exception shows a secret.
+
+    What a suite promises, and what the core does not ask of it:
+
+    **KEM: IND-CCA2** (FIPS 203, section 3.3; for a Diffie-Hellman KEM RFC 9180, section 9.1). A prekey
+    answers everybody for a day, so security against chosen plaintexts alone is not enough. A forged
+    ciphertext may raise or may give a secret that nobody else has; the core treats both alike. The secret
+    need not bind ciphertext or public key (Cremers, Dax, Medinger, "Keeping Up with the KEMs", 2023): the
+    core puts the ciphertext and the hash of the prekey record, or of the whole ratchet frame, into every
+    KDF input and transcript. All-zero and low-order secrets are refused (RFC 7748, section 6.1; RFC 9180,
+    section 7.1.4). Ciphertexts need not look random: the link masks them.
+
+    **AEAD: IND-CPA and INT-CTXT while no nonce repeats under a key** (RFC 5116; NIST SP 800-38D for GCM,
+    RFC 8439 for ChaCha20-Poly1305). Nonces are counters and are never reused; a key seals at most 2^20
+    cells, 2^28 AES blocks, far inside what is argued for either (draft-irtf-cfrg-aead-limits). It need not
+    be key-committing, and GCM and ChaCha20-Poly1305 are not (Len, Grubbs, Ristenpart, "Partitioning Oracle
+    Attacks", 2021): no key comes from a password or from any small set. Where a ciphertext is tried
+    under more than one key, the keys are of one sender: SETUP's box under two revisions. Who made it
+    knows both, and gains a box that opens under either; the session's keys bind the revision and
+    H(box). Which hop spoke is told by a flag inside its layer and the heads of the layers around it,
+    whose keys a hop does not have. Nor need it resist nonces that repeat.
+
+    **KDF: HKDF** (RFC 5869; Krawczyk, "Cryptographic Extraction and Key Derivation: The HKDF Scheme",
+    2010) over HMAC, in three roles. ``extract`` of a KEM's secret under a transcript is a computational
+    extractor. ``extract`` of a new secret under a root (the ratchet) is a *dual PRF*: 32 bytes are
+    good if either input is (Bellare, Lysyanskaya, "Symmetric and Dual PRFs from Standard Assumptions",
+    2015; Backendal, Bellare, Guenther, Scarlata, "When Messages are Keys", 2023). Theirs holds for keys of
+    one length: the core's salts are always 32 bytes, as HMAC pads shorter keys with zeros. ``expand`` is
+    a PRF with any ``info``, one-way, so that a chain key says nothing of those before it. The hash is
+    collision-resistant at the classical level stated.
     """
 
     name: str
     """Stable wire name, ASCII, ``p17-<version>-<kem>-<aead>-<hash>``."""
     status: Status
     confidentiality: Level
+    """What the weakest part holds: for a hybrid KEM, what its stronger half does."""
     source: str
     """Where the primitives are specified, for people."""
 
@@ -89,7 +119,7 @@ class CipherSuite(ABC):
     """True if a ciphertext is the plaintext XOR a keystream of key and nonce alone (GCM,
     ChaCha20-Poly1305; not SIV). The onion needs it: others are refused for circuits."""
 
-    # -- KEM: IND-CCA2; the ciphertext is also put into every KDF input by the core ---------------
+    # -- KEM --------------------------------------------------------------------------------------
     @abstractmethod
     def generate(self) -> KemKey:
         """A fresh key pair."""
@@ -119,19 +149,33 @@ class CipherSuite(ABC):
         :raises ValueError: what is stored is no such key.
         """
 
-    # -- KDF: HKDF's two halves (RFC 5869) --------------------------------------------------------
+    # -- KDF --------------------------------------------------------------------------------------
     @abstractmethod
     def extract(self, salt: bytes, secret: bytes) -> bytes:
-        """A pseudorandom key of 32 bytes from a secret, under a salt."""
+        """A pseudorandom key of 32 bytes (RFC 5869, section 2.2).
+
+        :param salt: 32 bytes: a transcript's hash, or a root key.
+        :param secret: of any length; the one or more secrets, and what they are to be bound to.
+        """
 
     @abstractmethod
     def expand(self, key: bytes, info: bytes, length: int) -> bytes:
-        """``length`` bytes (at most 255 times the hash's 32) from a pseudorandom key."""
+        """Bytes from a pseudorandom key (RFC 5869, section 2.3).
 
-    # -- AEAD: IND-CPA and INT-CTXT under unique nonces -------------------------------------------
+        :param key: 32 bytes.
+        :param info: what they are for, framed.
+        :param length: 1 to 255 times the hash's 32.
+        :raises ValueError: more is asked for.
+        """
+
+    # -- AEAD -------------------------------------------------------------------------------------
     @abstractmethod
     def aead(self, key: bytes) -> Aead:
-        """The AEAD under a key of 32 bytes."""
+        """The AEAD under a key.
+
+        :param key: 32 bytes.
+        :raises ValueError: it has another length.
+        """
 
     def keystreams(self, key: bytes, first: int, count: int, length: int) -> bytes:
         """The first ``length`` bytes of the keystreams of ``count`` consecutive counters.
