@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+import re
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -24,6 +26,10 @@ from port17.wire.suite import nonce
 
 VECTORS = generate.read()
 FRAMING, SUITE_CASES, IDENTITIES = VECTORS["framing"], VECTORS["suites"], VECTORS["signatures"]
+ROOT = Path(__file__).resolve().parent.parent
+LABEL = re.compile(r"""\b(?:framed|digest)\(\s*f?"([^"]+)\"""")
+LOCAL = {"envelope:{kind}"}
+"""Labels of what never leaves the process."""
 FEW = settings(max_examples=15, deadline=None)
 
 
@@ -75,6 +81,16 @@ def test_signed_bytes() -> None:
     case = FRAMING["signed"]
     message = signed_bytes(case["kind"], unhex(case["network_id"]), case["scheme"], unhex(case["payload"]))
     assert message.hex() == case["is"]
+
+
+def test_every_label_of_the_product_is_in_the_document() -> None:
+    folders = ("port17-core/src/port17/records", "port17-core/src/port17/wire", "port17-crypto/src")
+    sources = [path for folder in folders for path in (ROOT / folder).rglob("*.py")]
+    labels = {label for path in sources for label in LABEL.findall(path.read_text())} - LOCAL
+    assert labels >= {"genesis", "link early", "chain step", "composite signature"}
+    document = (ROOT / "docs" / "protocol.md").read_text()
+    for label in labels:
+        assert f'"{label}"' in document, label
 
 
 # -- suites -----------------------------------------------------------------------------------------
