@@ -24,7 +24,7 @@ from port17.wire.ratchet import (
     ResponderRatchet,
     Session,
 )
-from port17.wire.suite import CipherSuite
+from port17.wire.suite import KEY_SIZE, CipherSuite
 
 from .wire_bench import Bench
 from .wire_suites import REAL, SUITES, TOY, RecordingSuite
@@ -128,9 +128,9 @@ def test_both_ends_stay_in_step_whatever_is_under_way(cells_per_step: int, sched
 
 
 def held(thing: Any) -> list[bytes]:
-    """Every byte string that an object of slots keeps, or one that it keeps."""
+    """Every byte string of a key's size that an object of slots keeps, or one that it keeps."""
     if isinstance(thing, bytes):
-        return [thing]
+        return [thing] if len(thing) == KEY_SIZE else []
     slots = [getattr(thing, slot) for slot in getattr(type(thing), "__slots__", ())]
     return [found for slot in slots for found in held(slot)]
 

@@ -20,14 +20,14 @@ def chain_key(suite: Suite, root: bytes, steps: int) -> bytes:
     """A chain's key so many symmetric steps after its root was made."""
     key = suite.expand(root, "chain")
     for _ in range(steps):
-        key = suite.expand(key, "chain step")
+        key = suite.expand(key, "chain step", length=96)[:32]
     return key
 
 
 def cell_and_filler_key(suite: Suite, key: bytes) -> tuple[bytes, bytes]:
     """The two keys of a chain key."""
-    both = suite.expand(key, "cell and filler", length=64)
-    return both[:32], both[32:]
+    _, cell_key, filler_key = (suite.expand(key, "chain step", length=96)[at : at + 32] for at in (0, 32, 64))
+    return cell_key, filler_key
 
 
 def next_root(suite: Suite, root: bytes, secret: bytes, frame: bytes) -> bytes:

@@ -23,6 +23,9 @@ AHEAD_FIRST = 8
 """Keystreams computed by a chain's first call: a flight of set-up needs no more."""
 AHEAD_MOST = 128
 """Most keystreams computed by one call: 9 KiB kept, 30 microseconds."""
+CHAIN_INFO = framed("chain")
+STEP_INFO = framed("chain step")
+"""What a root's first chain key, and a chain key's successor, cell key and filler key are expanded with."""
 pack_nonce = struct.Struct(">4xQ").pack
 """The nonce of a counter: four zero bytes and a u64."""
 
@@ -35,6 +38,7 @@ class Chain:
 
     __slots__ = (
         "_ahead",
+        "_ahead_end",
         "_ahead_first",
         "_ahead_many",
         "_cell_key",
@@ -74,8 +78,8 @@ class Chain:
         self._chain_key = b""
         self._cell_key = b""
         self._filler_key = b""
-        self._ahead: list[bytes] = []
-        self._ahead_first = 0
+        self._ahead = b""
+        self._ahead_first = self._ahead_end = 0
         self._ahead_many = AHEAD_FIRST
         self._begin_chain()
 
@@ -84,10 +88,11 @@ class Chain:
 
     def seal(self, plaintext: BytesLike, out: BytesLike) -> None:
         """Seal the next cell's layer into a buffer that is ``TAG_SIZE`` bytes longer."""
-        self.encrypt_into(pack_nonce(self.counter), plaintext, None, out)
-        self.counter += 1
-        self.left -= 1
-        if not self.left:
+        counter = self.counter
+        self.encrypt_into(pack_nonce(counter), plaintext, None, out)
+        self.counter = counter + 1
+        self.left = left = self.left - 1
+        if not left:
             self.step()
 
     def open(self, sealed: BytesLike, out: BytesLike) -> None:
@@ -95,10 +100,11 @@ class Chain:
 
         :raises Exception: :attr:`forged`, if it is not what was sealed next; nothing has moved then.
         """
-        self.decrypt_into(pack_nonce(self.counter), sealed, None, out)
-        self.counter += 1
-        self.left -= 1
-        if not self.left:
+        counter = self.counter
+        self.decrypt_into(pack_nonce(counter), sealed, None, out)
+        self.counter = counter + 1
+        self.left = left = self.left - 1
+        if not left:
             self.step()
 
     def opened(self, cells: int) -> None:
@@ -110,7 +116,6 @@ class Chain:
 
     def step(self) -> None:
         """The symmetric step: the old chain key and everything from it is forgotten."""
-        self._chain_key = self._suite.expand(self._chain_key, framed("chain step"), KEY_SIZE)
         self.steps += 1
         self._use_chain_key()
 
@@ -137,27 +142,31 @@ class Chain:
 
         A busy chain works out some at a time, an idle one few.
         """
-        index = self.counter - self._ahead_first
-        if index >= len(self._ahead):
+        counter = self.counter
+        if counter >= self._ahead_end:
             count = min(self.left, self._ahead_many)
-            joined = self.fillers(count)
-            self._ahead = [joined[at : at + LAYER_OVERHEAD] for at in range(0, len(joined), LAYER_OVERHEAD)]
-            self._ahead_first = self.counter
+            self._ahead = self.fillers(count)
+            self._ahead_first = counter
+            self._ahead_end = counter + count
             self._ahead_many = min(2 * self._ahead_many, AHEAD_MOST)
-            index = 0
-        return self._ahead[index]
+        at = (counter - self._ahead_first) * LAYER_OVERHEAD
+        return self._ahead[at : at + LAYER_OVERHEAD]
 
     def _begin_chain(self) -> None:
-        self._chain_key = self._suite.expand(self._root, framed("chain"), KEY_SIZE)
+        self._chain_key = self._suite.expand(self._root, CHAIN_INFO, KEY_SIZE)
         self._use_chain_key()
 
     def _use_chain_key(self) -> None:
-        keys = self._suite.expand(self._chain_key, framed("cell and filler"), 2 * KEY_SIZE)
-        self._cell_key, self._filler_key = keys[:KEY_SIZE], keys[KEY_SIZE:]
+        # The next chain key comes with this one's keys, in one call: this one is forgotten at once.
+        keys = self._suite.expand(self._chain_key, STEP_INFO, 3 * KEY_SIZE)
+        self._chain_key = keys[:KEY_SIZE]
+        self._cell_key = keys[KEY_SIZE : 2 * KEY_SIZE]
+        self._filler_key = keys[2 * KEY_SIZE :]
         aead = self._suite.aead(self._cell_key)
         self.encrypt_into = aead.encrypt_into
         self.decrypt_into = aead.decrypt_into
-        self._ahead = []
+        self._ahead = b""
+        self._ahead_end = 0
         self.left = self.cells_per_step
 
 
