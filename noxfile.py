@@ -20,6 +20,7 @@ CONSTRAINTS = ROOT / "constraints.txt"
 OWN_VENV = ROOT / ".venv"
 OLDEST_PYTHON = (3, 11)
 RUNNER = "nox[uv]"
+NOBLE = "@noble/post-quantum@0.7.1"  # brings the versions of curves, hashes and ciphers that it is pinned to
 
 # uv has its own certificates and its own Pythons unless told otherwise: use the machine's, as pip does. The
 # first name is today's, the second is what releases before it read.
@@ -186,6 +187,17 @@ def conformance(session: nox.Session) -> None:
     if session.posargs:
         session.install("-c", CONSTRAINTS.name, *session.posargs)
     session.run("pytest", "tests/conformance")
+
+
+@nox.session
+def interop(session: nox.Session) -> None:
+    """Exchange keys, seals and signatures with npm's @noble packages, an independent implementation."""
+    if shutil.which("npm") is None:
+        session.error("node and npm are needed, on Debian and Ubuntu: apt-get install npm")
+    install(session, "test")
+    folder = session.create_tmp()
+    session.run("npm", "install", "--silent", "--no-save", "--prefix", folder, NOBLE, external=True)
+    session.run("python", "port17-crypto/tests/interop/live.py", folder, *session.posargs)
 
 
 @nox.session
