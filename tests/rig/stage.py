@@ -144,16 +144,19 @@ class Stage:
         """Hand a bottle on: it is a file in the folder of bottles."""
         save_bottle(self.bottles, bottle)
 
-    def client(self, charter: Charter | None = None, suites: Sequence[str] = ()) -> KnownNetwork:
+    def client(
+        self, charter: Charter | None = None, suites: Sequence[str] = (), memory: str = "state"
+    ) -> KnownNetwork:
         """What a client that starts now knows of the network.
 
         :param charter: what its charter file holds, if not the charter.
+        :param memory: its own folder; another one is another client.
         :raises Port17Error: it refuses to start.
         """
         path = self.folder / "stage.charter"
         (charter or self.charter).dump(path)
         config = ClientConfig(
-            charter=path, bottles=self.bottles, state=self.folder / "client-state", suites=list(suites)
+            charter=path, bottles=self.bottles, state=self.folder / memory, suites=list(suites)
         )
         return KnownNetwork.load(config, registry, lambda: self.now)
 
