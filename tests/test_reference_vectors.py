@@ -14,6 +14,7 @@ from cryptography.hazmat.primitives.hashes import SHA3_256, SHA256, BLAKE2s, Has
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from reference import aead, generate, hkdf, kem
 from reference.aead import Aead, Forged
+from reference.ratchet import Direction, nonce
 from reference.recorded import FROZEN
 from reference.suites import SUITES
 
@@ -102,6 +103,19 @@ def test_x25519_is_the_librarys() -> None:
         assert kem.x25519(scalar, other.public_bytes_raw()) == theirs.exchange(other)
     odd = X25519PublicKey.from_public_bytes(b"\xff" * 32)  # the top bit is not of the point
     assert kem.x25519(scalar, b"\xff" * 32) == theirs.exchange(odd)
+
+
+@pytest.mark.parametrize("name", SUITES)
+def test_fillers_and_heads_are_seals_of_zeros(name: str) -> None:
+    """As the design words them."""
+    suite = SUITES[name]
+    direction = Direction(suite, os.urandom(32), 2)
+    direction.counter = 5
+    cell_key, filler_key = direction.keys()
+    sealed = suite.aead.seal(filler_key, nonce(5), bytes(17))
+    assert direction.filler() == sealed[:17]
+    sealed = suite.aead.seal(cell_key, nonce(5), bytes(68))
+    assert direction.keystream(68) == sealed[:68]
 
 
 @pytest.mark.parametrize("name", SUITES)

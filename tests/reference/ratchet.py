@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .framing import h, u8, u32, u64, xor
+from .framing import h, u8, u32, u64
 from .suites import Suite
 
 CELLS_PER_STEP = 128
@@ -107,9 +107,3 @@ def session(suite: Suite, key: bytes, binding: bytes, cells_per_step: int) -> tu
     """(forward, backward)."""
     forward, backward = roots(suite, key, binding)
     return Direction(suite, forward, cells_per_step), Direction(suite, backward, cells_per_step)
-
-
-def check_filler(direction: Direction) -> bool:
-    """Whether the filler is the head of a seal of zeros, as the design words it."""
-    sealed = direction.suite.aead.seal(direction.keys()[1], nonce(direction.counter), bytes(FILLER_SIZE))
-    return sealed[:FILLER_SIZE] == xor(direction.filler(), bytes(FILLER_SIZE))
