@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import argparse
+import itertools
 import shutil
 import time
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from port17.errors import ConfigError, UsageError
+from port17.node.identity_file import Locker, Passphrase
 from port17.node.keyring import Keyring
 from port17.plugins.loader import Registry
 from port17.records.charter import Charter
 from port17.records.genesis import UPDATE_KEYS_CAP, Genesis
 from port17.records.revision import Revision, Signer
 from port17.records.scheme import IdentityScheme
-from port17_cli import drivers, output
+from port17_cli import drivers, keys, output
 
 CLOCK_SLACK_S = 120
 """A new network holds from a little before its founding on, seconds: for members whose clocks are slow."""
@@ -34,19 +36,20 @@ def init(args: argparse.Namespace) -> int:
             cure=f"Give --update-keys 1 to {UPDATE_KEYS_CAP}, and --threshold 1 to as many.",
         )
     directory = Path(args.dir)
-    path, keys = directory / f"{args.name}.charter", directory / f"{args.name}{UPDATE_KEYS}"
+    path, folder = directory / f"{args.name}.charter", directory / f"{args.name}{UPDATE_KEYS}"
     if not args.force:
-        refuse_existing(path, keys)
+        refuse_existing(path, folder)
     registry = Registry()
     suites = args.suite or [drivers.USUAL_SUITE]
     drivers.suites(registry, suites)  # a charter that names what nobody has is of no use
     schemes = [drivers.scheme(registry, name) for name in args.identity or [drivers.USUAL_SCHEME]]
     exits = tuple(map(_fingerprint, args.plain_text_exit))
+    locker = keys.locker(registry, None, args.passphrase_fd, None, "the update keys") if args.lock else None
     directory.mkdir(parents=True, exist_ok=True)
-    if keys.exists():
-        shutil.rmtree(keys)
+    if folder.exists():
+        shutil.rmtree(folder)
     now = time.time()
-    holders = update_keys(keys, schemes[0], args.update_keys)
+    holders = update_keys(folder, schemes[0], args.update_keys, locker)
     charter = Charter.found(
         genesis(args.name, holders, threshold, now), terms(suites, schemes, exits, now), signers(holders)
     )
@@ -79,7 +82,17 @@ def amend(args: argparse.Namespace) -> int:
     folders = [Path(key) for key in args.key] if args.key else sorted(beside.glob("*"))
     if not folders:
         raise UsageError(f"There are no update keys in {beside}.", cure="Name them with --key DIR.")
-    holders = [Keyring.load(folder, schemes, {}, NO_NETWORK) for folder in folders]
+    holders = [
+        Keyring.load(
+            folder,
+            schemes,
+            {},
+            NO_NETWORK,
+            passphrase=ask,
+            find_suite=lambda name: drivers.suites(registry, [name])[0],
+        )
+        for folder, ask in _asked(args, folders)
+    ]
     last = charter.revisions[-1].revision
     drivers.suites(registry, args.suite or ())
     for name in args.identity or ():
@@ -112,10 +125,22 @@ def amend(args: argparse.Namespace) -> int:
     return 0
 
 
-def update_keys(folder: Path, scheme: IdentityScheme, count: int) -> list[Keyring]:
-    """Fresh update keys, each in a folder of its own that can be carried away."""
+def _asked(args: argparse.Namespace, folders: Iterable[Path]) -> Iterable[tuple[Path, Passphrase]]:
+    """Who is asked for each key's passphrase: the descriptor once for all, a terminal for each."""
+    if args.passphrase_fd is not None:
+        return zip(folders, itertools.repeat(keys.asked(args, None, "the update keys")))
+    return [(folder, keys.asked(args, None, f"the update key {folder}")) for folder in folders]
+
+
+def update_keys(
+    folder: Path, scheme: IdentityScheme, count: int, locker: Locker | None = None
+) -> list[Keyring]:
+    """Fresh update keys, each in a folder of its own that can be carried away.
+
+    :param locker: locks them; None leaves them to their files' permissions.
+    """
     return [
-        Keyring.create(folder / str(number), scheme, [], NO_NETWORK, 0, 0, 1)
+        Keyring.create(folder / str(number), scheme, [], NO_NETWORK, 0, 0, 1, locker=locker)
         for number in range(1, count + 1)
     ]
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from port17.bottles.rack import MemoryRack, load_directory
+from port17.bottles.successors import supersede
 from port17.config import NodeConfig
 from port17.errors import ConfigError
 from port17.records.bottle import SLOTS_CAP, Bottle, Contents, Label, Lane
@@ -67,6 +68,7 @@ def seal(
         addresses=addresses(config),
         suites=list(slots),
         exit=list(config.exit.allow) if config.exit.enabled else None,
+        predecessors=list(keyring.predecessors),
         seq=int(now),
     )
     contents = Contents.made(
@@ -136,12 +138,15 @@ def fingerprints(
     rack = MemoryRack()
     if config.bottles.exists():
         load_directory(config.bottles, charter.network_id, schemes, rack, now)
-    by_id = {bottle.fingerprint[:NODE_ID_SIZE]: bottle.fingerprint for bottle in rack}
+    allowed = {name: schemes[name] for name in charter.current(now).schemes if name in schemes}
+    successors = supersede(rack, charter.network_id, allowed)
+    by_id = {old[:NODE_ID_SIZE]: heir for old, heir in successors.heirs.items()}
+    by_id |= {bottle.fingerprint[:NODE_ID_SIZE]: bottle.fingerprint for bottle in rack}
     found = []
     for text in ids:
         if len(text) == 64:
             try:
-                found.append(bytes.fromhex(text))
+                found.append(successors.resolve(bytes.fromhex(text)))
                 continue
             except ValueError:
                 raise ConfigError(f"{text!r} is neither a node id nor a fingerprint.") from None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import functools
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -10,20 +11,18 @@ from typing import TYPE_CHECKING
 from port17.bottles.rack import save_bottle
 from port17.config import NodeConfig
 from port17.errors import ConfigError
-from port17_cli import drivers, enrolment, output, settings
+from port17_cli import drivers, enrolment, keys, output, settings
 
 if TYPE_CHECKING:
-    from port17.node.keyring import Keyring
-    from port17.plugins.loader import Registry
     from port17.records.bottle import Bottle
-    from port17.records.charter import Charter
 
 LANES = "lanes.json"
 
 
 def init(args: argparse.Namespace) -> int:
     """``port17 node init``."""
-    from port17.node.keyring import IDENTITY_FILE, Keyring
+    from port17.node.identity_file import IDENTITY_FILE
+    from port17.node.keyring import Keyring
     from port17.plugins.loader import Registry
     from port17.records.charter import Charter
     from port17_cli.charter import refuse_existing
@@ -47,6 +46,10 @@ def init(args: argparse.Namespace) -> int:
         )
         fresh = not (config.state / IDENTITY_FILE).exists()
         if fresh:
+            secret = config.identity.passphrase_file
+            locker = None
+            if args.lock or secret is not None or args.passphrase_fd is not None:
+                locker = keys.locker(registry, suites[0], args.passphrase_fd, secret, f"the node {args.name}")
             keyring = Keyring.create(
                 config.state,
                 drivers.scheme(registry, scheme),
@@ -56,9 +59,17 @@ def init(args: argparse.Namespace) -> int:
                 slots,
                 revision.prekey_lifetime_s,
                 overlap=revision.overlap_s,
+                locker=locker,
             )
         else:
-            keyring = _open(config, charter, registry)
+            if args.lock:
+                raise ConfigError(
+                    f"The keys in {config.state} are kept as they are.",
+                    cure="Leave out --lock; `port17 identity passphrase` locks what exists.",
+                )
+            keyring = keys.open_node(args, config, charter, registry, now)
+            drivers.allowed([keyring.identity.scheme], revision.schemes, "identity scheme")
+            keyring.burn(now)
             keyring.stock(
                 charter.network_id, first, slots, revision.prekey_lifetime_s, overlap=revision.overlap_s
             )
@@ -88,7 +99,7 @@ def bottle(args: argparse.Namespace) -> int:
         if config.lanes is None:
             raise ConfigError("The node has no lanes file.", cure=f'Set lanes = "{LANES}" in {args.config}.')
         enrolment.write_lanes(config.lanes, ids)
-    keyring = _open(config, charter, registry)
+    keyring = keys.open_node(args, config, charter, registry, now)
     keyring.burn(now)
     first, slots = enrolment.span(revision, now, args.days)
     keyring.stock(charter.network_id, first, slots, revision.prekey_lifetime_s, overlap=revision.overlap_s)
@@ -106,8 +117,9 @@ def run(args: argparse.Namespace) -> int:
     from port17_cli import logs, service
 
     logs.set_up(config.log.level)
+    ask = keys.asked(args, config.identity.passphrase_file, f"the node {config.name}")
     service.run(
-        manager.run,
+        functools.partial(manager.run, passphrase=ask),
         config,
         Registry(),
         service.ready_line("port17.node.run/1", json=args.json),
@@ -129,6 +141,8 @@ def _values(args: argparse.Namespace, path: Path) -> dict[str, object]:
         "listen": {"tcp": args.listen},
         "advertise": {"tcp": [args.advertise]} if args.advertise else None,
     }
+    if args.passphrase_file:
+        values["identity"] = {"passphrase_file": settings.spell(args.passphrase_file, path)}
     if args.exit:
         values["exit"] = {
             "enabled": True,
@@ -136,14 +150,6 @@ def _values(args: argparse.Namespace, path: Path) -> dict[str, object]:
             "allow_private": args.allow_private,
         }
     return values
-
-
-def _open(config: NodeConfig, charter: Charter, registry: Registry) -> Keyring:
-    from port17.node.keyring import Keyring
-
-    names = drivers.allowed(config.suites, charter.current(time.time()).suites, "cipher suite")
-    held = {suite.name: suite for suite in drivers.suites(registry, names)}
-    return Keyring.load(config.state, drivers.schemes(registry), held, charter.network_id)
 
 
 def _tell(

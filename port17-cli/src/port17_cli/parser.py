@@ -55,6 +55,7 @@ def build() -> argparse.ArgumentParser:
     _demo(groups)
     _testnet(groups)
     _charter(groups)
+    _identity(groups)
     _node(groups)
     _client(groups)
     _route(groups)
@@ -101,6 +102,30 @@ def _set(parser: _Parser) -> None:
         metavar="KEY=VALUE",
         help="set a value of the configuration, e.g. log.level=debug; repeat",
     )
+
+
+def _passphrase(parser: _Parser) -> None:
+    parser.add_argument(
+        "--passphrase-fd",
+        type=int,
+        metavar="N",
+        help="read the key's passphrase from this descriptor, e.g. 3 with 3<FILE (asked at the terminal)",
+    )
+
+
+def _new_passphrase(parser: _Parser) -> None:
+    parser.add_argument(
+        "--new-passphrase-fd", type=int, metavar="N", help="read the new passphrase from this descriptor"
+    )
+    _lock_suite(parser)
+
+
+def _lock_suite(parser: _Parser) -> None:
+    parser.add_argument("--suite", metavar="NAME", help="cipher suite whose AEAD locks the key")
+
+
+def _lock(parser: _Parser) -> None:
+    parser.add_argument("--lock", action="store_true", help="lock new keys with a passphrase")
 
 
 def _control(parser: _Parser) -> None:
@@ -151,6 +176,8 @@ def _charter(groups: _Group[_Parser]) -> None:
         metavar="FINGERPRINT",
         help="trust this exit with unencrypted connections; repeat",
     )
+    _lock(parser)
+    _passphrase(parser)
     _force(parser)
     parser = _command(
         group, "amend", "charter:amend", "Sign a new revision of a charter; what is not given stays as it is."
@@ -174,6 +201,54 @@ def _charter(groups: _Group[_Parser]) -> None:
     parser.add_argument(
         "--distrust-exit", action="append", default=[], metavar="FINGERPRINT", help="no longer; repeat"
     )
+    _passphrase(parser)
+
+
+def _identity(groups: _Group[_Parser]) -> None:
+    group = _group(groups, "identity", "Identities: the keys that nodes and charters are signed with.")
+    parser = _command(group, "new", "identity:new", "Make an identity, or restore one from a backup.")
+    parser.add_argument("--dir", required=True, metavar="DIR", help="where it goes; a node's state directory")
+    parser.add_argument("--identity", metavar="SCHEME", help="identity scheme (ed25519)")
+    parser.add_argument(
+        "--from", dest="from_file", metavar="FILE", help="what `identity export --private` wrote"
+    )
+    parser.add_argument(
+        "--unused", action="store_true", help="no node has ever run under the backup's identity"
+    )
+    _lock(parser)
+    _lock_suite(parser)
+    _passphrase(parser)
+    parser = _command(group, "show", "identity:show", "Show an identity; needs no passphrase.")
+    _whose(parser)
+    parser.add_argument("--file", metavar="FILE", help="what `identity export` wrote")
+    parser = _command(
+        group, "export", "identity:export", "Write the public half, or a backup that a passphrase locks."
+    )
+    _whose(parser)
+    parser.add_argument("--out", required=True, metavar="FILE", help="the file to write")
+    parser.add_argument("--private", action="store_true", help="the private key too")
+    _passphrase(parser)
+    _new_passphrase(parser)
+    parser = _command(
+        group, "passphrase", "identity:passphrase", "Lock an identity, change its passphrase or take it away."
+    )
+    _whose(parser)
+    parser.add_argument("--remove", action="store_true", help="leave the key to its file's permissions")
+    _passphrase(parser)
+    _new_passphrase(parser)
+    parser = _command(
+        group, "rotate", "identity:rotate", "Give a node a new identity, which its old one hands over to."
+    )
+    _file(parser)
+    _set(parser)
+    parser.add_argument("--identity", metavar="SCHEME", help="identity scheme (as now)")
+    parser.add_argument("--days", type=int, default=7, metavar="N", help="days its prekeys last (7)")
+    _passphrase(parser)
+
+
+def _whose(parser: _Parser) -> None:
+    parser.add_argument("--dir", metavar="DIR", help="the directory that holds it")
+    parser.add_argument("--config", metavar="FILE", help="a node's configuration that names the directory")
 
 
 def _node(groups: _Group[_Parser]) -> None:
@@ -199,6 +274,11 @@ def _node(groups: _Group[_Parser]) -> None:
     _suites(parser)
     parser.add_argument("--identity", metavar="SCHEME", help="identity scheme (the charter's first)")
     parser.add_argument("--days", type=int, default=7, metavar="N", help="days its prekeys last (7)")
+    _lock(parser)
+    parser.add_argument(
+        "--passphrase-file", metavar="FILE", help="holds the passphrase; noted in the configuration"
+    )
+    _passphrase(parser)
     _force(parser)
     parser = _command(
         group, "bottle", "node:bottle", "Sign a fresh bottle: after new lanes, addresses or exit rules."
@@ -207,9 +287,11 @@ def _node(groups: _Group[_Parser]) -> None:
     _set(parser)
     parser.add_argument("--lane", action="append", default=[], metavar="ID", help="keep a lane too; repeat")
     parser.add_argument("--days", type=int, default=7, metavar="N", help="days its prekeys last (7)")
+    _passphrase(parser)
     parser = _command(group, "run", "node:run", "Run a node until SIGINT or SIGTERM.")
     _file(parser)
     _set(parser)
+    _passphrase(parser)
     parser.add_argument("--while-stdin", action="store_true", help=argparse.SUPPRESS)
     parser = _command(group, "status", "status:status", "Ask a running node how it is.")
     _control(parser)

@@ -325,6 +325,20 @@ class Prekeys:
         return place[1] <= self._journal.spent.get(suite, -1) or (entry is not None and entry.expiry <= now)
 
 
+def list_prekeys(folder: Path) -> list[PrekeyRecord]:
+    """The public halves of all prekeys in a folder, whoever's and of whatever suite, expired or not.
+
+    :raises ConfigError: one can't be read, or others may read it.
+    """
+    found = []
+    for file in sorted(folder.glob(f"*{PREKEY_SUFFIX}")):
+        try:
+            found.append(_PrekeyFile.from_cbor(key_file.read(file, FILE_CAP), cap=FILE_CAP).record)
+        except RecordError as error:
+            _log.warning("%s holds no prekey: %s", file, error.message)
+    return found
+
+
 def _entry(record: PrekeyRecord) -> Entry:
     return Entry(record.suite, record.slot, record.expiry, record.hash)
 

@@ -1,0 +1,94 @@
+"""Keys as commands get at them: whose passphrase is asked for where, and how a new one is locked."""
+
+from __future__ import annotations
+
+import argparse
+import functools
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from port17_cli import drivers
+
+if TYPE_CHECKING:
+    from port17.config import NodeConfig
+    from port17.node.identity_file import Locker, Passphrase
+    from port17.node.keyring import Keyring
+    from port17.plugins.loader import Registry
+    from port17.records.charter import Charter
+
+
+def asked(args: argparse.Namespace, file: Path | None, whose: str) -> Passphrase:
+    """The passphrase of a key that exists: from ``--passphrase-fd``, the file or the terminal; asked once."""
+    from port17.links.process import forbid_core_dumps
+    from port17.node.passphrase import source
+
+    forbid_core_dumps()
+    return functools.cache(source(args.passphrase_fd, file, f"Passphrase of {whose}"))
+
+
+def locker(
+    registry: Registry, suite: str | None, descriptor: int | None, file: Path | None, whose: str
+) -> Locker:
+    """Asks for the passphrase of a key that is to be locked.
+
+    :param suite: name of the cipher suite whose AEAD is to hold it; None is the usual one.
+    :param descriptor: where the passphrase is read from, before ``file``.
+    :raises PassphraseError: there is none.
+    """
+    from port17.links.process import forbid_core_dumps
+    from port17.node.identity_file import Locker
+    from port17.node.passphrase import source
+
+    forbid_core_dumps()
+    (held,) = drivers.suites(registry, [suite or drivers.USUAL_SUITE])
+    return Locker(source(descriptor, file, f"New passphrase of {whose}", twice=True)(), held)
+
+
+def open_node(
+    args: argparse.Namespace,
+    config: NodeConfig,
+    charter: Charter,
+    registry: Registry,
+    now: float,
+    passphrase: Passphrase | None = None,
+) -> Keyring:
+    """The keyring of a node, with what its own bottle says that it has published.
+
+    :param passphrase: None asks where ``args`` and the configuration say.
+    :raises ConfigError: it can't be used.
+    """
+    from port17.node.keyring import Keyring
+
+    names = drivers.allowed(config.suites, charter.current(now).suites, "cipher suite")
+    keyring = Keyring.load(
+        config.state,
+        drivers.schemes(registry),
+        {suite.name: suite for suite in drivers.suites(registry, names)},
+        charter.network_id,
+        passphrase=passphrase or asked(args, config.identity.passphrase_file, f"the node {config.name}"),
+        find_suite=lambda name: drivers.suites(registry, [name])[0],
+        now=now,
+    )
+    _note_bottle(config, charter, keyring, now)
+    return keyring
+
+
+def _note_bottle(config: NodeConfig, charter: Charter, keyring: Keyring, now: float) -> None:
+    """What is published stays published, even if the keys were restored from a backup that is older."""
+    from port17.bottles.rack import SUFFIX, load_bottle
+    from port17.errors import RecordError
+    from port17.node.prekey_journal import Entry
+
+    file = config.bottles / f"{keyring.identity.node_id}{SUFFIX}"
+    if not file.exists():
+        return
+    try:
+        bottle = load_bottle(file)
+        bottle.verify(charter.network_id, {keyring.scheme.name: keyring.scheme}, now)
+    except RecordError:
+        return  # whatever it is, this node has not signed it
+    keyring.committed(
+        Entry(suite, slot.slot, slot.expiry, slot.commitment)
+        for suite, slots in bottle.contents.slots.items()
+        for slot in slots
+    )
