@@ -35,13 +35,15 @@ def load(folder: Path, store: BottleStore, **changed: Any) -> list[RecordError]:
 
 def test_the_newest_bottle_of_a_node_is_kept() -> None:
     rack = MemoryRack()
-    old, new, newest = bottle(seq=1), bottle(seq=2), bottle(label_seq=1, seq=1)
+    old, new, newest = bottle(seq=1), bottle(seq=2), bottle(label_seq=1, seq=3)
     assert rack.get(old.fingerprint) is None
     assert rack.put(new)
     assert not rack.put(old)
     assert rack.get(old.fingerprint) is new
     assert rack.put(newest)
     assert not rack.put(new)
+    assert not rack.put(bottle(label_seq=2, seq=2)), "old contents do not come back beside a new label"
+    assert not rack.put(bottle(label_seq=0, seq=4)), "nor an old label beside new contents"
     assert list(rack) == [newest]
     rack.remove(newest.fingerprint)
     rack.remove(newest.fingerprint)

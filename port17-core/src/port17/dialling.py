@@ -1,20 +1,26 @@
-"""Calling a node of the chart: its addresses in turn, by the transports at hand."""
+"""Calling a node of the chart, its addresses in turn; and when a link that stands is to end for another."""
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
+from weakref import WeakKeyDictionary
 
 import anyio
 
 from port17.errors import NetworkError
 from port17.links.crane import Crane, Terms, dial
 from port17.links.transport import Transport
+from port17.navigator.agreement import Standing
 from port17.navigator.chart import ChartNode
 from port17.network import KnownNetwork
 
 DIAL_S = 10.0
 """Seconds for a ship to one address."""
+
+LINGER_S = 3.0
+"""Seconds for which a link stays though another has taken its place and nothing uses it: what is on its way
+to it gets there."""
 
 _log = logging.getLogger(__name__)
 
@@ -42,3 +48,37 @@ async def call(
             except (OSError, ValueError, anyio.EndOfStream, anyio.BrokenResourceError) as error:
                 _log.debug("an address of %s does not answer: %s", node.name, type(error).__name__)
     raise NetworkError(f"no address of {node.name} answers")
+
+
+class Turnover:
+    """When links that we dialled under a suite that is no longer the right one are to end."""
+
+    def __init__(self, network: KnownNetwork) -> None:
+        self._network = network
+        self._since: WeakKeyDictionary[Crane, tuple[Standing, float]] = WeakKeyDictionary()
+
+    def standing(self, crane: Crane) -> Standing:
+        """What has become of a link's suite."""
+        return self._network.standing(crane.peer or b"", crane.suite)
+
+    def is_over(self, crane: Crane, now_s: float, *, replaced: bool) -> bool:
+        """Whether a link is to end now. To be asked again and again.
+
+        One with a suite that is no longer allowed ends after the grace, whatever uses it; any other once
+        nothing does.
+
+        :param now_s: any clock, seconds.
+        :param replaced: nobody needs it but the circuits that it carries.
+        """
+        standing = self.standing(crane)
+        if standing is Standing.GOOD:
+            self._since.pop(crane, None)
+            return False
+        before, since_s = self._since.get(crane, (Standing.GOOD, 0.0))
+        if before is not standing:
+            since_s = now_s
+            self._since[crane] = standing, since_s
+        waited_s = now_s - since_s
+        if standing is Standing.FORBIDDEN and waited_s >= self._network.grace_s:
+            return True
+        return replaced and not crane.link.legs and waited_s >= LINGER_S

@@ -1,32 +1,63 @@
-"""What one process knows of its network: charter, suites and schemes in use, and the rack.
+"""What one process knows of its network, kept current: charter, suites and schemes in use, and the rack.
 
-Made from a node's or a client's configuration; neither picks routes nor opens links.
+Made from a node's or a client's configuration; neither picks routes nor opens links. When to look at the
+files again is :mod:`port17.watching`'s to say.
 """
 
 from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import partial
 
-from port17.bottles.rack import BottleStore, load_directory
+import anyio.to_thread
+
+from port17.bottles.folder import BottleFolder, Sight, look
+from port17.bottles.rack import BottleStore
 from port17.bottles.successors import supersede
-from port17.bottles.verdict import Ruling
 from port17.config.settings import ClientConfig, NodeConfig
 from port17.errors import ConfigError, PluginError
-from port17.navigator.agreement import agree, preference
+from port17.navigator.agreement import Standing, agree, standing
 from port17.navigator.chart import Chart, ChartNode
 from port17.plugins.loader import Registry
+from port17.plugins.own_suites import OwnSuites
+from port17.records.bottle import Bottle
 from port17.records.charter import Charter
+from port17.records.charter_file import CharterFile
 from port17.records.revision import Revision
 from port17.records.scheme import IdentityScheme
 from port17.wire.prekey import Network, ResponderKey
-from port17.wire.suite import CipherSuite, Status
+from port17.wire.suite import CipherSuite
 
 RACK = "memory"
-"""The bottle store of a static network: the folder of bottles is the truth, and is read at each start."""
+"""The bottle store of a static network: the folder of bottles is the truth."""
+GRACE_CAP_S = 600.0
+"""Most seconds for which circuits and links go on under a suite that is no longer allowed: a download gets
+its time, and a broken suite is gone the same hour."""
 
 _log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class _InForce:
+    """What the charter means at one moment.
+
+    :param accepted: the revisions that peers may speak of, the one that holds first.
+    :param suites: what we can use, by name, best first.
+    :param refused: of every other suite that the charter allows, why we can't use it.
+    :param served: what can be used under any revision that a peer may speak of.
+    :param prepared: the same, and what can be used under revisions that will hold.
+    :param schemes: the identity schemes that the charter allows and we have.
+    """
+
+    accepted: tuple[Revision, ...]
+    suites: dict[str, CipherSuite]
+    refused: dict[str, str]
+    served: dict[str, CipherSuite]
+    prepared: dict[str, CipherSuite]
+    schemes: dict[str, IdentityScheme]
 
 
 class KnownNetwork:
@@ -35,22 +66,35 @@ class KnownNetwork:
     def __init__(
         self,
         charter: Charter,
-        suites: dict[str, CipherSuite],
-        schemes: dict[str, IdentityScheme],
+        own: OwnSuites,
+        schemes: Mapping[str, IdentityScheme],
         rack: BottleStore,
         wall: Callable[[], float],
+        *,
+        charter_file: CharterFile | None = None,
+        folder: BottleFolder | None = None,
     ) -> None:
         """
-        :param suites: by name, best first; what charter and configuration both allow.
+        :param own: the suites of this end.
+        :param schemes: every identity scheme that is installed.
         :param wall: Unix time, seconds.
+        :param charter_file: where the charter is kept current from.
+        :param folder: where the rack is filled from.
         """
         self.charter = charter
-        self.suites = suites
-        self.schemes = schemes
         self.rack = rack
-        self.successors = supersede(rack, charter.network_id, schemes)
-        """Who has taken whose place; whoever is no longer to be used is not in the rack."""
         self.wall = wall
+        self._own = own
+        self._installed = dict(schemes)
+        self._charter_file = charter_file
+        self._folder = folder
+        self._complaint = ""
+        self._version = 0
+        self._floor = 0
+        """The newest revision that ever held here: a clock that is set back takes none back."""
+        self._held = self._interpret()
+        self.successors = supersede(rack, charter.network_id, self.schemes)
+        """Who has taken whose place; whoever is no longer to be used is not in the rack."""
 
     @classmethod
     def load(
@@ -64,33 +108,111 @@ class KnownNetwork:
         :raises ConfigError: a file is missing or wrong, or charter and configuration have no suite in common.
         :raises PluginError: a driver that the charter names and the configuration asks for is unusable.
         """
-        now_s = wall()
         installed = _schemes(registry)
-        charter = Charter.load(config.charter, installed)
-        revision = charter.current(now_s)
-        schemes = {name: installed[name] for name in revision.schemes if name in installed}
-        suites = _suites(revision, config.suites, registry)
+        charter_file = CharterFile(config.charter, config.state, installed)
+        charter = charter_file.load()
+        own = OwnSuites(registry, config.suites)
+        own.check(charter.current(wall()))
         rack: BottleStore = registry.make("port17.bottle_stores", RACK)
-        for problem in load_directory(
-            config.bottles, charter.network_id, schemes, rack, now_s, skew_s=revision.clock_skew_s
-        ):
-            _log.warning("a bottle was left out: %s", problem)
-        for bottle in rack:
-            verdict = registry.judge_bottle(bottle)
-            if verdict.ruling is not Ruling.ACCEPT:
-                # A static network passes nothing on, so what is distrusted is of no use in it.
-                _log.warning("the bottle of %s is left out: %s", bottle.node_id, "; ".join(verdict.reasons))
-                rack.remove(bottle.fingerprint)
-        return cls(charter, suites, schemes, rack, wall)
+        folder = BottleFolder(config.bottles, rack, registry.judge_bottle)
+        network = cls(charter, own, installed, rack, wall, charter_file=charter_file, folder=folder)
+        try:
+            network._take(folder, network._look(folder)())
+        except OSError as error:
+            raise ConfigError(
+                f"the folder of bottles {config.bottles} can't be read: {error.strerror}",
+                cure="Name the folder in the configuration, as `bottles`.",
+            ) from error
+        return network
+
+    # -- what holds now ---------------------------------------------------------------------------
+    def _now(self) -> _InForce:
+        if self._accepted() != self._held.accepted:
+            self._interpret_anew()
+        return self._held
+
+    def _interpret_anew(self) -> None:
+        before, self._held = self._held, self._interpret()
+        self._tell(before, self._held)
+
+    def _accepted(self) -> tuple[Revision, ...]:
+        floor = self.charter.revisions[self._floor].revision
+        return self.charter.accepted(max(self.wall(), floor.not_before) if self._floor else self.wall())
+
+    def _interpret(self) -> _InForce:
+        accepted = self._accepted()
+        revision = accepted[0]
+        choice = self._own.under(revision)
+        served = dict(choice.suites)
+        for other in accepted[1:]:
+            served = {**served, **self._own.under(other).suites}
+        prepared = dict(served)
+        for other in self.charter.coming(revision.not_before):
+            prepared = {**prepared, **self._own.under(other).suites}
+        self._floor = revision.seq
+        self._version += 1
+        schemes = {name: self._installed[name] for name in revision.schemes if name in self._installed}
+        return _InForce(accepted, choice.suites, choice.refused, served, prepared, schemes)
+
+    def _tell(self, before: _InForce, now: _InForce) -> None:
+        """Log what another revision brings, and forget what it ends."""
+        revision = now.accepted[0]
+        if revision != before.accepted[0]:
+            names = ", ".join(now.suites) or "none"
+            _log.info(
+                "revision %d of the charter holds now; cipher suites, best first: %s", revision.seq, names
+            )
+        if not now.suites and before.suites:
+            error = self._own.nothing_left(revision, self._own.under(revision))
+            _log.error("nothing can be begun: %s. %s", error.message, error.cure)
+        if now.schemes.keys() != before.schemes.keys():
+            for bottle in self.rack:
+                if bottle.label.identity.scheme not in now.schemes:
+                    self.rack.remove(bottle.fingerprint)
+            if self._folder is not None:
+                self._folder.forget()
+
+    @property
+    def version(self) -> int:
+        """Changes with whatever the charter, the clock or the bottles change."""
+        self._now()
+        return self._version
 
     @property
     def revision(self) -> Revision:
         """The charter's terms now."""
-        return self.charter.current(self.wall())
+        return self._now().accepted[0]
+
+    @property
+    def suites(self) -> dict[str, CipherSuite]:
+        """What can be used now, by name, best first: what charter and configuration both allow."""
+        return self._now().suites
+
+    @property
+    def served(self) -> dict[str, CipherSuite]:
+        """What a node of ours serves, by name: all that can be used under a revision that a peer may speak
+        of."""
+        return self._now().served
+
+    @property
+    def prepared(self) -> dict[str, CipherSuite]:
+        """What a node of ours publishes prekeys for, by name: what it serves, and what it will, so that
+        everybody has the keys when the revision holds."""
+        return self._now().prepared
+
+    @property
+    def schemes(self) -> dict[str, IdentityScheme]:
+        """The identity schemes that the charter allows now and that we have."""
+        return self._now().schemes
+
+    @property
+    def grace_s(self) -> float:
+        """Seconds for which circuits and links may go on under a suite that is no longer allowed."""
+        return min(float(self.revision.overlap_s), GRACE_CAP_S)
 
     def transcript(self) -> Network:
         """What the wire binds now."""
-        accepted = self.charter.accepted(self.wall())
+        accepted = self._now().accepted
         return Network(
             network_id=self.charter.network_id,
             revisions=tuple(revision.seq for revision in accepted),
@@ -98,6 +220,7 @@ class KnownNetwork:
             skew_s=accepted[0].clock_skew_s,
         )
 
+    # -- what others are --------------------------------------------------------------------------
     def verify(self, fingerprint: bytes, message: bytes, signature: bytes) -> bool:
         """True if a known node signed the message."""
         bottle = self.rack.get(fingerprint)
@@ -109,21 +232,81 @@ class KnownNetwork:
 
     def chart(self) -> Chart:
         """The map as it is now."""
+        held = self._now()
+        heirs = self.successors.heirs
         return Chart.from_rack(
-            self.rack, self.revision, self.wall(), self.suites, heirs=self.successors.heirs
+            self.rack, held.accepted[0], self.wall(), held.suites, held.refused, heirs=heirs
         )
+
+    def standing(self, fingerprint: bytes, suite: str) -> Standing:
+        """What has become of a suite that is in use with a node."""
+        held = self._now()
+        bottle = self.rack.get(fingerprint)
+        served = None if bottle is None else bottle.label.suites
+        return standing(held.accepted[0], served, held.suites, suite)
 
     def responder(self, node: ChartNode) -> ResponderKey | None:
         """How to address a node: by its prekey of the suite to use with it; None if none is held, whatever
         others are."""
+        held = self._now()
         now_s = self.wall()
-        suite = self.suites.get(agree(self.revision, node.suites, self.suites).suite or "")
+        suite = held.suites.get(agree(held.accepted[0], node.suites, held.suites).suite or "")
         if suite is None:
             return None
         for record in node.prekeys.get(suite.name, ()):
             if record.expiry > now_s and len(record.public) == suite.public_size:
                 return ResponderKey(suite, node.fingerprint, record.hash, record.slot, record.public)
         return None
+
+    # -- kept current -----------------------------------------------------------------------------
+    async def look_again(self) -> None:
+        """Take over what has changed in the charter's file and in the folder of bottles. What is wrong with
+        them is logged once, and what is held stays."""
+        if self._charter_file is not None:
+            await self._look_for_charter(self._charter_file)
+        if self._folder is not None:
+            try:
+                sight = await anyio.to_thread.run_sync(self._look(self._folder))
+            except OSError as error:
+                complaint = f"the folder of bottles {self._folder.path} can't be read: {error.strerror}"
+                if complaint != self._complaint:
+                    self._complaint = complaint
+                    _log.warning("%s; what was read stays", complaint)
+            else:
+                self._complaint = ""
+                self._take(self._folder, sight)
+
+    async def _look_for_charter(self, file: CharterFile) -> None:
+        present = self.charter.revisions[-1].revision.seq
+        try:
+            charter = await anyio.to_thread.run_sync(file.look, self.charter)
+        except ConfigError as error:
+            _log.error("a charter is refused: %s; revision %d stays. %s", error.message, present, error.cure)
+            return
+        if charter is not None:
+            await anyio.to_thread.run_sync(file.remember, charter)
+            self.charter = charter
+            self._interpret_anew()
+            newest = charter.revisions[-1].revision
+            _log.info("the charter has a revision %d, from Unix second %d on", newest.seq, newest.not_before)
+
+    def _look(self, folder: BottleFolder) -> Callable[[], Sight]:
+        """What a thread can do by itself."""
+        network_id, schemes, now_s = self.charter.network_id, self.schemes, self.wall()
+        skew_s = self.revision.clock_skew_s
+
+        def verify(bottle: Bottle) -> None:
+            bottle.verify(network_id, schemes, now_s, skew_s=skew_s)
+
+        return partial(look, folder.path, folder.known(time.monotonic()), verify)
+
+    def _take(self, folder: BottleFolder, sight: Sight) -> None:
+        taken = folder.take(sight)
+        for problem in taken.problems:
+            _log.warning("a bottle is refused: %s", problem)
+        if taken.changed:
+            self.successors = supersede(self.rack, self.charter.network_id, self.schemes)
+            self._version += 1
 
 
 def _schemes(registry: Registry) -> dict[str, IdentityScheme]:
@@ -135,32 +318,3 @@ def _schemes(registry: Registry) -> dict[str, IdentityScheme]:
         except PluginError as error:
             _log.warning("an identity scheme is left out: %s", error)
     return schemes
-
-
-def _suites(revision: Revision, wanted: list[str], registry: Registry) -> dict[str, CipherSuite]:
-    installed = set(registry.names("port17.cipher_suites"))
-    for name in wanted:
-        if name not in revision.suites:
-            raise ConfigError(
-                f"the charter does not allow the cipher suite {name}",
-                cure=f"Take it out of suites; the charter allows {', '.join(revision.suites)}.",
-            )
-    # A suite that the user names has to load; one that only the charter names may be missing here.
-    names = wanted or [name for name in revision.suites if name in installed]
-    suites: dict[str, CipherSuite] = {}
-    for name in sorted(names, key=preference(revision).index):
-        suite = registry.make("port17.cipher_suites", name)
-        if (
-            suite.confidentiality.classical < revision.classical_bits
-            or suite.confidentiality.quantum < revision.quantum_category
-            or suite.status is Status.BROKEN
-        ):
-            _log.warning("the cipher suite %s is below the charter's least level: not used", name)
-            continue
-        suites[name] = suite
-    if not suites:
-        raise ConfigError(
-            "no cipher suite that the charter allows is installed and good enough",
-            cure=f"Install a distribution that brings one of {', '.join(revision.suites)}.",
-        )
-    return suites

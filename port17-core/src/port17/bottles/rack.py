@@ -79,7 +79,10 @@ class MemoryRack(BottleStore):
         held = self._bottles.get(fingerprint)
         if held is None and len(self._bottles) >= self._capacity:
             return False
-        if held is not None and bottle.sequence < held.sequence:
+        if held is not None and (
+            # Each part by itself, or an old one could come back beside a new one.
+            bottle.label.seq < held.label.seq or bottle.contents.seq < held.contents.seq
+        ):
             return False
         self._bottles[fingerprint] = bottle
         return True

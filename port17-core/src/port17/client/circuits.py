@@ -18,7 +18,10 @@ from port17.client.entries import Entries
 from port17.client.failures import Failures
 from port17.errors import NetworkError, NoRoute
 from port17.links.batch import BATCH
+from port17.links.crane import Crane
 from port17.links.spare_keys import SpareKeys
+from port17.navigator.agreement import Standing
+from port17.navigator.chart import Chart, ChartNode
 from port17.navigator.policy import Policies, Request, Route
 from port17.navigator.route import Survey
 from port17.network import KnownNetwork
@@ -39,6 +42,10 @@ UNUSED_S = 120.0
 """Seconds without a connection after which a circuit ends."""
 TIDY_S = 5.0
 """Seconds between looks at unused circuits."""
+ENDING_S = 0.5
+"""The same while circuits are on their way out: they end when the last connection on them does."""
+REPLACE_S = (0.2, 1.0)
+"""Least and most seconds between circuits that are made in the place of others."""
 TEND_S = 1.0
 """Seconds between looks at steps that are due by time: half of the shortest that can be asked for."""
 SURVEY_S = 30.0
@@ -57,17 +64,32 @@ class Built:
     ident: int
     route: Route
     circuit: Circuit
-    key: Key
+    crane: Crane
+    """The link that it begins with."""
+    request: Request
+    """What it was made for."""
+    exit: ChartNode
+    """Its last node, as the chart has it now."""
     made_s: float
     used_s: float
+    standing: Standing = Standing.GOOD
+    """What has become of its suites: of its nodes and of its link, the worst."""
+    since_s: float = 0.0
+    """When that began."""
     waiting: anyio.Event = field(default_factory=anyio.Event)
     """Set once the circuit is confirmed or over."""
 
+    @property
+    def key(self) -> Key:
+        """What may share it."""
+        return self.request.isolation, self.request.host
+
     def takes(self, request: Request, now_s: float) -> bool:
         """Whether a new connection may use it."""
-        node = self.route.exit
+        node = self.exit
         return (
             self.circuit.closed is None
+            and self.standing is Standing.GOOD
             and now_s - self.made_s < YOUNG_S
             and not self.circuit.last.mux.full
             and node.exit is not None
@@ -108,6 +130,10 @@ class Circuits:
         self._building: dict[Key, anyio.Lock] = {}
         self._idents = itertools.count(1)
         self._survey: tuple[float, int, Survey] | None = None
+        self._judged = network.version
+        """What all circuits were last judged by."""
+        self._news = anyio.Event()
+        """Set when there is something to tidy."""
 
     def __iter__(self) -> Any:
         return iter(list(self._all.values()))
@@ -118,6 +144,7 @@ class Circuits:
         :raises NoRoute: no route satisfies request and policies.
         :raises NetworkError: the entry node cannot be reached.
         """
+        self._judge_all()
         key = (request.isolation, request.host)
         built = self._by_key.get(key)
         if built is not None and built.takes(request, anyio.current_time()):
@@ -142,6 +169,8 @@ class Circuits:
         :raises NoRoute: as of :meth:`get`.
         :raises NetworkError: as of :meth:`get`.
         """
+        self._judge_all()
+        version = self._network.version
         route = self._draw(request)
         keys: list[ResponderKey] = []
         for node in route.nodes:
@@ -155,6 +184,8 @@ class Circuits:
         except NetworkError:
             self._failures.node(route.entry.fingerprint, anyio.current_time())
             raise
+        if self._network.version != version:
+            raise NetworkError("the network has changed while a circuit was made")
         ratchet_keys = [self._spare_keys.take(key.suite) for key in keys]
         circuit = Circuit(
             self._network.transcript(),
@@ -169,8 +200,7 @@ class Circuits:
         if leg is None or crane.lost:
             raise NetworkError("the entry link takes no more circuits")
         now_s = anyio.current_time()
-        key = (request.isolation, request.host)
-        built = Built(next(self._idents), route, circuit, key, now_s, now_s)
+        built = Built(next(self._idents), route, circuit, crane, request, route.exit, now_s, now_s)
         circuit.on_closed = lambda: self._closed(built)
         circuit.on_confirmed = built.waiting.set
         self._all[built.ident] = built
@@ -190,11 +220,21 @@ class Circuits:
             for built in list(self._all.values()):
                 built.circuit.tend(now_s)
 
+    def changed(self) -> None:
+        """Charter, clock or bottles have changed."""
+        self._news.set()
+
     async def tidy(self) -> None:
-        """End what is unused, until cancelled."""
+        """End what is unused, and what is not to be used any more, until cancelled."""
         while True:
-            await anyio.sleep(TIDY_S)
+            ending = any(built.standing is not Standing.GOOD for built in self._all.values())
+            with anyio.move_on_after(ENDING_S if ending else TIDY_S):
+                await self._news.wait()
+            self._news = anyio.Event()
+            self._judge_all()
             now_s = anyio.current_time()
+            self._end_superseded(now_s)
+            self._entries.tend(now_s)
             unused = sorted(
                 (b for b in self._all.values() if not b.circuit.last.mux.conveyors), key=lambda b: b.used_s
             )
@@ -202,6 +242,59 @@ class Circuits:
             for place, built in enumerate(unused):
                 if place < surplus or now_s - built.used_s > UNUSED_S or now_s - built.made_s > YOUNG_S:
                     self.end(built)
+
+    async def replace(self) -> None:
+        """While circuits that connections use are on their way out, have others ready for new connections,
+        until cancelled."""
+        while True:
+            await anyio.sleep(_random.uniform(*REPLACE_S))
+            self._judge_all()
+            for built in self._by_key.values():
+                if built.standing is not Standing.GOOD and built.circuit.last.mux.conveyors:
+                    break
+            else:
+                continue
+            try:
+                # One at a time, and at random moments: not all of a client's circuits are made at once.
+                await self.get(built.request)
+            except NetworkError as error:
+                _log.debug("a circuit could not be replaced: %s", error.message)
+
+    def _judge_all(self) -> None:
+        """Judge every circuit by what holds now, if that is not what it was judged by."""
+        version = self._network.version
+        if version == self._judged:
+            return
+        self._judged = version
+        self._survey = None
+        chart, now_s = self._network.chart(), anyio.current_time()
+        for built in self._all.values():
+            standing = self._standing(built, chart)
+            if standing is not built.standing:
+                built.standing, built.since_s = standing, now_s
+            built.exit = chart.nodes.get(built.route.exit.fingerprint, built.exit)
+        self._news.set()
+
+    def _standing(self, built: Built, chart: Chart) -> Standing:
+        pairs = zip(built.route.nodes, built.circuit.hops, strict=True)
+        used = [(node.fingerprint, hop.key.suite.name) for node, hop in pairs]
+        used.append((built.route.entry.fingerprint, built.crane.suite))
+        standing = max(self._network.standing(*each) for each in used)
+        if any(fingerprint not in chart.nodes for fingerprint, _ in used):
+            standing = max(standing, Standing.SUPERSEDED)
+        return standing
+
+    def _end_superseded(self, now_s: float) -> None:
+        """End circuits that no new connection may use: at once if none does, and where the suite is not
+        allowed any more, after the grace whatever uses it."""
+        for built in list(self._all.values()):
+            if built.standing is Standing.GOOD:
+                continue
+            if not built.circuit.last.mux.conveyors:
+                self.end(built)
+            elif built.standing is Standing.FORBIDDEN and now_s - built.since_s >= self._network.grace_s:
+                _log.warning("a circuit is ended with what uses it: its cipher suite is not allowed any more")
+                built.circuit.close(Reason.GENERIC)
 
     def _draw(self, request: Request) -> Route:
         now_s = anyio.current_time()

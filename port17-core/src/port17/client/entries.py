@@ -8,9 +8,10 @@ from collections.abc import Iterator, Mapping
 import anyio
 from anyio.abc import TaskGroup
 
-from port17.dialling import call
+from port17.dialling import Turnover, call
 from port17.links.crane import Crane, Terms
 from port17.links.transport import Transport
+from port17.navigator.agreement import Standing
 from port17.navigator.chart import ChartNode
 from port17.network import KnownNetwork
 
@@ -29,30 +30,49 @@ class Entries:
         self._terms = terms
         self._tasks = tasks
         self._cranes: dict[bytes, Crane] = {}
+        """What new circuits use."""
+        self._running: set[Crane] = set()
+        """These, and those that others have taken the place of."""
         self._calling: dict[bytes, anyio.Lock] = {}
+        self._turnover = Turnover(network)
 
     def __len__(self) -> int:
         return len(self._cranes)
 
     def __iter__(self) -> Iterator[Crane]:
-        return iter(list(self._cranes.values()))
+        return iter(list(self._running))
 
     async def crane(self, node: ChartNode) -> Crane:
-        """The crane to an entry node; called now if there is none. Cells may go out at once.
+        """The crane to an entry node; called now if there is none, or none under the suite to use with it.
+        Cells may go out at once.
 
         :raises NetworkError: it cannot be reached.
         """
         async with self._calling.setdefault(node.fingerprint, anyio.Lock()):
             crane = self._cranes.get(node.fingerprint)
-            if crane is None or crane.lost:
+            if crane is None or crane.lost or self._turnover.standing(crane) is not Standing.GOOD:
                 crane = await call(node, self._network, self._transports, self._terms)
                 self._cranes[node.fingerprint] = crane
+                self._running.add(crane)
                 self._tasks.start_soon(self._run, node.fingerprint, crane)
             return crane
+
+    def tend(self, now_s: float) -> None:
+        """End the cranes under a suite that is not the right one any more, once nothing uses them.
+
+        :param now_s: the event loop's clock.
+        """
+        for crane in list(self._running):
+            if self._turnover.is_over(crane, now_s, replaced=True):
+                _log.info("the link to an entry node under %s is ended", crane.suite)
+                if self._cranes.get(crane.peer or b"") is crane:
+                    del self._cranes[crane.peer or b""]
+                crane.end()
 
     async def _run(self, fingerprint: bytes, crane: Crane) -> None:
         try:
             await crane.run()
         finally:
+            self._running.discard(crane)
             if self._cranes.get(fingerprint) is crane:
                 del self._cranes[fingerprint]

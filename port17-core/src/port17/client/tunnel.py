@@ -29,6 +29,7 @@ from port17.network import KnownNetwork
 from port17.plugins.loader import Registry
 from port17.records import cbor
 from port17.records.identity import node_id
+from port17.watching import Watch
 from port17.wire.block import BLOCK_SIZE
 from port17.wire.conveyor import Conveyor
 from port17.wire.quota import Budget
@@ -92,9 +93,17 @@ class Tunnel:
             self._spare_keys,
             config.ratchet.terms(config.ratchet.cells_per_step),
         )
+        self._network = network
+        self._watch = Watch(network)
+        self._watch.tell(self._changed)
         self._ingresses: dict[str, Ingress] = {
             name: registry.make("port17.ingress", name, options) for name, options in config.ingress.items()
         }
+
+    def _changed(self) -> None:
+        """Charter, clock or bottles have changed."""
+        self._spare_keys.serve(self._network.suites.values())
+        self._circuits.changed()
 
     async def open(self, request: Request) -> OpenedStream:
         """A stream to a destination, before it has accepted.
@@ -141,6 +150,8 @@ class Tunnel:
         :raises ConfigError: an address cannot be bound.
         """
         self._tasks.start_soon(self._circuits.tidy)
+        self._tasks.start_soon(self._circuits.replace)
+        self._watch.start(self._tasks)
         self._tasks.start_soon(self._circuits.tend)
         self._tasks.start_soon(self._spare_keys.restock)
         bound: dict[str, str] = {}
@@ -221,6 +232,7 @@ def describe(built: Built, now_s: float) -> dict[str, Any]:
             for node, hop in zip(built.route.nodes, circuit.hops, strict=True)
         ],
         "state": "open" if circuit.confirmed_s is not None else "building",
+        "standing": built.standing.name.lower(),
         "build_ms": (
             round((circuit.confirmed_s - circuit.written_s) * 1e3, 3)
             if circuit.confirmed_s is not None and circuit.written_s is not None

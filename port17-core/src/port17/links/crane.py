@@ -77,12 +77,14 @@ class Crane:
         terms: Terms,
         *,
         initiator: bool,
+        suite: str,
         send: Chain,
         receive: Chain | None,
         peer: bytes | None,
         begin: Callable[[Crane], Awaitable[None]],
     ) -> None:
         """
+        :param suite: the cipher suite of its handshake.
         :param peer: the peer's fingerprint; None if it is a client.
         :param begin: what is still to be done before blocks can be opened, the handshake's rest.
         """
@@ -95,6 +97,9 @@ class Crane:
         """On the batch's list."""
         self._rest = b""
         """Blocks, perhaps from the middle of one, that the ship could not take at once."""
+        self._scope: anyio.CancelScope | None = None
+        self.suite = suite
+        """The cipher suite of its handshake."""
         self.peer = peer
         """The peer's fingerprint; None if it is a client."""
         self.link = Link(
@@ -154,6 +159,7 @@ class Crane:
         link.control.ping(link.heard_s)
         try:
             async with anyio.create_task_group() as group:
+                self._scope = group.cancel_scope
                 group.start_soon(self._write)
                 group.start_soon(self._tend)
                 await self._begin()
@@ -174,6 +180,11 @@ class Crane:
             link.lost(Reason.LINK_LOST)
             with anyio.CancelScope(shield=True):
                 await self._ship.aclose()
+
+    def end(self) -> None:
+        """End the link, and with it all that still uses it. One that does not run yet is not ended."""
+        if self._scope is not None:
+            self._scope.cancel()
 
     async def _begin(self) -> None:
         # Not kept: it holds the ephemeral key, and a link may live for weeks.
@@ -237,6 +248,7 @@ async def dial(ship: Ship, terms: Terms, to: ResponderKey) -> Crane:
         ship,
         terms,
         initiator=True,
+        suite=to.suite.name,
         send=initiator.early,
         receive=None,
         peer=to.fingerprint,
@@ -286,6 +298,7 @@ async def answer(
         ship,
         terms,
         initiator=False,
+        suite=session.suite.name,
         send=established.session.backward,
         receive=established.early,
         peer=established.initiator,

@@ -24,6 +24,12 @@ class SpareKeys:
         self._keys: dict[str, deque[KemKey]] = {suite.name: deque() for suite in self._suites}
         self._taken = anyio.Event()
 
+    def serve(self, suites: Iterable[CipherSuite]) -> None:
+        """Keep keys ready for these suites from now on; those of others are dropped."""
+        self._suites = tuple(suites)
+        self._keys = {suite.name: self._keys.get(suite.name, deque()) for suite in self._suites}
+        self._taken.set()
+
     def take(self, suite: CipherSuite) -> KemKey:
         """A fresh key; made now if none lies ready."""
         self._taken.set()
@@ -35,7 +41,7 @@ class SpareKeys:
         while True:
             self._taken = anyio.Event()
             for suite in self._suites:
-                keys = self._keys[suite.name]
+                keys = self._keys.get(suite.name, deque())  # another list may be in force by now
                 while len(keys) < SPARE_KEYS:
                     keys.append(suite.generate())
                     await anyio.lowlevel.checkpoint()

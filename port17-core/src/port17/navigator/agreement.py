@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from enum import IntEnum
 from types import MappingProxyType
 from typing import Final
 
@@ -87,3 +88,26 @@ def agree(
     foreign = dict.fromkeys([*served, *sorted(own)])
     verdicts += [Verdict(name, False, NOT_ALLOWED) for name in foreign if name not in order]
     return Agreement(taken, tuple(verdicts))
+
+
+class Standing(IntEnum):
+    """What has become of a suite that is in use with a node, from harmless to final."""
+
+    GOOD = 0
+    """It is the one that would be chosen now."""
+    SUPERSEDED = 1
+    """Another would be chosen: nothing new begins with it, and what stands may end by itself."""
+    FORBIDDEN = 2
+    """It is not to be used, or not with this node: what stands ends soon."""
+
+
+def standing(revision: Revision, served: Sequence[str] | None, own: Collection[str], suite: str) -> Standing:
+    """What has become of a suite in use.
+
+    :param served: the suites of the node's label; None if the node is not known any more.
+    :param own: as of :func:`agree`.
+    :param suite: the one in use.
+    """
+    if served is None or suite not in revision.suites or suite not in own:
+        return Standing.FORBIDDEN
+    return Standing.GOOD if agree(revision, served, own).suite == suite else Standing.SUPERSEDED

@@ -159,10 +159,10 @@ class Chart:
         :param own: the suites that we can use and our configuration allows; None stands for all that the
             charter allows.
         :param why_not_own: of a suite that is not among them, the reason.
-        :param heirs: old identity to its successor. Lanes that name the old one lead to the new one, and so does
-            trust: who holds the old key could have given it away as well.
+        :param heirs: old identity to its successor. Lanes that name the old one lead to the new one, and so
+            does trust: who holds the old key could have given it away as well.
         """
-        trusted = frozenset(heirs.get(exit, exit) for exit in revision.plain_text_exits)
+        trusted = frozenset(heirs.get(trusted, trusted) for trusted in revision.plain_text_exits)
         order = preference(revision)
         usable = order if own is None else own
         nodes: list[ChartNode] = []

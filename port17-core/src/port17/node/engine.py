@@ -6,7 +6,7 @@ Which lanes stand is :mod:`port17.node.lanes`'s; starting and stopping are the m
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 
 import anyio
 from anyio.abc import TaskGroup
@@ -174,6 +174,11 @@ class Engine:
             self.operations_open -= 1
             if stream.was_reset:
                 stream.abort()  # what came and was not read is not kept
+
+    def serve(self, suites: Collection[str]) -> None:
+        """End the circuits whose suite the node does not serve any more."""
+        for relay in [relay for relay in self._relays if relay.session.suite.name not in suites]:
+            relay.end(Reason.GENERIC)
 
     # -- under pressure -----------------------------------------------------------------------------
     async def relieve(self) -> None:

@@ -14,10 +14,11 @@ from pathlib import Path
 import anyio
 from anyio.abc import TaskGroup
 
-from port17.dialling import call
+from port17.dialling import Turnover, call
 from port17.errors import ConfigError, NetworkError, RecordError
 from port17.links.crane import Crane, Terms
 from port17.links.transport import Transport
+from port17.navigator.agreement import Standing
 from port17.network import KnownNetwork
 from port17.records.identity import NODE_ID_SIZE, parse_node_id
 from port17.wire.link import Link
@@ -27,6 +28,8 @@ LANES_FILE_CAP = 64 * 1024
 RETRY_FIRST_S, RETRY_MOST_S = 0.25, 15.0
 """Seconds before a lost lane is dialled again: at first, and at most after doubling; each drawn from half to
 the whole, so that the neighbours of a node that comes back don't call all at once."""
+TEND_S = 1.0
+"""Seconds between looks at lanes that are to end."""
 
 _log = logging.getLogger(__name__)
 
@@ -80,11 +83,13 @@ class Lanes:
         transports: Mapping[str, Transport],
         terms: Terms,
         keep: Callable[[Crane], Awaitable[None]],
+        tasks: TaskGroup,
     ) -> None:
         """
         :param own: the node's fingerprint.
         :param wanted: fingerprints of the nodes to have lanes with.
         :param keep: owns a crane until it is lost.
+        :param tasks: where the cranes run.
         """
         self._own = own
         self._wanted = frozenset(wanted) - {own}
@@ -92,7 +97,12 @@ class Lanes:
         self._transports = transports
         self._terms = terms
         self._keep = keep
+        self._tasks = tasks
         self._standing: dict[bytes, list[Crane]] = {}
+        self._dialled: set[Crane] = set()
+        self._turnover = Turnover(network)
+        self._news = anyio.Event()
+        """Set, and replaced, when a lane that we dialled is lost, and when the network has changed."""
 
     @property
     def standing(self) -> list[bytes]:
@@ -123,25 +133,65 @@ class Lanes:
             if not cranes:
                 del self._standing[crane.peer or b""]
 
-    def start(self, tasks: TaskGroup) -> None:
+    def start(self) -> None:
         """Keep up every lane that is ours to dial."""
         for fingerprint in sorted(self._wanted):
             if self._own < fingerprint:
-                tasks.start_soon(self._keep_up, fingerprint)
+                self._tasks.start_soon(self._keep_up, fingerprint)
+        self._tasks.start_soon(self._tend)
+
+    def changed(self) -> None:
+        """The network has changed: a lane may have to be made anew."""
+        self._news.set()
+        self._news = anyio.Event()
 
     async def _keep_up(self, fingerprint: bytes) -> None:
         wait_s = RETRY_FIRST_S
         while True:
             begun_s = anyio.current_time()
             try:
-                node = self._network.chart().nodes.get(fingerprint)
-                if node is None:
-                    raise NetworkError("the node cannot be used now")
-                crane = await call(node, self._network, self._transports, self._terms)
-                await self._keep(crane)
+                if self._good(fingerprint) is None:
+                    await self._dial(fingerprint)
+                # Until it is lost; or to be replaced, and then it goes on until the new one stands and its
+                # circuits are gone.
+                while self._good(fingerprint) is not None:
+                    await self._news.wait()
             except NetworkError as error:
                 _log.debug("a lane could not be made: %s", error)
             if anyio.current_time() - begun_s > RETRY_MOST_S:
                 wait_s = RETRY_FIRST_S
             await anyio.sleep(wait_s * random.uniform(0.5, 1.0))
             wait_s = min(2 * wait_s, RETRY_MOST_S)
+
+    def _good(self, fingerprint: bytes) -> Crane | None:
+        """A lane that we dialled and that need not be replaced."""
+        for crane in self._dialled:
+            if crane.peer == fingerprint and self._turnover.standing(crane) is Standing.GOOD:
+                return crane
+        return None
+
+    async def _dial(self, fingerprint: bytes) -> None:
+        node = self._network.chart().nodes.get(fingerprint)
+        if node is None:
+            raise NetworkError("the node cannot be used now")
+        crane = await call(node, self._network, self._transports, self._terms)
+        self._dialled.add(crane)
+        self._tasks.start_soon(self._hold, crane)
+
+    async def _hold(self, crane: Crane) -> None:
+        try:
+            await self._keep(crane)
+        finally:
+            self._dialled.discard(crane)
+            self.changed()
+
+    async def _tend(self) -> None:
+        """End the lanes that others have taken the place of; the node at the other end follows."""
+        while True:
+            await anyio.sleep(TEND_S)
+            now_s = anyio.current_time()
+            for crane in list(self._dialled):
+                newest = self._standing.get(crane.peer or b"", [crane])[-1]
+                if self._turnover.is_over(crane, now_s, replaced=newest is not crane):
+                    _log.info("a lane under %s is ended", crane.suite)
+                    crane.end()

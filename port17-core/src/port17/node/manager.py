@@ -26,8 +26,10 @@ from port17.node.keyring import Keyring
 from port17.node.lanes import Lanes, read_lanes
 from port17.node.operation import Operation
 from port17.node.passphrase import source
+from port17.node.publication import Publication
 from port17.node.replays import Replays
 from port17.plugins.loader import Registry
+from port17.watching import Watch
 from port17.wire.block import BLOCK_SIZE
 from port17.wire.handshake import NodeSigner
 from port17.wire.link import Link
@@ -69,19 +71,20 @@ class Node:
         self._keyring = Keyring.load(
             config.state,
             network.schemes,
-            network.suites,
+            network.prepared,
             network.charter.network_id,
             passphrase=passphrase
-            or source(None, config.identity.passphrase_file, f"Passphrase of the node {config.name}"),
+            or source(None, config.identity.passphrase_file, f"Passphrase of {config.name}"),
             find_suite=lambda name: registry.make("port17.cipher_suites", name),
             now=network.wall(),
         )
         self._burn_now()
         self.identity = self._keyring.identity
-        if not self._keyring.prekeys:
+        if not self._keyring.prekeys and network.rack.get(self.identity.fingerprint) is None:
+            # With a bottle that others have, it makes new ones itself.
             raise ConfigError(
                 f"the keyring {config.state} has no prekey that can still be used",
-                cure="Make new ones: nobody can call the node without.",
+                cure="Make new ones with `port17 node bottle --config FILE`, or nobody can call the node.",
             )
         self._replays = Replays.load(config.state, network.revision.clock_skew_s, network.wall())
         self._transports: dict[str, Transport] = {
@@ -91,7 +94,7 @@ class Node:
         memory = config.limits.memory_mib * 1024 * 1024
         grants = Budget(int(memory * GRANTS_SHARE) // BLOCK_SIZE)
         self.signer = NodeSigner(self.identity.fingerprint, self._sign)
-        self._spare_keys = SpareKeys(network.suites.values())
+        self._spare_keys = SpareKeys(network.served.values())
         self._engine = Engine(
             fingerprint=self.identity.fingerprint,
             network=network.transcript,
@@ -116,8 +119,13 @@ class Node:
         )
         wanted = read_lanes(config.lanes, network) if config.lanes is not None else []
         self._lanes = Lanes(
-            self.identity.fingerprint, wanted, network, self._transports, self._terms, self._keep
+            self.identity.fingerprint, wanted, network, self._transports, self._terms, self._keep, tasks
         )
+        self._publication = Publication(config.bottles, network, self._keyring)
+        self._watch = Watch(network)
+        self._watch.tell(self._changed)
+        self._due = anyio.Event()
+        """Set when the keys are to be looked at."""
         self._calls: set[anyio.CancelScope] = set()
         self._cranes: set[Crane] = set()
         self._link_steps = StepCount()
@@ -127,11 +135,11 @@ class Node:
         return self._keyring.scheme.sign(self._keyring.signing_key, message)
 
     def _prekey(self, suite: str, slot: int) -> OwnPrekey | None:
-        held = self._keyring.prekeys.get((suite, slot))
-        if held is None or held[0].expiry <= self._network.wall():
+        held, served = self._keyring.prekeys.get((suite, slot)), self._network.served.get(suite)
+        if held is None or served is None or held[0].expiry <= self._network.wall():
             return None
         record, key = held
-        return OwnPrekey(self._network.suites[suite], record.hash, slot, key, record.expiry)
+        return OwnPrekey(served, record.hash, slot, key, record.expiry)
 
     def _prekeys(self) -> Iterable[OwnPrekey]:
         """Those in force, the present slot's first: callers use hardly any other."""
@@ -194,9 +202,24 @@ class Node:
                 victim.cancel()
             self._tasks.start_soon(self._answer, ship)
 
-    async def _burn(self) -> None:
+    def _changed(self) -> None:
+        """Charter, clock or bottles have changed."""
+        served = self._network.served
+        self._spare_keys.serve(served.values())
+        self._lanes.changed()
+        # What is not served any more nobody may begin since the overlap is over, and nobody goes on with.
+        self._engine.serve(served)
+        for crane in [crane for crane in self._cranes if crane.suite not in served]:
+            crane.end()
+        self._due.set()
+
+    async def _keep_keys(self) -> None:
+        """Burn what has expired, and make what is missing; only here does the keyring change."""
         while True:
-            await anyio.sleep(BURN_S)
+            await self._publication.renew(anyio.current_time())
+            with anyio.move_on_after(BURN_S):
+                await self._due.wait()
+            self._due = anyio.Event()
             self._burn_now()
 
     def _burn_now(self) -> None:
@@ -225,10 +248,11 @@ class Node:
                 ) from error
             self.bound[name] = listener.address
             self._tasks.start_soon(self._listen, listener)
-        self._lanes.start(self._tasks)
+        self._lanes.start()
         self._tasks.start_soon(self._engine.relieve)
         self._tasks.start_soon(self._spare_keys.restock)
-        self._tasks.start_soon(self._burn)
+        self._tasks.start_soon(self._keep_keys)
+        self._watch.start(self._tasks)
         await self._tasks.start(_serve_control, self._config, {"status": self.status})
         return await self.status({})
 
@@ -237,6 +261,8 @@ class Node:
         return {
             "id": self.identity.node_id,
             "name": self._config.name,
+            "revision": self._network.revision.seq,
+            "suites": list(self._network.served),
             "listen": self.bound,
             "lanes": {"standing": len(self._lanes.standing), "wanted": len(self._lanes.wanted)},
             "links": len(self._cranes),

@@ -99,20 +99,63 @@ class Charter:
         return self.accepted(now)[0]
 
     def accepted(self, now: float) -> tuple[Revision, ...]:
-        """The revisions that a peer may speak of: the one that holds, and its predecessor during the overlap.
+        """The revisions that a peer may speak of: the one that holds; its predecessor during the overlap; its
+        successor from so long before its start on as clocks may differ.
 
         :param now: Unix time, seconds.
+        :returns: the one that holds first.
         :raises RecordError: the network has not begun.
         """
-        begun = [signed.revision for signed in self.revisions if signed.revision.not_before <= now]
-        if not begun:
+        newest = len(self.revisions) - 1
+        while newest >= 0 and self.revisions[newest].revision.not_before > now:
+            newest -= 1
+        if newest < 0:
             raise RecordError(
                 f"the network {self.genesis.name} begins in the future", cure="Set this machine's clock."
             )
-        current = begun[-1]
-        if len(begun) > 1 and now < current.not_before + current.overlap_s:
-            return current, begun[-2]
-        return (current,)
+        current = self.revisions[newest].revision
+        accepted = [current]
+        if newest > 0 and now < current.not_before + current.overlap_s:
+            accepted.append(self.revisions[newest - 1].revision)
+        for signed in self.revisions[newest + 1 : newest + 2]:
+            if signed.revision.not_before <= now + current.clock_skew_s:
+                accepted.append(signed.revision)
+        return tuple(accepted)
+
+    def coming(self, now: float) -> tuple[Revision, ...]:
+        """The revisions that will hold, the next first.
+
+        :param now: Unix time, seconds.
+        """
+        return tuple(signed.revision for signed in self.revisions if signed.revision.not_before > now)
+
+    def adds_to(self, held: Charter) -> bool:
+        """Whether this charter, verified, says more than one that is held.
+
+        :returns: False if it says the same.
+        :raises RecordError: it is another network's, says less, or something else. So no file can take back
+            what was signed.
+        """
+        if self.network_id != held.network_id:
+            raise RecordError(
+                f"it is the charter of the network {self.genesis.name}, not of {held.genesis.name}",
+                cure="Put the right charter back; for another network, start with another configuration.",
+            )
+        ours, theirs = ([signed.hash for signed in one.revisions] for one in (self, held))
+        if ours == theirs:
+            return False
+        if ours == theirs[: len(ours)]:
+            raise RecordError(
+                f"it ends with revision {len(ours) - 1}, and revision {len(theirs) - 1} was seen already",
+                cure=f"Get the charter with revision {len(theirs) - 1} or later.",
+            )
+        if theirs != ours[: len(theirs)]:
+            fork = next(seq for seq, pair in enumerate(zip(ours, theirs, strict=False)) if len(set(pair)) > 1)
+            raise RecordError(
+                f"its revision {fork} is another than the revision {fork} that was seen",
+                cure="Ask who holds the update keys: two revisions of one number were signed.",
+            )
+        return True
 
     # -- its encoding -----------------------------------------------------------------------------
     @classmethod

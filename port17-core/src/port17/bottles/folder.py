@@ -1,0 +1,166 @@
+"""A folder of bottles that is read again as it changes: the static network's map, kept current.
+
+:func:`look` only reads, so that a thread can do it; :class:`BottleFolder` takes over what was seen. When to
+look is left to whoever owns the process.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from port17.bottles.rack import SUFFIX, BottleStore, load_bottle
+from port17.bottles.verdict import Ruling, Verdict
+from port17.errors import RecordError
+from port17.records.bottle import Bottle
+from port17.records.file_mark import FileMark, mark
+
+RETRY_S = 60.0
+"""Seconds after which a file that was refused is read again though it has not changed: a clock may have been
+set, a permission given."""
+
+
+@dataclass(frozen=True)
+class Sight:
+    """What a look at a folder found.
+
+    :param files: every bottle's file that is there, by name.
+    :param read: of these, what was read anew: a verified bottle, or what is wrong with the file.
+    """
+
+    files: Mapping[str, FileMark]
+    read: Mapping[str, Bottle | RecordError]
+
+
+def look(path: Path, known: Mapping[str, FileMark], verify: Callable[[Bottle], None]) -> Sight:
+    """Read what has changed in a folder.
+
+    :param known: what was seen before; such files are not read.
+    :param verify: raises RecordError for a bottle that is not valid.
+    :raises OSError: the folder can't be read.
+    """
+    with os.scandir(path) as entries:
+        names = sorted(entry.name for entry in entries if entry.name.endswith(SUFFIX))
+    files: dict[str, FileMark] = {}
+    read: dict[str, Bottle | RecordError] = {}
+    for name in names:
+        try:
+            # Before it is read: if it changes meanwhile, the next look reads it again.
+            files[name] = mark(os.stat(path / name))
+        except FileNotFoundError:
+            continue  # gone since
+        if files[name] == known.get(name):
+            continue
+        try:
+            bottle = load_bottle(path / name)
+            verify(bottle)
+            read[name] = bottle
+        except RecordError as error:
+            read[name] = error
+    return Sight(files, read)
+
+
+@dataclass
+class Taken:
+    """What taking over a sight did.
+
+    :param changed: fingerprints whose bottle is new, another, or gone.
+    :param problems: one line per file that was refused, naming it; each once.
+    """
+
+    changed: set[bytes] = field(default_factory=set)
+    problems: list[str] = field(default_factory=list)
+
+
+class BottleFolder:
+    """What the files of a folder have brought into a rack.
+
+    A bottle stays for as long as a file that brought it is there, even if that file is damaged later; an
+    older one never takes its place.
+    """
+
+    def __init__(self, path: Path, rack: BottleStore, judge: Callable[[Bottle], Verdict]) -> None:
+        """:param judge: the opinion of all validators. What they distrust is left out, too: a static network
+        passes nothing on, so it is of no use in it."""
+        self.path = path
+        self._rack = rack
+        self._judge = judge
+        self._known: dict[str, FileMark] = {}
+        self._owner: dict[str, bytes] = {}
+        self._newest: dict[bytes, tuple[int, int]] = {}
+        """The newest sequence that was seen of each node, even if its file is gone: none older follows."""
+        self._refused: dict[str, str] = {}
+        self._retried_s = 0.0
+
+    def known(self, now_s: float) -> Mapping[str, FileMark]:
+        """What need not be read again.
+
+        :param now_s: any clock, seconds; tells when what was refused is tried again.
+        """
+        if self._refused and now_s - self._retried_s > RETRY_S:
+            self._retried_s = now_s
+            return {name: held for name, held in self._known.items() if name not in self._refused}
+        return dict(self._known)
+
+    def forget(self) -> None:
+        """Read every file again at the next look: what is valid has changed."""
+        self._known.clear()
+
+    def take(self, sight: Sight) -> Taken:
+        """Take over what was seen."""
+        taken = Taken()
+        for name in [name for name in self._known if name not in sight.files]:
+            self._known.pop(name)
+            self._refused.pop(name, None)
+            owner = self._owner.pop(name, None)
+            if owner is not None and owner not in self._owner.values():
+                self._rack.remove(owner)
+                taken.changed.add(owner)
+        for name, found in sight.read.items():
+            problem = found.message if isinstance(found, RecordError) else self._put(name, found, taken)
+            if problem is None:
+                self._refused.pop(name, None)
+            elif self._refused.get(name) != problem:
+                self._refused[name] = problem
+                taken.problems.append(f"{self.path / name}: {problem}")
+        self._known = dict(sight.files)
+        return taken
+
+    def _put(self, name: str, bottle: Bottle, taken: Taken) -> str | None:
+        """Returns what is wrong."""
+        fingerprint, sequence = bottle.fingerprint, bottle.sequence
+        newest = self._newest.get(fingerprint, sequence)
+        if sequence[0] < newest[0] or sequence[1] < newest[1]:
+            return f"the bottle of {bottle.node_id} is older than one that was seen, which stays"
+        held = self._rack.get(fingerprint)
+        if held is not None and sequence == newest and not _says_the_same(bottle, held):
+            return f"the bottle of {bottle.node_id} says something else under the number of the one held"
+        self._leave(name, fingerprint, taken)
+        self._newest[fingerprint] = sequence
+        verdict = self._judge(bottle)
+        if verdict.ruling is not Ruling.ACCEPT:
+            if held is not None:
+                self._rack.remove(fingerprint)
+                taken.changed.add(fingerprint)
+            return f"the bottle of {bottle.node_id} is left out: {'; '.join(verdict.reasons)}"
+        if held is not None and bottle == held:
+            return None
+        if not self._rack.put(bottle):
+            return f"the bottle of {bottle.node_id} is not kept: there are too many"
+        taken.changed.add(fingerprint)
+        return None
+
+    def _leave(self, name: str, fingerprint: bytes, taken: Taken) -> None:
+        """A file speaks for one node; if it was another before, that one is gone unless some file has it."""
+        before = self._owner.get(name)
+        self._owner[name] = fingerprint
+        if before is not None and before != fingerprint and before not in self._owner.values():
+            self._rack.remove(before)
+            taken.changed.add(before)
+
+
+def _says_the_same(one: Bottle, other: Bottle) -> bool:
+    """Whatever prekey records came with it."""
+    return one.label == other.label and one.contents == other.contents

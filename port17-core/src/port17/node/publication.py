@@ -1,0 +1,291 @@
+"""What a node says of itself: its bottle, signed anew whenever that has changed, with prekeys made in time.
+
+Used by the commands that make a node and by the node that runs. Who gets the bottle is the folder's matter:
+in a static network it is shared, or copied.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import anyio.to_thread
+
+from port17.bottles.rack import save_bottle
+from port17.config.settings import NodeConfig
+from port17.errors import ConfigError
+from port17.network import KnownNetwork
+from port17.node.keyring import Keyring
+from port17.records import envelope
+from port17.records.bottle import (
+    CONTENTS_KIND,
+    LABEL_KIND,
+    SLOTS_CAP,
+    SUITES_CAP,
+    Bottle,
+    Contents,
+    Label,
+    Lane,
+)
+from port17.records.envelope import Envelope
+from port17.records.exit_rules import ExitRules
+from port17.records.prekey import PrekeyRecord
+from port17.records.revision import Revision
+from port17.wire.suite import CipherSuite
+
+DAY_S = 24 * 3600
+DAYS = 7
+"""Days for which a node that runs has prekeys ahead, as far as the slots of a bottle reach: whoever is away
+for less finds it again with the bottle that was last seen."""
+RETRY_S = 60.0
+"""Seconds before what could not be published is tried again."""
+
+_log = logging.getLogger(__name__)
+
+
+def span(revision: Revision, now: float, days: int) -> tuple[int, int]:
+    """The prekey slots to make keys for.
+
+    :param days: how long the bottle is to serve; at most as many slots as contents may name.
+    :returns: (first slot, how many).
+    :raises ConfigError: more than that.
+    """
+    lifetime = revision.prekey_lifetime_s
+    slots = -(-days * DAY_S // lifetime) + 1  # today's has partly passed
+    if not 1 < slots <= SLOTS_CAP:
+        raise ConfigError(
+            f"{days} days of prekeys cannot be made at once.",
+            cure=f"Give --days 1 to {(SLOTS_CAP - 1) * lifetime // DAY_S}.",
+        )
+    return int(now) // lifetime, slots
+
+
+def seal(
+    config: NodeConfig,
+    revision: Revision,
+    network_id: bytes,
+    keyring: Keyring,
+    suites: Iterable[str],
+    lanes: Iterable[bytes],
+    now: float,
+    previous: Bottle | None = None,
+) -> Bottle:
+    """A node's bottle, as its configuration has it.
+
+    :param suites: what the node serves, best first; one without a prekey is left out.
+    :param lanes: fingerprints of the nodes that it keeps lanes with.
+    :param previous: the node's bottle until now; the new one takes its place everywhere.
+    :raises ConfigError: the configuration has no address that others could dial, or there is no prekey.
+    """
+    held = _prekeys(keyring, revision, suites, now)
+    label = Label.made(
+        identity=keyring.identity,
+        name=config.name,
+        group=config.group,
+        addresses=addresses(config),
+        suites=list(held),
+        exit=list(config.exit.allow) if config.exit.enabled else None,
+        predecessors=list(keyring.predecessors),
+        seq=int(now),
+    )
+    return _signed(network_id, keyring, label, held, [Lane(one, 0, 0) for one in lanes], now, previous)
+
+
+def renewed(
+    previous: Bottle,
+    revision: Revision,
+    network_id: bytes,
+    keyring: Keyring,
+    suites: Iterable[str],
+    now: float,
+) -> Bottle:
+    """A node's bottle once more, with other suites or later prekeys; what else it says stays.
+
+    :param suites: what the node serves, best first; one without a prekey is left out.
+    :raises ConfigError: there is no prekey.
+    """
+    held = _prekeys(keyring, revision, suites, now)
+    label = previous.label.model_copy(update={"suites": tuple(held)})
+    return _signed(network_id, keyring, label, held, previous.contents.lanes, now, previous)
+
+
+def _prekeys(
+    keyring: Keyring, revision: Revision, suites: Iterable[str], now: float
+) -> dict[str, list[PrekeyRecord]]:
+    """What a bottle is to name, by suite.
+
+    :raises ConfigError: nothing.
+    """
+    # Just after a slot its key is still good, for those who have the bottle before this one.
+    present = int(now) // revision.prekey_lifetime_s
+    held: dict[str, list[PrekeyRecord]] = {name: [] for name in list(suites)[:SUITES_CAP]}
+    for record in keyring.records():
+        if record.slot >= present and len(held.get(record.suite, range(SLOTS_CAP))) < SLOTS_CAP:
+            held[record.suite].append(record)
+    held = {name: records for name, records in held.items() if records}
+    if not held:
+        raise ConfigError(
+            f"the keyring {keyring.folder} has no prekey of a cipher suite that the node serves",
+            cure="Make new ones: `port17 node bottle --config FILE`.",
+        )
+    return held
+
+
+def _signed(
+    network_id: bytes,
+    keyring: Keyring,
+    label: Label,
+    held: Mapping[str, Sequence[PrekeyRecord]],
+    lanes: Iterable[Lane],
+    now: float,
+    previous: Bottle | None,
+) -> Bottle:
+    contents = Contents.made(
+        fingerprint=keyring.identity.fingerprint,
+        # Two bottles of one second would be two payloads for one sequence.
+        seq=max(int(now), previous.contents.seq + 1 if previous is not None else 0),
+        slots={name: [(one.slot, one.expiry, one.hash) for one in records] for name, records in held.items()},
+        lanes=list(lanes),
+    )
+
+    def sign(kind: str, payload: bytes) -> Envelope:
+        return envelope.sign(kind, network_id, keyring.scheme, keyring.signing_key, payload)
+
+    bundle = [record for records in held.values() for record in records]
+    # The slow part changes its number only with what it says.
+    if previous is None:
+        slow = sign(LABEL_KIND, label.to_cbor())
+    elif label.model_copy(update={"seq": previous.label.seq}) == previous.label:
+        slow = previous.label_envelope
+    else:
+        seq = max(int(now), previous.label.seq + 1)
+        slow = sign(LABEL_KIND, label.model_copy(update={"seq": seq}).to_cbor())
+    return Bottle.of(slow, sign(CONTENTS_KIND, contents.to_cbor()), bundle)
+
+
+def check(config: NodeConfig) -> None:
+    """:raises ConfigError: no bottle could be made of the configuration."""
+    addresses(config)
+    if config.exit.enabled:
+        ExitRules.parse(config.exit.allow)
+
+
+def addresses(config: NodeConfig) -> dict[str, list[str]]:
+    """What the bottle says of where the node is: what is advertised, or else where it listens.
+
+    :raises ConfigError: it listens on a port that is only known once it runs.
+    """
+    found = {}
+    for transport, address in config.listen.items():
+        advertised = config.advertise.get(transport, [address])
+        if any(one.endswith(":0") for one in advertised):
+            raise ConfigError(
+                f"The {transport} port is 0, which no bottle can name.",
+                cure=f"Set listen.{transport} to an address with a port, or advertise.{transport}.",
+            )
+        found[transport] = advertised
+    return found
+
+
+@dataclass(frozen=True)
+class _Task:
+    """What one renewal goes by: it runs in a thread, beside which the network's state goes on changing."""
+
+    present: Bottle
+    revision: Revision
+    network_id: bytes
+    suites: Mapping[str, CipherSuite]
+    now: float
+
+
+class Publication:
+    """Keeps the bottle of a running node right: prekeys for every suite that it is to serve, and in time."""
+
+    def __init__(self, folder: Path, network: KnownNetwork, keyring: Keyring) -> None:
+        """:param folder: of bottles, where the node's own is put."""
+        self._folder = folder
+        self._network = network
+        self._keyring = keyring
+        self._latest: Bottle | None = None
+        self._version = -1
+        self._tried_s = 0.0
+        self._complaint = ""
+
+    async def renew(self, now_s: float) -> None:
+        """If the bottle is not right any more, make the prekeys that are missing, and a bottle that names
+        them. What goes wrong is logged. Meanwhile nobody else may change the keyring.
+
+        :param now_s: any clock, seconds.
+        """
+        network = self._network
+        present = self._present()
+        # A node whose bottle is not in the folder was not put there, or was taken away.
+        if present is None or not (self._lacks(present) or self._is_behind(present)):
+            return
+        if self._version == network.version and now_s - self._tried_s < RETRY_S:
+            return
+        self._version, self._tried_s = network.version, now_s
+        task = _Task(present, network.revision, network.charter.network_id, network.prepared, network.wall())
+        try:
+            self._latest = await anyio.to_thread.run_sync(self._renew, task) or self._latest
+            self._complaint = ""
+        except ConfigError as error:
+            if error.message != self._complaint:
+                self._complaint = error.message
+                _log.warning(
+                    "the node's new bottle is not published: %s. %s Or run `port17 node bottle --config FILE`"
+                    " with the node's file, as somebody who may write there.",
+                    error.message,
+                    error.cure,
+                )
+
+    def _renew(self, task: _Task) -> Bottle | None:
+        """Everything that takes its time on a disk."""
+        revision, keyring = task.revision, self._keyring
+        lifetime = revision.prekey_lifetime_s
+        first, slots = int(task.now) // lifetime, _slots(revision)
+        keyring.serve(task.suites, task.now)
+        keyring.stock(task.network_id, first, slots, lifetime, overlap=revision.overlap_s)
+        keyring.save()
+        fresh = renewed(task.present, revision, task.network_id, keyring, task.suites, task.now)
+        if fresh.contents.slots == task.present.contents.slots:
+            return None  # what is missing could not be made, and that was logged
+        file = save_bottle(self._folder, fresh)
+        _log.info("the node's bottle is published anew: %s serves %s", file, ", ".join(fresh.label.suites))
+        return fresh
+
+    def _present(self) -> Bottle | None:
+        """The node's bottle as others have it, or will in a moment."""
+        held, latest = self._network.rack.get(self._keyring.identity.fingerprint), self._latest
+        if held is None or latest is None or held.sequence >= latest.sequence:
+            return held
+        return latest
+
+    def _lacks(self, present: Bottle) -> bool:
+        """Whether a bottle leaves out a suite, names one too many, or is about to run out of slots."""
+        served = list(self._network.prepared)[:SUITES_CAP]
+        if set(present.label.suites) != set(served):
+            return True
+        revision = self._network.revision
+        needed = int(self._network.wall()) // revision.prekey_lifetime_s + _slots(revision) // 2
+        return any(
+            max((slot.slot for slot in present.contents.slots.get(name, ())), default=-1) < needed
+            for name in served
+        )
+
+    def _is_behind(self, present: Bottle) -> bool:
+        """Whether a command has signed a bottle with prekeys that this process has not read yet."""
+        now = self._network.wall()
+        return any(
+            (name, slot.slot) not in self._keyring.prekeys
+            for name in present.contents.slots.keys() & self._network.prepared.keys()
+            for slot in present.contents.slots[name]
+            if slot.expiry > now
+        )
+
+
+def _slots(revision: Revision) -> int:
+    """How many slots a node that runs has prekeys for."""
+    return min(SLOTS_CAP, -(-DAYS * DAY_S // revision.prekey_lifetime_s) + 1)

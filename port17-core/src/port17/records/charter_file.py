@@ -1,0 +1,118 @@
+"""The charter of one process: what its file says, and the newest that was ever seen of that network.
+
+The newest is kept in a folder of the process's own, so that an older file brings nothing back, not even with
+a restart. When to look again is left to whoever owns the process.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from pathlib import Path
+
+from port17.errors import ConfigError, RecordError
+from port17.records.charter import Charter
+from port17.records.file_mark import FileMark, mark
+from port17.records.scheme import IdentityScheme
+
+MEMORY_SUFFIX = ".charter"
+"""What the newest charter that was seen is named by, behind the start of its network's id."""
+MEMORY_NAME_SIZE = 8
+"""Bytes of the network id in that name: enough that no two networks of one process meet by chance."""
+FOLDER_MODE = 0o700
+
+_log = logging.getLogger(__name__)
+
+
+class CharterFile:
+    """See the module."""
+
+    def __init__(self, path: Path, memory: Path, schemes: Mapping[str, IdentityScheme]) -> None:
+        """
+        :param path: the file that people replace.
+        :param memory: the process's own folder; made if it doesn't exist.
+        :param schemes: every identity scheme that is installed: any may have signed.
+        """
+        self._path = path
+        self._memory = memory
+        self._schemes = schemes
+        self._seen: FileMark | None = None
+
+    def load(self) -> Charter:
+        """The charter to begin with: the file's, or the newest that was seen if that says more.
+
+        :raises ConfigError: the file can't be read.
+        :raises RecordError: it holds no valid charter.
+        """
+        self._seen = self._mark()
+        charter = Charter.load(self._path, self._schemes)
+        known = self._remembered(charter.network_id)
+        try:
+            news = known is None or charter.adds_to(known)
+        except RecordError as error:
+            if known is None:
+                raise
+            newest = known.revisions[-1].revision.seq
+            _log.error(
+                "the charter %s is refused: %s; revision %d stays in force. %s",
+                self._path,
+                error.message,
+                newest,
+                error.cure,
+            )
+            return known
+        if news:
+            self.remember(charter)
+        return charter
+
+    def look(self, held: Charter) -> Charter | None:
+        """What a changed file says, if that adds to the charter that is held.
+
+        :returns: None if there is nothing new.
+        :raises ConfigError: it can't be read.
+        :raises RecordError: it is damaged, older, forked or another network's. A file that is wrong raises
+            once, not again until it changes.
+        """
+        found = self._mark()
+        if found is None or found == self._seen:
+            return None  # a file that is replaced is missing for a moment, and says nothing by that
+        self._seen = found
+        charter = Charter.load(self._path, self._schemes)
+        try:
+            return charter if charter.adds_to(held) else None
+        except RecordError as error:
+            raise RecordError(f"{self._path}: {error.message}", cure=error.cure) from error
+
+    def remember(self, charter: Charter) -> None:
+        """Keep the newest charter that was seen; a folder that can't be written is logged."""
+        file = self._memory_of(charter.network_id)
+        try:
+            self._memory.mkdir(mode=FOLDER_MODE, parents=True, exist_ok=True)
+            charter.dump(file)
+        except (OSError, ConfigError) as error:
+            _log.warning(
+                "the newest charter cannot be remembered in %s (%s): after a restart, an older one would be"
+                " believed. Let this process write there.",
+                self._memory,
+                type(error).__name__,
+            )
+
+    def _remembered(self, network_id: bytes) -> Charter | None:
+        file = self._memory_of(network_id)
+        if not file.exists():
+            return None
+        try:
+            known = Charter.load(file, self._schemes)
+        except ConfigError as error:
+            _log.warning("what was seen of the charter before is unusable: %s", error.message)
+            return None
+        return known if known.network_id == network_id else None
+
+    def _memory_of(self, network_id: bytes) -> Path:
+        return self._memory / f"{network_id[:MEMORY_NAME_SIZE].hex()}{MEMORY_SUFFIX}"
+
+    def _mark(self) -> FileMark | None:
+        try:
+            return mark(self._path.stat())
+        except OSError:
+            return None
