@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from port17.bottles.rack import SUFFIX, save_bottle
 from port17.config import NodeConfig
 from port17.errors import ConfigError, RecordError, UsageError
-from port17.node import key_file
+from port17.node import key_file, publication
 from port17.node.identity_file import FILE_CAP, IDENTITY_FILE, IdentityFile
 from port17.node.keyring import Keyring, refuse_identity, restore, rewrite
 from port17.node.prekeys import list_prekeys
@@ -117,11 +117,10 @@ def rotate(args: argparse.Namespace) -> int:
     charter = Charter.load(config.charter, schemes)
     now = time.time()
     revision = charter.current(now)
-    names = drivers.allowed(config.suites, revision.suites, "cipher suite")
-    suites = drivers.suites(registry, names)
-    enrolment.check(config)
+    suites = enrolment.served(config, charter, registry, now)
+    publication.check(config)
     lanes = enrolment.fingerprints(enrolment.read_lanes(config), config, charter, schemes, now)
-    first, slots = enrolment.span(revision, now, args.days)
+    span = publication.span(revision, now, args.days)
     ask = keys.asked(args, config.identity.passphrase_file, f"the node {config.name}")
     old = keys.open_node(args, config, charter, registry, now, ask)
     wanted = args.identity or old.identity.scheme
@@ -132,11 +131,10 @@ def rotate(args: argparse.Namespace) -> int:
         from port17.node.identity_file import Locker
 
         lock = Locker(ask(), drivers.suites(registry, [held.lock.suite])[0])
-    keyring = old.succeed(scheme, {suite.name: suite for suite in suites}, charter.network_id, locker=lock)
+    keyring = old.succeed(scheme, suites, charter.network_id, locker=lock)
     keyring.burn(now)
-    keyring.stock(charter.network_id, first, slots, revision.prekey_lifetime_s, overlap=revision.overlap_s)
-    keyring.save()
-    sealed = enrolment.seal(config, charter, keyring, names, lanes, now)
+    keys.stock(keyring, charter, revision, span)
+    sealed = enrolment.seal(config, charter, keyring, suites, lanes, now)
     bottle = save_bottle(config.bottles, sealed)
     (config.bottles / f"{old.identity.node_id}{SUFFIX}").unlink(missing_ok=True)
     values = {"bottle": str(bottle), "predecessor": old.identity.fingerprint.hex()}

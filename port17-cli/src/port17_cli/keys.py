@@ -7,7 +7,8 @@ import functools
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from port17_cli import drivers
+from port17.errors import ConfigError
+from port17_cli import drivers, enrolment
 
 if TYPE_CHECKING:
     from port17.config import NodeConfig
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from port17.node.keyring import Keyring
     from port17.plugins.loader import Registry
     from port17.records.charter import Charter
+    from port17.records.revision import Revision
 
 
 def asked(args: argparse.Namespace, file: Path | None, whose: str) -> Passphrase:
@@ -59,11 +61,10 @@ def open_node(
     """
     from port17.node.keyring import Keyring
 
-    names = drivers.allowed(config.suites, charter.current(now).suites, "cipher suite")
     keyring = Keyring.load(
         config.state,
         drivers.schemes(registry),
-        {suite.name: suite for suite in drivers.suites(registry, names)},
+        enrolment.served(config, charter, registry, now),
         charter.network_id,
         passphrase=passphrase or asked(args, config.identity.passphrase_file, f"the node {config.name}"),
         find_suite=lambda name: drivers.suites(registry, [name])[0],
@@ -73,22 +74,30 @@ def open_node(
     return keyring
 
 
+def stock(keyring: Keyring, charter: Charter, revision: Revision, span: tuple[int, int]) -> None:
+    """Makes the prekeys that are missing, and saves them.
+
+    :param span: first slot, and how many.
+    :raises ConfigError: there is none for any of the slots, and none may be made.
+    """
+    first, slots = span
+    keyring.stock(charter.network_id, first, slots, revision.prekey_lifetime_s, overlap=revision.overlap_s)
+    keyring.save()
+    if not any(record.slot >= first for record in keyring.records()):
+        raise ConfigError(
+            f"The prekeys that {keyring.identity.node_id} may have published are lost: they are made only once.",
+            cure="Run `port17 identity rotate`: a successor has published none.",
+        )
+
+
 def _note_bottle(config: NodeConfig, charter: Charter, keyring: Keyring, now: float) -> None:
     """What is published stays published, even if the keys were restored from a backup that is older."""
-    from port17.bottles.rack import SUFFIX, load_bottle
-    from port17.errors import RecordError
     from port17.node.prekey_journal import Entry
 
-    file = config.bottles / f"{keyring.identity.node_id}{SUFFIX}"
-    if not file.exists():
-        return
-    try:
-        bottle = load_bottle(file)
-        bottle.verify(charter.network_id, {keyring.scheme.name: keyring.scheme}, now)
-    except RecordError:
-        return  # whatever it is, this node has not signed it
-    keyring.committed(
-        Entry(suite, slot.slot, slot.expiry, slot.commitment)
-        for suite, slots in bottle.contents.slots.items()
-        for slot in slots
-    )
+    bottle = enrolment.published(config, charter, keyring, now)
+    if bottle is not None:
+        keyring.committed(
+            Entry(suite, slot.slot, slot.expiry, slot.commitment)
+            for suite, slots in bottle.contents.slots.items()
+            for slot in slots
+        )

@@ -21,6 +21,7 @@ LANES = "lanes.json"
 
 def init(args: argparse.Namespace) -> int:
     """``port17 node init``."""
+    from port17.node import publication
     from port17.node.identity_file import IDENTITY_FILE
     from port17.node.keyring import Keyring
     from port17.plugins.loader import Registry
@@ -36,11 +37,11 @@ def init(args: argparse.Namespace) -> int:
     now = time.time()
     revision = charter.current(now)
     suites = drivers.allowed(args.suite or (), revision.suites, "cipher suite")
-    first, slots = enrolment.span(revision, now, args.days)
+    first, slots = publication.span(revision, now, args.days)
     scheme = drivers.allowed([args.identity or revision.schemes[0]], revision.schemes, "identity scheme")[0]
     comment = "A node of Port17; see docs/command-line.md"
     with settings.drafted(path, _values(args, path), NodeConfig, comment) as config:
-        enrolment.check(config)
+        publication.check(config)
         lanes = enrolment.fingerprints(
             dict.fromkeys([*enrolment.read_lanes(config), *args.lane]), config, charter, schemes, now
         )
@@ -70,10 +71,7 @@ def init(args: argparse.Namespace) -> int:
             keyring = keys.open_node(args, config, charter, registry, now)
             drivers.allowed([keyring.identity.scheme], revision.schemes, "identity scheme")
             keyring.burn(now)
-            keyring.stock(
-                charter.network_id, first, slots, revision.prekey_lifetime_s, overlap=revision.overlap_s
-            )
-            keyring.save()
+            keys.stock(keyring, charter, revision, (first, slots))
         if config.lanes is not None:
             enrolment.write_lanes(config.lanes, [fingerprint.hex() for fingerprint in lanes])
         sealed = enrolment.seal(config, charter, keyring, suites, lanes, now)
@@ -83,6 +81,7 @@ def init(args: argparse.Namespace) -> int:
 
 def bottle(args: argparse.Namespace) -> int:
     """``port17 node bottle``."""
+    from port17.node import publication
     from port17.plugins.loader import Registry
     from port17.records.charter import Charter
 
@@ -92,7 +91,7 @@ def bottle(args: argparse.Namespace) -> int:
     charter = Charter.load(config.charter, schemes)
     now = time.time()
     revision = charter.current(now)
-    suites = drivers.allowed(config.suites, revision.suites, "cipher suite")
+    suites = enrolment.served(config, charter, registry, now)
     ids = list(dict.fromkeys([*enrolment.read_lanes(config), *args.lane]))
     lanes = enrolment.fingerprints(ids, config, charter, schemes, now)
     if args.lane:
@@ -101,9 +100,7 @@ def bottle(args: argparse.Namespace) -> int:
         enrolment.write_lanes(config.lanes, ids)
     keyring = keys.open_node(args, config, charter, registry, now)
     keyring.burn(now)
-    first, slots = enrolment.span(revision, now, args.days)
-    keyring.stock(charter.network_id, first, slots, revision.prekey_lifetime_s, overlap=revision.overlap_s)
-    keyring.save()
+    keys.stock(keyring, charter, revision, publication.span(revision, now, args.days))
     sealed = enrolment.seal(config, charter, keyring, suites, lanes, now)
     _tell(args, config, sealed, "port17.node.bottle/1", keys_kept=True)
     return 0

@@ -13,8 +13,9 @@ from typing import Self
 from port17.errors import ConfigError, PluginError
 from port17.node import key_file
 from port17.node.identity_file import IDENTITY_FILE, FindSuite, IdentityFile, Locker, Passphrase
-from port17.node.prekey_journal import JOURNAL_FILE, Entry, PrekeyJournal
+from port17.node.prekey_journal import JOURNAL_FILE, PrekeyJournal
 from port17.node.prekeys import PREKEY_SUFFIX, Place, Prekeys
+from port17.records.bottle import Slot
 from port17.records.identity import Identity
 from port17.records.prekey import PrekeyRecord
 from port17.records.scheme import IdentityScheme, SigningKey
@@ -169,15 +170,16 @@ class Keyring:
                 key_file.write(file, self._held.to_cbor())
             self._prekeys.save()
 
-    def committed(self, entries: Iterable[Entry]) -> None:
+    def committed(self, slots: Mapping[str, Iterable[Slot]]) -> None:
         """What this identity's bottle says that it has published: those slots never get other keys.
 
         Known already, unless the folder was restored from a backup.
 
+        :param slots: by suite, as contents have them.
         :raises ConfigError: the folder can't be written.
         """
         with _writing(self.folder):
-            self._prekeys.committed(entries)
+            self._prekeys.committed(slots)
 
     def burn(self, now: float) -> list[PrekeyRecord]:
         """Erases every prekey that has expired, in memory and on disk, also of suites that are not served.

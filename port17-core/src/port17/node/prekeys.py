@@ -16,6 +16,7 @@ from port17.errors import ConfigError, RecordError
 from port17.node import key_file
 from port17.node.identity_file import PRIVATE_CAP
 from port17.node.prekey_journal import JOURNAL_FILE, Entry, PrekeyJournal
+from port17.records.bottle import Slot
 from port17.records.prekey import PREKEY_CAP, PrekeyRecord
 from port17.records.record import Record
 from port17.wire.suite import CipherSuite, KemKey
@@ -166,26 +167,19 @@ class Prekeys:
         self._expiries[file.name] = record.expiry
         self._journal.note(_entry(record))
 
-    def committed(self, entries: Iterable[Entry]) -> None:
+    def committed(self, slots: Mapping[str, Iterable[Slot]]) -> None:
         """What a bottle says that this identity has published: these slots never get other keys.
 
         :raises OSError: the folder can't be written.
         """
         journal = self._read_journal()
         before = len(journal.entries)
-        for entry in entries:
-            journal.note(entry)
+        for suite, named in slots.items():
+            for slot in named:
+                journal.note(Entry(suite, slot.slot, slot.expiry, slot.commitment))
         if len(journal.entries) != before:
             journal.write(self._folder)
         self._journal = journal
-
-    def forget_before(self, now: float) -> None:
-        """What was published before now is not known: see :attr:`PrekeyJournal.unknown_until`.
-
-        :raises OSError: the folder can't be written.
-        """
-        self._journal.unknown_until = int(now)
-        self._journal.write(self._folder)
 
     def burn(self, now: float) -> list[PrekeyRecord]:
         """Erases what has expired, of whatever suite, and what a process that died has left behind.

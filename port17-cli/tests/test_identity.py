@@ -1,0 +1,372 @@
+"""``port17 identity``: what is written, who is asked for a passphrase, and that no identity is ever lost."""
+
+from __future__ import annotations
+
+import getpass
+import io
+import json
+import os
+import stat
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from port17.bottles.rack import MemoryRack, load_directory
+from port17.bottles.successors import supersede
+from port17.config import NodeConfig, load
+from port17.node.identity_file import IDENTITY_FILE, IdentityFile
+from port17.node.key_lock import Lock, Work
+from port17.plugins.loader import Registry
+from port17.records.charter import Charter
+from port17_cli import drivers
+from port17_cli.main import main
+
+PASSPHRASE = "seventeen gulls over the harbour"
+
+
+@pytest.fixture(autouse=True)
+def cheap_guesses(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The least work that is accepted: these tests lock many keys."""
+    fresh = Lock.fresh
+    monkeypatch.setattr(Lock, "fresh", lambda suite, work: fresh(suite, Work(15, 8, 1)))
+
+
+@pytest.fixture
+def run(capsys: pytest.CaptureFixture[str]) -> Callable[..., dict[str, Any]]:
+    """The JSON document of a command that succeeds; ``typed`` reaches it by a descriptor each."""
+
+    def run_it(*words: str, **typed: str) -> dict[str, Any]:
+        capsys.readouterr()
+        with Descriptors(typed) as flags:
+            code = main([*words, *flags, "--json"])
+        said = capsys.readouterr()
+        assert code == 0, said.err
+        document: dict[str, Any] = json.loads(said.out)
+        return document
+
+    return run_it
+
+
+@pytest.fixture
+def refused(capsys: pytest.CaptureFixture[str]) -> Callable[..., str]:
+    """What a command that fails with code 3 says."""
+
+    def run_it(*words: str, code: int = 3, **typed: str) -> str:
+        capsys.readouterr()
+        with Descriptors(typed) as flags:
+            assert main([*words, *flags]) == code
+        return capsys.readouterr().err
+
+    return run_it
+
+
+class Descriptors:
+    """Pipes that hold a passphrase each, as flags."""
+
+    def __init__(self, typed: dict[str, str]) -> None:
+        self._typed = typed
+        self._open: list[int] = []
+
+    def __enter__(self) -> list[str]:
+        flags = []
+        for name, text in self._typed.items():
+            reading, writing = os.pipe()
+            os.write(writing, text.encode() + b"\n")
+            os.close(writing)
+            self._open.append(reading)
+            flags += [f"--{name.replace('_', '-')}-fd", str(reading)]
+        return flags
+
+    def __exit__(self, *_: object) -> None:
+        for descriptor in self._open:
+            os.close(descriptor)
+
+
+@pytest.fixture
+def network(tmp_path: Path, run: Callable[..., dict[str, Any]]) -> Path:
+    run("charter", "init", "--dir", str(tmp_path), "--name", "home", "--identity", "ed25519")
+    return tmp_path
+
+
+def init(network: Path, name: str, *more: str) -> list[str]:
+    words = ["node", "init", "--config", str(network / f"{name}.toml")]
+    words += ["--charter", str(network / "home.charter"), "--name", name, "--listen", "127.0.0.1:7017"]
+    return [*words, *more]
+
+
+def private(folder: Path) -> bytes:
+    """What the file of an identity holds of its key, locked or not."""
+    return IdentityFile.read(folder / IDENTITY_FILE).private
+
+
+def bottles(network: Path) -> Iterator[Any]:
+    charter = Charter.load(network / "home.charter", drivers.schemes(Registry()))
+    schemes = drivers.schemes(Registry())
+    rack = MemoryRack()
+    assert load_directory(network / "bottles", charter.network_id, schemes, rack, time.time()) == []
+    yield from rack
+
+
+def test_a_new_identity_is_its_owners_alone_and_is_never_overwritten(
+    tmp_path: Path, run: Callable[..., Any], refused: Callable[..., str]
+) -> None:
+    folder = tmp_path / "state"
+    made = run("identity", "new", "--dir", str(folder))
+    assert made["schema"] == "port17.identity.new/1"
+    assert made["protection"] == {"kind": "file"}
+    assert made["keys"] == [{"algorithm": "ed25519", "public_bytes": 32}]
+    file = folder / "identity.key"
+    assert [stat.S_IMODE(path.stat().st_mode) for path in (folder, file)] == [0o700, 0o600]
+    before = file.read_bytes()
+    assert "exists already" in refused("identity", "new", "--dir", str(folder))
+    assert file.read_bytes() == before
+    shown = run("identity", "show", "--dir", str(folder))
+    assert shown["id"] == made["id"]
+    assert shown["prekeys"] == []
+
+
+def test_a_locked_identity_is_shown_without_its_passphrase(
+    tmp_path: Path, run: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = run("identity", "new", "--dir", str(tmp_path), "--lock", passphrase=PASSPHRASE)
+    monkeypatch.setattr(getpass, "getpass", lambda prompt: pytest.fail("it asked"))
+    shown = run("identity", "show", "--dir", str(tmp_path))
+    assert (shown["fingerprint"], shown["scheme"]) == (made["fingerprint"], "ed25519")
+    assert shown["protection"] == {
+        "kind": "passphrase", "kdf": "scrypt", "log_n": 15, "r": 8, "p": 1, "suite": drivers.USUAL_SUITE,
+    }  # fmt: skip
+
+
+def test_the_public_half_is_exported_and_can_be_verified(
+    tmp_path: Path, run: Callable[..., Any], refused: Callable[..., str]
+) -> None:
+    made = run("identity", "new", "--dir", str(tmp_path / "a"), "--lock", passphrase=PASSPHRASE)
+    card = tmp_path / "a.identity"
+    words = ["identity", "export", "--dir", str(tmp_path / "a"), "--out", str(card)]
+    assert "does not open" in refused(*words, passphrase="wrong")
+    assert not card.exists()
+    exported = run(*words, passphrase=PASSPHRASE)
+    assert (exported["id"], exported["private"]) == (made["id"], False)
+    shown = run("identity", "show", "--file", str(card))
+    assert (shown["fingerprint"], shown["protection"]) == (made["fingerprint"], None)
+    data = card.read_bytes()
+    for at in range(0, len(data), 7):
+        card.write_bytes(data[:at] + bytes([data[at] ^ 1]) + data[at + 1 :])
+        assert str(card) in refused("identity", "show", "--file", str(card))
+    assert "exists already" in refused(*words, passphrase=PASSPHRASE)
+
+
+@pytest.mark.parametrize("locked", [False, True])
+def test_a_backup_is_locked_and_restores_the_identity(
+    locked: bool, tmp_path: Path, run: Callable[..., Any], refused: Callable[..., str]
+) -> None:
+    folder, backup = tmp_path / "a", tmp_path / "a.backup"
+    words = ["identity", "new", "--dir", str(folder)]
+    made = run(*words, "--lock", passphrase=PASSPHRASE) if locked else run(*words)
+    words = ["identity", "export", "--dir", str(folder), "--out", str(backup), "--private"]
+    run(*words) if locked else run(*words, new_passphrase=PASSPHRASE)
+    assert stat.S_IMODE(backup.stat().st_mode) == 0o600
+    assert locked == (private(folder) in backup.read_bytes())
+    assert run("identity", "show", "--file", str(backup))["protection"]["kind"] == "passphrase"
+    words = ["identity", "new", "--dir", str(tmp_path / "b"), "--from", str(backup)]
+    assert "does not open" in refused(*words, passphrase="wrong")
+    assert not (tmp_path / "b").exists()
+    restored = run(*words, passphrase=PASSPHRASE)
+    assert restored["fingerprint"] == made["fingerprint"]
+    assert "exists already" in refused(*words, passphrase=PASSPHRASE)
+
+
+def test_a_passphrase_is_set_changed_and_removed(
+    tmp_path: Path, run: Callable[..., Any], refused: Callable[..., str]
+) -> None:
+    made = run("identity", "new", "--dir", str(tmp_path))
+    words = ["identity", "passphrase", "--dir", str(tmp_path)]
+    secret = private(tmp_path)
+    old = os.open(tmp_path / "identity.key", os.O_RDONLY)  # as somebody who undeletes would
+    assert run(*words, new_passphrase="first")["protection"]["kind"] == "passphrase"
+    assert secret not in os.pread(old, 1 << 16, 0)
+    os.close(old)
+    assert secret not in (tmp_path / "identity.key").read_bytes()
+    assert "does not open" in refused(*words, passphrase="wrong", new_passphrase="second")
+    run(*words, passphrase="first", new_passphrase="second")
+    assert "does not open" in refused(*words, "--remove", passphrase="first")
+    opened = run(*words, "--remove", passphrase="second")
+    assert opened["protection"] == {"kind": "file"}
+    assert opened["fingerprint"] == made["fingerprint"]
+    assert private(tmp_path) == secret
+    refused(*words, "--remove", code=2)
+
+
+def test_at_a_terminal_a_new_passphrase_is_asked_for_twice(
+    tmp_path: Path, run: Callable[..., Any], refused: Callable[..., str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Terminal(io.StringIO):
+        def isatty(self) -> bool:
+            return True
+
+    typed = ["one", "other"]
+    monkeypatch.setattr("sys.stdin", Terminal())
+    monkeypatch.setattr(getpass, "getpass", lambda prompt: typed.pop(0))
+    words = ["identity", "new", "--dir", str(tmp_path / "a"), "--lock"]
+    assert "differ" in refused(*words)
+    assert not (tmp_path / "a").exists()
+    typed[:] = ["same", "same"]
+    run(*words)
+    typed[:] = ["same"]
+    run("identity", "passphrase", "--dir", str(tmp_path / "a"), "--remove")
+    assert typed == []
+
+
+def test_without_a_terminal_nobody_is_asked(tmp_path: Path, refused: Callable[..., str]) -> None:
+    said = refused("identity", "new", "--dir", str(tmp_path / "a"), "--lock")
+    assert "no terminal" in said
+    assert "--passphrase-fd" in said
+
+
+def test_a_locked_node_is_made_renewed_and_rotated(
+    network: Path, run: Callable[..., Any], refused: Callable[..., str]
+) -> None:
+    secret = network / "secret"
+    secret.write_text(PASSPHRASE + "\n")
+    assert "read by others" in refused(*init(network, "oak", "--passphrase-file", str(secret)))
+    assert not (network / "oak.toml").exists()
+    secret.chmod(0o600)
+    made = run(*init(network, "oak", "--passphrase-file", str(secret)))
+    config = ["--config", made["config"]]
+    assert load(NodeConfig, Path(made["config"]))[0].identity.passphrase_file == secret
+    assert run("identity", "show", *config)["protection"]["kind"] == "passphrase"
+    assert run("node", "bottle", *config)["id"] == made["id"]
+    rotated = run("identity", "rotate", *config)
+    assert rotated["protection"]["kind"] == "passphrase"
+    assert run("node", "bottle", *config)["id"] == rotated["id"] != made["id"]
+    secret.write_text("something else\n")
+    assert "does not open" in refused("node", "bottle", *config)
+
+
+def test_rotation_hands_over_and_erases(network: Path, run: Callable[..., Any]) -> None:
+    ash = run(*init(network, "ash"))
+    oak = run(*init(network, "oak", "--lane", ash["id"]))
+    state = Path(oak["state"])
+    secret = private(state)
+    open_files = [os.open(file, os.O_RDONLY) for file in state.iterdir()]
+    before = {file.name for file in state.iterdir()}
+    rotated = run("identity", "rotate", "--config", oak["config"])
+    assert rotated["schema"] == "port17.identity.rotate/1"
+    assert rotated["predecessor"] == oak["fingerprint"]
+    assert rotated["predecessors"] == [oak["fingerprint"]]
+    assert {file.name for file in state.iterdir()} == before
+    for descriptor in open_files:
+        assert secret not in os.pread(descriptor, 1 << 20, 0)
+        os.close(descriptor)
+    shown = run("identity", "show", "--config", oak["config"])
+    assert len(shown["prekeys"]) == 8
+    held = {bottle.node_id: bottle for bottle in bottles(network)}
+    assert set(held) == {ash["id"], rotated["id"]}
+    (lane,) = held[rotated["id"]].contents.lanes
+    assert lane.fingerprint.hex() == ash["fingerprint"]
+    # The neighbour's lanes file names the old id for ever, and means the new one.
+    again = run("identity", "rotate", "--config", oak["config"])
+    renewed = run("node", "bottle", "--config", ash["config"], "--lane", oak["id"])
+    assert renewed["lanes"] == [again["fingerprint"]]
+    assert again["predecessors"] == [rotated["fingerprint"], oak["fingerprint"]]
+
+
+def test_members_who_hold_the_old_bottle_drop_it(network: Path, run: Callable[..., Any]) -> None:
+    oak = run(*init(network, "oak"))
+    old = Path(oak["bottle"]).read_bytes()
+    rotated = run("identity", "rotate", "--config", oak["config"])
+    Path(oak["bottle"]).write_bytes(old)  # it lives on in somebody's folder
+    rack = MemoryRack()
+    schemes = drivers.schemes(Registry())
+    charter = Charter.load(network / "home.charter", schemes)
+    load_directory(network / "bottles", charter.network_id, schemes, rack, time.time())
+    assert len(rack) == 2
+    found = supersede(rack, charter.network_id, schemes)
+    assert [bottle.node_id for bottle in rack] == [rotated["id"]]
+    assert found.resolve(bytes.fromhex(oak["fingerprint"])).hex() == rotated["fingerprint"]
+
+
+def test_a_restored_identity_never_publishes_a_second_key_for_a_slot(
+    network: Path, run: Callable[..., Any], refused: Callable[..., str], caplog: pytest.LogCaptureFixture
+) -> None:
+    oak = run(*init(network, "oak"))
+    backup = str(network / "backup")
+    run("identity", "export", "--config", oak["config"], "--out", backup, "--private", new_passphrase="x")
+    (published,) = bottles(network)
+    # Only the backup is left; the bottle is out in the world.
+    state = Path(oak["state"])
+    for file in state.iterdir():
+        file.unlink()
+    Path(oak["bottle"]).unlink()
+    run("identity", "new", "--dir", str(state), "--from", backup, passphrase="x")
+    assert "identity rotate" in refused("node", "bottle", "--config", oak["config"], passphrase="x")
+    assert "may have been published" in caplog.text
+    # What is known to be new is made: under a successor at once.
+    run("identity", "rotate", "--config", oak["config"], passphrase="x")
+    (successor,) = bottles(network)
+    assert len(successor.bundle) == 8
+    assert {record.hash for record in successor.bundle}.isdisjoint({one.hash for one in published.bundle})
+
+
+def test_a_restored_identity_that_was_never_used_serves_at_once(
+    network: Path, run: Callable[..., Any]
+) -> None:
+    made = run("identity", "new", "--dir", str(network / "offline"))
+    backup = str(network / "backup")
+    words = ["--out", backup, "--private"]
+    run("identity", "export", "--dir", str(network / "offline"), *words, new_passphrase="x")
+    words = ["--from", backup, "--unused"]
+    run("identity", "new", "--dir", str(network / "oak-state"), *words, passphrase="x")
+    oak = run(*init(network, "oak"), passphrase="x")
+    assert oak["id"] == made["id"]
+    (bottle,) = bottles(network)
+    assert len(bottle.bundle) == 8
+
+
+def test_keys_older_than_the_bottle_never_get_seconds(network: Path, run: Callable[..., Any]) -> None:
+    oak = run(*init(network, "oak", "--days", "1"))
+    state = Path(oak["state"])
+    snapshot = {file.name: file.read_bytes() for file in state.iterdir()}
+    run("node", "bottle", "--config", oak["config"], "--days", "3")
+    (before,) = bottles(network)
+    for file in state.iterdir():
+        file.unlink()
+    for name, data in snapshot.items():
+        (state / name).write_bytes(data)
+        (state / name).chmod(0o600)
+    run("node", "bottle", "--config", oak["config"], "--days", "5")
+    (after,) = bottles(network)
+    first = {(one.suite, one.slot): one.hash for one in before.bundle}
+    second = {(one.suite, one.slot): one.hash for one in after.bundle}
+    assert len(first) == 4
+    assert len(second) == 4  # the two that the snapshot had, and two that nobody had seen
+    assert all(second[place] == first[place] for place in first.keys() & second.keys())
+
+
+def test_update_keys_can_be_locked(
+    tmp_path: Path, run: Callable[..., Any], refused: Callable[..., str]
+) -> None:
+    made = run("charter", "init", "--dir", str(tmp_path), "--update-keys", "2", "--lock", passphrase="long")
+    shown = [run("identity", "show", "--dir", folder)["protection"]["kind"] for folder in made["update_keys"]]
+    assert shown == ["passphrase"] * 2
+    amend = ["charter", "amend", "--charter", made["charter"]]
+    before = Path(made["charter"]).read_bytes()
+    assert "does not open" in refused(*amend, passphrase="short")
+    assert Path(made["charter"]).read_bytes() == before
+    assert run(*amend, passphrase="long")["revision"] == 1
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["show"], "not said"),
+        (["show", "--dir", "x", "--file", "y"], "instead of"),
+        (["new", "--dir", "x", "--unused"], "--from"),
+        (["new", "--dir", "x", "--from", "y", "--lock"], "backup"),
+    ],
+)
+def test_what_makes_no_sense_is_said(words: list[str], said: str, refused: Callable[..., str]) -> None:
+    assert said in refused("identity", *words, code=2)
