@@ -10,6 +10,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from port17.errors import ConfigError, UsageError
+from port17.navigator.agreement import preference
 from port17.node.identity_file import Locker, Passphrase
 from port17.node.keyring import Keyring
 from port17.plugins.loader import Registry
@@ -100,9 +101,18 @@ def amend(args: argparse.Namespace) -> int:
     trusted = dict.fromkeys([*last.plain_text_exits, *map(_fingerprint, args.plain_text_exit)])
     for fingerprint in map(_fingerprint, args.distrust_exit):
         trusted.pop(fingerprint, None)
+    suites = args.suite or list(last.suites)
+    deprecated = set(last.deprecated) - set(args.reinstate) | set(args.deprecate)
+    for name in (*args.deprecate, *args.reinstate):
+        if name not in suites:
+            raise UsageError(
+                f"The charter would not allow {name} at all.", cure=f"It would allow {', '.join(suites)}."
+            )
     changes = {
-        "not_before": max(int(time.time()), last.not_before),
-        "suites": args.suite or list(last.suites),
+        "not_before": max(int(time.time()) + args.holds_in, last.not_before),
+        "suites": suites,
+        "deprecated": [name for name in suites if name in deprecated],
+        "overlap_s": args.overlap if args.overlap is not None else last.overlap_s,
         "schemes": args.identity or list(last.schemes),
         "plain_text_exits": list(trusted),
     }
@@ -114,15 +124,25 @@ def amend(args: argparse.Namespace) -> int:
             "charter": str(path),
             "network_id": amended.network_id.hex(),
             "revision": current.seq,
+            "not_before": current.not_before,
+            "overlap_s": current.overlap_s,
             "suites": list(current.suites),
+            "deprecated": list(current.deprecated),
             "schemes": list(current.schemes),
             "plain_text_exits": [fingerprint.hex() for fingerprint in current.plain_text_exits],
         }
         print(output.document("port17.charter.amend/1", values))
         return 0
     print(f"Revision {current.seq} of the charter: {path}")
-    print(f"  give it to every member within {current.overlap_s // 60} minutes: until then both are accepted")
+    print(f"  cipher suites: {', '.join(_suite_words(current))}")
+    print(f"  holds from {time.strftime('%Y-%m-%d %H:%M:%S UTC', time.gmtime(current.not_before))} on")
+    print(f"  nodes need it by then; who else has it {current.overlap_s // 60} minutes later misses nothing")
     return 0
+
+
+def _suite_words(revision: Revision) -> list[str]:
+    deprecated = frozenset(revision.deprecated)
+    return [f"{name} (deprecated)" if name in deprecated else name for name in preference(revision)]
 
 
 def _asked(args: argparse.Namespace, folders: Iterable[Path]) -> Iterable[tuple[Path, Passphrase]]:

@@ -7,38 +7,32 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from port17.bottles.rack import MemoryRack, load_directory
+from port17.bottles.rack import SUFFIX, MemoryRack, load_bottle, load_directory
 from port17.bottles.successors import supersede
 from port17.config import NodeConfig
-from port17.errors import ConfigError
-from port17.records.bottle import SLOTS_CAP, Bottle, Contents, Label, Lane
-from port17.records.exit_rules import ExitRules
+from port17.errors import ConfigError, RecordError
 from port17.records.identity import NODE_ID_SIZE, parse_node_id
 
 if TYPE_CHECKING:
     from port17.node.keyring import Keyring
+    from port17.plugins.loader import Registry
+    from port17.records.bottle import Bottle
     from port17.records.charter import Charter
-    from port17.records.revision import Revision
     from port17.records.scheme import IdentityScheme
+    from port17.wire.suite import CipherSuite
 
-DAY_S = 24 * 3600
 
+def served(config: NodeConfig, charter: Charter, registry: Registry, now: float) -> dict[str, CipherSuite]:
+    """What a node serves: all that its configuration allows under the revisions that hold, or will.
 
-def span(revision: Revision, now: float, days: int) -> tuple[int, int]:
-    """The prekey slots to make keys for.
-
-    :param days: how long a static network is to run; at most as many slots as contents may name.
-    :returns: (first slot, how many).
-    :raises ConfigError: more than that.
+    :raises ConfigError: nothing of what the charter allows now.
+    :raises PluginError: nothing, since what the configuration names is missing or broken.
     """
-    lifetime = revision.prekey_lifetime_s
-    slots = -(-days * DAY_S // lifetime) + 1  # today's has partly passed
-    if not 1 < slots <= SLOTS_CAP:
-        raise ConfigError(
-            f"{days} days of prekeys cannot be made at once.",
-            cure=f"Give --days 1 to {(SLOTS_CAP - 1) * lifetime // DAY_S}.",
-        )
-    return int(now) // lifetime, slots
+    from port17.plugins.own_suites import OwnSuites
+
+    own = OwnSuites(registry, config.suites)
+    own.check(charter.current(now))
+    return own.across((*charter.accepted(now), *charter.coming(now)))
 
 
 def seal(
@@ -49,60 +43,28 @@ def seal(
     lanes: Iterable[bytes],
     now: float,
 ) -> Bottle:
-    """A node's bottle, as its configuration has it.
+    """A node's bottle, as its configuration has it, in the place of the one that is published.
 
     :param lanes: fingerprints of the nodes that it keeps lanes with.
     :raises ConfigError: the configuration has no address that others could dial.
     """
-    # Just after a slot its key is still good, for those who have the bottle before this one.
-    present = int(now) // charter.current(now).prekey_lifetime_s
-    records = [record for record in keyring.records() if record.slot >= present]
-    slots = {
-        name: [(record.slot, record.expiry, record.hash) for record in records if record.suite == name]
-        for name in suites
-    }
-    label = Label.made(
-        identity=keyring.identity,
-        name=config.name,
-        group=config.group,
-        addresses=addresses(config),
-        suites=list(slots),
-        exit=list(config.exit.allow) if config.exit.enabled else None,
-        predecessors=list(keyring.predecessors),
-        seq=int(now),
-    )
-    contents = Contents.made(
-        fingerprint=keyring.identity.fingerprint,
-        seq=int(now),
-        slots=slots,
-        lanes=[Lane(fingerprint, 0, 0) for fingerprint in lanes],
-    )
-    bundle = [record for record in records if record.suite in slots]
-    return Bottle.seal(charter.network_id, keyring.scheme, keyring.signing_key, label, contents, bundle)
+    from port17.node import publication
+
+    revision, previous = charter.current(now), published(config, charter, keyring, now)
+    return publication.seal(config, revision, charter.network_id, keyring, suites, lanes, now, previous)
 
 
-def check(config: NodeConfig) -> None:
-    """:raises ConfigError: no bottle could be made of the configuration."""
-    addresses(config)
-    if config.exit.enabled:
-        ExitRules.parse(config.exit.allow)
-
-
-def addresses(config: NodeConfig) -> dict[str, list[str]]:
-    """What the bottle says of where the node is: what is advertised, or else where it listens.
-
-    :raises ConfigError: it listens on a port that is only known once it runs.
-    """
-    found = {}
-    for transport, address in config.listen.items():
-        advertised = config.advertise.get(transport, [address])
-        if any(one.endswith(":0") for one in advertised):
-            raise ConfigError(
-                f"The {transport} port is 0, which no bottle can name.",
-                cure=f"Set listen.{transport} to an address with a port, or advertise.{transport}.",
-            )
-        found[transport] = advertised
-    return found
+def published(config: NodeConfig, charter: Charter, keyring: Keyring, now: float) -> Bottle | None:
+    """The bottle that a node has in its folder; None if there is none that it has signed."""
+    file = config.bottles / f"{keyring.identity.node_id}{SUFFIX}"
+    if not file.exists():
+        return None
+    try:
+        bottle = load_bottle(file)
+        bottle.verify(charter.network_id, {keyring.scheme.name: keyring.scheme}, now)
+    except RecordError:
+        return None
+    return bottle
 
 
 def read_lanes(config: NodeConfig) -> list[str]:

@@ -85,19 +85,13 @@ def stock(keyring: Keyring, charter: Charter, revision: Revision, span: tuple[in
     keyring.save()
     if not any(record.slot >= first for record in keyring.records()):
         raise ConfigError(
-            f"The prekeys that {keyring.identity.node_id} may have published are lost: they are made only once.",
+            f"The prekeys that {keyring.identity.node_id} may have published are lost; none is made twice.",
             cure="Run `port17 identity rotate`: a successor has published none.",
         )
 
 
 def _note_bottle(config: NodeConfig, charter: Charter, keyring: Keyring, now: float) -> None:
     """What is published stays published, even if the keys were restored from a backup that is older."""
-    from port17.node.prekey_journal import Entry
-
     bottle = enrolment.published(config, charter, keyring, now)
     if bottle is not None:
-        keyring.committed(
-            Entry(suite, slot.slot, slot.expiry, slot.commitment)
-            for suite, slots in bottle.contents.slots.items()
-            for slot in slots
-        )
+        keyring.committed(bottle.contents.slots)

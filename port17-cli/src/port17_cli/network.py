@@ -12,6 +12,7 @@ from pathlib import Path
 from port17.bottles.rack import save_bottle
 from port17.config import ClientConfig, NodeConfig
 from port17.errors import ConfigError, UsageError
+from port17.node import publication
 from port17.node.keyring import Keyring
 from port17.plugins.loader import Registry
 from port17.records.charter import Charter
@@ -94,7 +95,7 @@ def make(
     genesis = founding.genesis("testnet", holders, 1, now)
     founded = network_id(genesis.to_cbor())
     preview = founding.terms(served, [scheme], (), now)
-    first, slots = enrolment.span(preview, now, DAYS)
+    first, slots = publication.span(preview, now, DAYS)
     names = [f"n{number}" for number in range(1, nodes + 1)]
     keyrings = [
         Keyring.create(
@@ -135,7 +136,6 @@ def make(
                 "bottles": str(bottles),
                 "lanes": "lanes.json",
                 "control": str(control),
-                "suites": served,
                 "listen": {"tcp": address},
                 "exit": {"enabled": True, "allow": ["accept *:*"], "allow_private": True},
             },

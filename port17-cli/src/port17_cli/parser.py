@@ -13,6 +13,10 @@ exit codes: 0 ok, 1 failure, 2 usage, 3 configuration, 4 plugin, 5 network
 """
 
 
+HOLDS_IN_S = 10
+"""Seconds until a new revision holds where nothing is said: all that share the file have read it by then."""
+
+
 class BadUsage(Exception):
     """The command line cannot be understood."""
 
@@ -78,6 +82,13 @@ def _command(groups: _Group[_Parser], name: str, handler: str, text: str, *, jso
     if json:
         parser.add_argument("--json", action="store_true", help="print one JSON object with a schema field")
     return parser
+
+
+def _seconds(text: str) -> int:
+    value = int(text)
+    if value < 0:
+        raise argparse.ArgumentTypeError("seconds are not negative")
+    return value
 
 
 def _suites(parser: _Parser) -> None:
@@ -200,6 +211,30 @@ def _charter(groups: _Group[_Parser]) -> None:
     )
     parser.add_argument(
         "--distrust-exit", action="append", default=[], metavar="FINGERPRINT", help="no longer; repeat"
+    )
+    parser.add_argument(
+        "--deprecate",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help="use this suite only where two ends have no other; repeat",
+    )
+    parser.add_argument(
+        "--reinstate", action="append", default=[], metavar="NAME", help="deprecate it no longer; repeat"
+    )
+    parser.add_argument(
+        "--in",
+        dest="holds_in",
+        type=_seconds,
+        default=HOLDS_IN_S,
+        metavar="SECONDS",
+        help="when it begins to hold: nodes must have it by then (%(default)s)",
+    )
+    parser.add_argument(
+        "--overlap",
+        type=_seconds,
+        metavar="SECONDS",
+        help="how long peers may go by the revision before, and circuits under its suites last",
     )
     _passphrase(parser)
 

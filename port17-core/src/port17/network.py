@@ -143,12 +143,8 @@ class KnownNetwork:
         accepted = self._accepted()
         revision = accepted[0]
         choice = self._own.under(revision)
-        served = dict(choice.suites)
-        for other in accepted[1:]:
-            served = {**served, **self._own.under(other).suites}
-        prepared = dict(served)
-        for other in self.charter.coming(revision.not_before):
-            prepared = {**prepared, **self._own.under(other).suites}
+        served = self._own.across(accepted)
+        prepared = self._own.across((*accepted, *self.charter.coming(revision.not_before)))
         self._floor = revision.seq
         self._version += 1
         schemes = {name: self._installed[name] for name in revision.schemes if name in self._installed}

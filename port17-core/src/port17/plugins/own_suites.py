@@ -59,6 +59,13 @@ class OwnSuites:
                 suites[name] = suite
         return Choice(suites, refused)
 
+    def across(self, revisions: Iterable[Revision]) -> dict[str, CipherSuite]:
+        """What can be used under any of some revisions, by name; the first's come first."""
+        suites: dict[str, CipherSuite] = {}
+        for revision in revisions:
+            suites = {**suites, **self.under(revision).suites}
+        return suites
+
     def check(self, revision: Revision) -> Choice:
         """The same where a process starts: logs what of the configuration counts for nothing.
 
