@@ -8,7 +8,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 from reference import framing, generate, handshake, setup
 from reference.ratchet import Direction
@@ -28,7 +28,8 @@ from port17.wire.suite import CipherSuite, KemKey
 VECTORS = generate.read()
 SKEW_S = 60.0
 MINUTE_S = 60
-FEW = settings(max_examples=5, deadline=None)
+FEW = settings(max_examples=5, deadline=None, phases=[Phase.generate])
+"""Whatever differs differs in the smallest example, too: looking for that one says nothing."""
 ids32 = st.binary(min_size=32, max_size=32)
 
 

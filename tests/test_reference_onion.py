@@ -8,7 +8,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 from reference import generate
 from reference import onion as reference
@@ -26,7 +26,8 @@ from port17.wire.ratchet import Chain, Session
 from port17.wire.suite import CipherSuite
 
 VECTORS = generate.read()["onion"]
-FEW = settings(max_examples=4, deadline=None)
+FEW = settings(max_examples=4, deadline=None, phases=[Phase.generate])
+"""Whatever differs differs in the smallest example, too: looking for that one says nothing."""
 
 
 def unhex(text: str) -> bytes:

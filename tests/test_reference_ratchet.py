@@ -7,7 +7,7 @@ import os
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 from reference import generate, ratchet
 from reference.ratchet import REQUEST, RESPONSE, Direction
@@ -19,7 +19,8 @@ from port17.errors import PeerViolation
 from port17.wire.ratchet import Chain, InitiatorRatchet, ResponderRatchet, Session
 
 VECTORS = generate.read()["ratchet"]
-FEW = settings(max_examples=4, deadline=None)
+FEW = settings(max_examples=4, deadline=None, phases=[Phase.generate])
+"""Whatever differs differs in the smallest example, too: looking for that one says nothing."""
 
 
 def unhex(text: str) -> bytes:
