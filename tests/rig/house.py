@@ -43,6 +43,7 @@ class House:
     :param ports: where each node listens.
     :param advertised: HOST:PORT where others are told to find a node, if not where it listens.
     :param private: whether the exits may reach this machine's own addresses.
+    :param options: more arguments of ``charter init``, e.g. suites.
     """
 
     def __init__(
@@ -53,6 +54,7 @@ class House:
         *,
         advertised: Mapping[str, str] | None = None,
         private: bool = True,
+        options: Sequence[str] = (),
     ) -> None:
         self.directory = directory
         self.names = tuple(names)
@@ -60,7 +62,7 @@ class House:
         self.processes: dict[str, subprocess.Popen[str]] = {}
         advertised = advertised or {}
         charter = str(directory / "house.charter")
-        command("charter", "init", "--dir", str(directory), "--name", "house")
+        command("charter", "init", "--dir", str(directory), "--name", "house", *options)
         made = {}
         for name in names:
             words = ["--charter", charter, "--name", name, "--listen", f"{HOST}:{ports[name]}", "--exit"]
