@@ -247,6 +247,7 @@ class Publication:
         lifetime = revision.prekey_lifetime_s
         first, slots = int(task.now) // lifetime, _slots(revision)
         keyring.serve(task.suites, task.now)
+        keyring.committed(task.present.contents.slots)  # keys from a backup may be older than the bottle
         keyring.stock(task.network_id, first, slots, lifetime, overlap=revision.overlap_s)
         keyring.save()
         fresh = renewed(task.present, revision, task.network_id, keyring, task.suites, task.now)

@@ -1,0 +1,210 @@
+"""No slot ever gets a second key: not after a loss, a crash, a race, a clock set back or a restored backup."""
+
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from port17.errors import ConfigError
+from port17.node import key_file, prekeys
+from port17.node.identity_file import IDENTITY_FILE, IdentityFile
+from port17.node.keyring import Keyring, restore
+from port17.node.prekey_journal import JOURNAL_FILE, PrekeyJournal
+from port17.records.bottle import SLOTS_CAP, Slot
+from port17_crypto.schemes import Ed25519
+from port17_crypto.suites import X25519ChaCha20Poly1305Blake2s
+
+SCHEME = Ed25519()
+SUITE = X25519ChaCha20Poly1305Blake2s()
+NETWORK = bytes(range(32))
+LIFETIME = 100
+
+
+def create(folder: Path, slots: int = 2) -> Keyring:
+    return Keyring.create(folder, SCHEME, [SUITE], NETWORK, 5, slots, LIFETIME, overlap=10)
+
+
+def load(folder: Path, now: float | None = None, **changed: Any) -> Keyring:
+    suites = {SUITE.name: SUITE}
+    return Keyring.load(folder, {"ed25519": SCHEME}, suites, NETWORK, now=now, **changed)
+
+
+def stock(keyring: Keyring, first: int = 5, slots: int = 2) -> list[int]:
+    made = keyring.stock(NETWORK, first, slots, LIFETIME, overlap=10)
+    keyring.save()
+    return [record.slot for record in made]
+
+
+def prekey(folder: Path, slot: int = 5) -> Path:
+    return folder / f"{SUITE.name}.{slot}.prekey"
+
+
+def test_a_lost_key_is_not_made_again(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    create(tmp_path)
+    prekey(tmp_path).unlink()
+    keyring = load(tmp_path)
+    assert stock(keyring, slots=3) == [7]
+    assert "slot 5" in caplog.text
+    assert not prekey(tmp_path).exists()
+    assert stock(load(tmp_path), slots=3) == []
+
+
+def test_a_running_node_puts_a_lost_file_back(tmp_path: Path) -> None:
+    keyring = create(tmp_path)
+    before = prekey(tmp_path).read_bytes()
+    prekey(tmp_path).unlink()
+    keyring.save()
+    assert prekey(tmp_path).read_bytes() == before
+
+
+def test_a_burned_slot_stays_burned_when_the_clock_is_set_back(tmp_path: Path) -> None:
+    keyring = create(tmp_path)
+    keyring.burn(710)
+    assert stock(keyring, first=3, slots=6) == [7, 8]
+    assert stock(load(tmp_path), first=3, slots=6) == []
+
+
+def test_what_the_bottle_says_counts(tmp_path: Path) -> None:
+    keyring = create(tmp_path)
+    published = [Slot(5, 610, bytes(32)), Slot(7, 810, bytes(32))]
+    keyring.committed({SUITE.name: published})
+    assert stock(keyring, slots=4) == [8]
+    assert stock(load(tmp_path), slots=4) == []
+    # The key that is there was committed to first.
+    assert (SUITE.name, 5) in load(tmp_path).prekeys
+
+
+def test_two_processes_agree_on_one_key(tmp_path: Path) -> None:
+    create(tmp_path, 0)
+    keyrings = [load(tmp_path) for _ in range(4)]
+    for keyring in keyrings:
+        keyring.stock(NETWORK, 5, 3, LIFETIME, overlap=10)
+    assert len({record.hash for keyring in keyrings for record in keyring.records()}) == 12
+    threads = [threading.Thread(target=keyring.save) for keyring in keyrings]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len({record.hash for keyring in keyrings for record in keyring.records()}) == 3
+    assert {record.hash for record in load(tmp_path).records()} == {
+        record.hash for record in keyrings[0].records()
+    }
+
+
+class Crash(Exception):
+    """The process dies here."""
+
+
+def test_a_crash_between_key_and_journal_keeps_the_key(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    keyring = create(tmp_path, 1)
+    other = load(tmp_path)
+    for one in (keyring, other):
+        one.stock(NETWORK, 5, 2, LIFETIME, overlap=10)
+
+    def dies(journal: PrekeyJournal, folder: Path) -> None:
+        raise Crash
+
+    monkeypatch.setattr(PrekeyJournal, "write", dies)
+    with pytest.raises(Crash):
+        keyring.save()
+    monkeypatch.undo()
+    assert prekey(tmp_path, 6).exists()
+    read = load(tmp_path)
+    assert read.records() == keyring.records()
+    assert stock(read) == []
+    other.save()  # had made its own key for the slot
+    assert other.records() == keyring.records()
+
+
+def test_the_key_is_on_disk_before_its_commitment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    written: list[str] = []
+    real = key_file.write
+    monkeypatch.setattr(key_file, "write", lambda file, data: (written.append(file.name), real(file, data)))
+    create(tmp_path)
+    assert written == [IDENTITY_FILE, prekey(tmp_path, 5).name, prekey(tmp_path, 6).name, JOURNAL_FILE]
+
+
+def test_keys_from_before_there_was_a_journal_are_taken_up(tmp_path: Path) -> None:
+    create(tmp_path)
+    (tmp_path / JOURNAL_FILE).unlink()
+    keyring = load(tmp_path)
+    assert stock(keyring) == []
+    prekey(tmp_path).unlink()
+    assert stock(load(tmp_path)) == []
+
+
+def test_a_restored_identity_makes_no_key_for_a_slot_that_may_be_out(tmp_path: Path) -> None:
+    create(tmp_path / "old", SLOTS_CAP)
+    held = IdentityFile.read(tmp_path / "old" / IDENTITY_FILE)
+    restore(tmp_path / "new", held, 550, unused=False)
+    keyring = load(tmp_path / "new")
+    assert stock(keyring, slots=SLOTS_CAP) == []
+    assert stock(load(tmp_path / "new"), slots=SLOTS_CAP + 1) == [5 + SLOTS_CAP]
+
+
+def test_an_identity_that_was_never_used_is_restored_as_new(tmp_path: Path) -> None:
+    create(tmp_path / "old", 0)
+    held = IdentityFile.read(tmp_path / "old" / IDENTITY_FILE)
+    restore(tmp_path / "new", held, 550, unused=True)
+    assert stock(load(tmp_path / "new")) == [5, 6]
+
+
+def test_nothing_is_restored_over_what_is_there(tmp_path: Path) -> None:
+    create(tmp_path)
+    held = IdentityFile.read(tmp_path / IDENTITY_FILE)
+    with pytest.raises(ConfigError, match="exists already"):
+        restore(tmp_path, held, 550, unused=True)
+    (tmp_path / IDENTITY_FILE).unlink()
+    for make in (lambda: restore(tmp_path, held, 550, unused=True), lambda: create(tmp_path)):
+        with pytest.raises(ConfigError, match="prekeys of an identity that is not there"):
+            make()
+
+
+@pytest.mark.parametrize("damage", [b"", b"noise", bytes(100)])
+def test_a_damaged_journal_is_an_error_and_no_key_is_made(damage: bytes, tmp_path: Path) -> None:
+    keyring = create(tmp_path)
+    (tmp_path / JOURNAL_FILE).write_bytes(damage)
+    with pytest.raises(ConfigError, match=JOURNAL_FILE) as raised:
+        load(tmp_path)
+    assert "rotate" in raised.value.cure
+    keyring.stock(NETWORK, 7, 1, LIFETIME)
+    with pytest.raises(ConfigError, match=JOURNAL_FILE):
+        keyring.save()
+    assert not prekey(tmp_path, 7).exists()
+
+
+def test_anothers_journal_is_refused(tmp_path: Path) -> None:
+    create(tmp_path / "one")
+    create(tmp_path / "two")
+    (tmp_path / "one" / JOURNAL_FILE).replace(tmp_path / "two" / JOURNAL_FILE)
+    with pytest.raises(ConfigError, match="belongs to another node"):
+        load(tmp_path / "two")
+
+
+def test_the_journal_stays_small(tmp_path: Path) -> None:
+    keyring = create(tmp_path)
+    for day in range(5, 40):
+        keyring.burn(day * LIFETIME + 11)
+        stock(keyring, first=day)
+    held = PrekeyJournal.read(tmp_path)
+    assert held is not None
+    assert len(held.entries) <= 3
+    assert held.spent == {SUITE.name: 38}
+
+
+def test_nothing_is_published_that_is_not_saved(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A disk that is full: the error comes before there is anything to publish."""
+    keyring = create(tmp_path)
+    keyring.stock(NETWORK, 7, 1, LIFETIME)
+
+    def full(file: Path, data: bytes) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(prekeys.key_file, "write", full)
+    with pytest.raises(ConfigError, match="No space left"):
+        keyring.save()
