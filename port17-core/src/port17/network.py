@@ -7,6 +7,7 @@ files again is :mod:`port17.watching`'s to say.
 from __future__ import annotations
 
 import logging
+import math
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -173,6 +174,13 @@ class KnownNetwork:
         """Changes with whatever the charter, the clock or the bottles change."""
         self._now()
         return self._version
+
+    def until_change_s(self) -> float:
+        """Seconds until another revision holds, or one is no longer accepted; infinite if none is known."""
+        now_s, current = self.wall(), self.revision
+        moments = [one.not_before for one in self.charter.coming(now_s)]
+        moments.append(current.not_before + current.overlap_s)
+        return min((moment - now_s for moment in moments if moment > now_s), default=math.inf)
 
     @property
     def revision(self) -> Revision:

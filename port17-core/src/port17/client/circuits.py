@@ -50,6 +50,9 @@ TEND_S = 1.0
 """Seconds between looks at steps that are due by time: half of the shortest that can be asked for."""
 SURVEY_S = 30.0
 """Seconds for which one survey of the chart is used: prekeys expire by the hour."""
+SETTLE_S = 10.0
+"""Seconds after which nodes have made their lanes anew when the choice of suites has changed. A circuit from
+that time may go over a lane of before, and so takes no new connections once they are over."""
 Key: TypeAlias = tuple[bytes, str]
 """Isolation key and destination host: what may share a circuit."""
 
@@ -76,6 +79,8 @@ class Built:
     """What has become of its suites: of its nodes and of its link, the worst."""
     since_s: float = 0.0
     """When that began."""
+    provisional: bool = False
+    """It may go over lanes that are on their way out."""
     waiting: anyio.Event = field(default_factory=anyio.Event)
     """Set once the circuit is confirmed or over."""
 
@@ -132,6 +137,9 @@ class Circuits:
         self._survey: tuple[float, int, Survey] | None = None
         self._judged = network.version
         """What all circuits were last judged by."""
+        self._choice = tuple(network.suites)
+        self._unsettled_s: float | None = None
+        """When the choice of suites has last changed; None once nodes have done what follows from it."""
         self._news = anyio.Event()
         """Set when there is something to tidy."""
 
@@ -262,12 +270,20 @@ class Circuits:
 
     def _judge_all(self) -> None:
         """Judge every circuit by what holds now, if that is not what it was judged by."""
-        version = self._network.version
-        if version == self._judged:
+        version, now_s = self._network.version, anyio.current_time()
+        settled = self._unsettled_s is not None and now_s >= self._unsettled_s + SETTLE_S
+        if version == self._judged and not settled:
             return
+        if settled:
+            self._unsettled_s = None
+            for built in self._all.values():
+                built.provisional = True
+        choice = tuple(self._network.suites)
+        if choice != self._choice:
+            self._choice, self._unsettled_s = choice, now_s
         self._judged = version
         self._survey = None
-        chart, now_s = self._network.chart(), anyio.current_time()
+        chart = self._network.chart()
         for built in self._all.values():
             standing = self._standing(built, chart)
             if standing is not built.standing:
@@ -280,7 +296,7 @@ class Circuits:
         used = [(node.fingerprint, hop.key.suite.name) for node, hop in pairs]
         used.append((built.route.entry.fingerprint, built.crane.suite))
         standing = max(self._network.standing(*each) for each in used)
-        if any(fingerprint not in chart.nodes for fingerprint, _ in used):
+        if built.provisional or any(fingerprint not in chart.nodes for fingerprint, _ in used):
             standing = max(standing, Standing.SUPERSEDED)
         return standing
 
