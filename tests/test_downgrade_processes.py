@@ -67,9 +67,10 @@ class Scene:
             return False
 
     def suites(self) -> set[str]:
-        """Those of all hops of the client's circuits."""
-        circuits = self.house.ask("client", "circuits")["circuits"]
-        return {hop["suite"] for circuit in circuits for hop in circuit["hops"]}
+        """Those of all hops of the client's circuits, and of its links."""
+        shown = self.house.ask("client", "circuits")
+        hops = [hop for circuit in shown["circuits"] for hop in circuit["hops"]]
+        return {one["suite"] for one in (*hops, *shown["links"]) if one["suite"] is not None}
 
 
 @pytest.fixture

@@ -4,23 +4,18 @@ from __future__ import annotations
 
 import argparse
 import time
-from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 from port17.bottles.rack import MemoryRack, load_directory
 from port17.errors import ConfigError
-from port17.navigator.agreement import Agreement, agree, preference
-from port17.plugins.families import CIPHER_SUITES
+from port17.navigator.agreement import Agreement, agree
 from port17.plugins.loader import Registry
+from port17.plugins.own_suites import OwnSuites
 from port17.records.charter import Charter
-from port17_cli import catalogue, drivers, output, settings
+from port17_cli import drivers, output, settings
 
 if TYPE_CHECKING:
     from port17.records.bottle import Bottle
-    from port17.records.revision import Revision
-
-BROKEN = "broken"
-"""Status of a suite that nobody uses any more, whatever charter and configuration say."""
 
 
 def explain(args: argparse.Namespace) -> int:
@@ -36,12 +31,13 @@ def explain(args: argparse.Namespace) -> int:
     problems = load_directory(
         config.bottles, charter.network_id, allowed, rack, now, skew_s=revision.clock_skew_s
     )
-    refusals = _refusals(registry, revision, config.suites)
-    own = [name for name in preference(revision) if name not in refusals]
+    choice = OwnSuites(registry, config.suites).under(revision)
     # A node never calls itself.
     others = [bottle for bottle in rack if bottle.label.name != getattr(config, "name", None)]
     nodes = [
-        _explained(bottle, agree(revision, bottle.label.suites, own, why_not_own=refusals), now)
+        _explained(
+            bottle, agree(revision, bottle.label.suites, choice.suites, why_not_own=choice.refused), now
+        )
         for bottle in _asked(others, args.node, str(config.bottles))
     ]
     if args.json:
@@ -60,29 +56,6 @@ def explain(args: argparse.Namespace) -> int:
     for problem in problems:
         print(f"\nA bottle is left out: {problem}")
     return 0
-
-
-def _refusals(registry: Registry, revision: Revision, wanted: Iterable[str]) -> dict[str, str]:
-    """Of every suite that the charter allows and this end does not use, the reason."""
-    wanted = list(wanted)
-    refusals: dict[str, str] = {}
-    for name in revision.suites:
-        if wanted and name not in wanted:
-            refusals[name] = "our configuration does not name it"
-            continue
-        if name not in registry.names(CIPHER_SUITES):
-            refusals[name] = "it is not installed here"
-            continue
-        found = catalogue.entry(registry, CIPHER_SUITES, name)
-        if not found.works:
-            refusals[name] = f"it cannot be used here: {found.problem}"
-            continue
-        level = found.claims["confidentiality"]
-        if found.claims["status"] == BROKEN:
-            refusals[name] = "its status is broken"
-        elif level["classical"] < revision.classical_bits or level["quantum"] < revision.quantum_category:
-            refusals[name] = "it is below the least level that the charter asks for"
-    return refusals
 
 
 def _asked(bottles: list[Bottle], text: str | None, folder: str) -> list[Bottle]:

@@ -355,7 +355,11 @@ def _client(groups: _Group[_Parser]) -> None:
 
 def _route(groups: _Group[_Parser]) -> None:
     group = _group(groups, "route", "Routes through the network.")
-    _control(_command(group, "show", "route:show", "Show the circuits that a running client has open."))
+    parser = _command(group, "show", "route:show", "Show the circuits that a running client has open.")
+    _control(parser)
+    parser.add_argument(
+        "--hops", action="store_true", help="show also each hop's suite, and how often its keys have turned"
+    )
 
 
 def _config(groups: _Group[_Parser]) -> None:
