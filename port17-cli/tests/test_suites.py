@@ -67,13 +67,19 @@ def reasons(told: dict[str, Any]) -> dict[str, str]:
     return {suite["name"]: suite["reason"] for suite in told["suites"]}
 
 
-def install(folder: Path, monkeypatch: pytest.MonkeyPatch, module: str, **suites: str) -> None:
-    """A stranger's distribution of suites: name to the attribute of its module."""
+def install(
+    folder: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    module: str,
+    group: str = "port17.cipher_suites",
+    **plugins: str,
+) -> None:
+    """A stranger's distribution of plugins: name to what its module calls them."""
     info = folder / "stranger-9.dist-info"
     info.mkdir(parents=True)
     (info / "METADATA").write_text("Metadata-Version: 2.1\nName: stranger\nVersion: 9\n")
-    points = "\n".join(f"{name} = stranger:{value}" for name, value in suites.items())
-    (info / "entry_points.txt").write_text(f"[port17.cipher_suites]\n{points}\n")
+    points = "\n".join(f"{name} = stranger{value and ':'}{value}" for name, value in plugins.items())
+    (info / "entry_points.txt").write_text(f"[{group}]\n{points}\n")
     (folder / "stranger.py").write_text(module)
     monkeypatch.syspath_prepend(str(folder))
     monkeypatch.delitem(sys.modules, "stranger", raising=False)
@@ -248,6 +254,18 @@ def test_every_reason_has_its_words(
     assert "status is broken" in said[names["Gone"]]
     assert said[SECOND] == "the node does not serve it"
     assert said["p17-1-not-allowed"] == "the charter does not allow it"
+
+
+def test_a_suite_that_a_plugin_refuses_is_not_used(
+    place: Workplace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    module = "from port17 import hookimpl\n\n@hookimpl\ndef refuse_suite(suite):\n"
+    module += f"    return 'no AES here' if suite.name == {BEST!r} else None\n"
+    install(tmp_path / "dist", monkeypatch, module, "port17", careful="")
+    told = explained(capsys, place)
+    assert told["suite"] == SECOND
+    assert "no AES here" in reasons(told)[BEST]
+    assert f"{BEST}: " in run(capsys, "suites", "list")
 
 
 def test_a_node_that_is_not_there_and_a_bottle_that_is_left_out(

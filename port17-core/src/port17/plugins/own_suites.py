@@ -98,7 +98,7 @@ class OwnSuites:
             if name in revision.suites and isinstance(self._suite(name), str):
                 try:
                     self._registry.make(CIPHER_SUITES, name)
-                except PluginError as error:
+                except (ConfigError, PluginError) as error:
                     return error
         reasons = "; ".join(f"{name}: {reason}" for name, reason in choice.refused.items())
         return ConfigError(
@@ -119,7 +119,7 @@ class OwnSuites:
             return "it is not installed here"
         try:
             return self._registry.make(CIPHER_SUITES, name)
-        except PluginError as error:
+        except (ConfigError, PluginError) as error:  # broken, or refused by another plugin
             return f"it cannot be used here: {error.message}"
 
 
