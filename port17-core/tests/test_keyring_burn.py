@@ -295,3 +295,11 @@ def test_serving_goes_on_past_a_damaged_key_and_says_so(
     assert slots(keyring) == sorted([(OLD.name, 5), (OLD.name, 6), (NEW.name, 6)])
     assert prekey(tmp_path, 5, NEW).name in caplog.text
     assert keyring.stock(NETWORK, 5, 2, LIFETIME) == []  # the damaged one may be out
+
+
+def test_keys_made_before_a_switch_are_saved_after_it(tmp_path: Path) -> None:
+    keyring = create(tmp_path, OLD)
+    keyring.stock(NETWORK, 7, 1, LIFETIME)
+    keyring.serve({NEW.name: NEW}, 0)
+    keyring.save()
+    assert (OLD.name, 7) in load(tmp_path, OLD).prekeys

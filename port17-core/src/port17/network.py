@@ -166,6 +166,8 @@ class KnownNetwork:
             for bottle in self.rack:
                 if bottle.label.identity.scheme not in now.schemes:
                     self.rack.remove(bottle.fingerprint)
+            # The word of a scheme that is no longer allowed makes nobody an heir any more.
+            self.successors = supersede(self.rack, self.charter.network_id, now.schemes)
             if self._folder is not None:
                 self._folder.forget()
 
