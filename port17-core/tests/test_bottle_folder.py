@@ -1,0 +1,188 @@
+"""A folder of bottles that changes under a running process."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from port17.bottles.folder import RETRY_S, BottleFolder, Sight, Taken, look
+from port17.bottles.rack import MemoryRack, save_bottle
+from port17.bottles.verdict import ACCEPT, Verdict, distrust
+from port17.records.bottle import Bottle, Contents, Label
+from port17.records.identity import Identity
+from port17.records.scheme import SigningKey
+from port17_crypto.schemes import Ed25519
+
+SCHEME = Ed25519()
+NETWORK = bytes(32)
+NOW = 1_800_000_000
+KEY, OTHER = SCHEME.generate(), SCHEME.generate()
+
+
+def bottle(key: SigningKey = KEY, label_seq: int = 5, seq: int = NOW, name: str = "node") -> Bottle:
+    identity = Identity.made(scheme="ed25519", public=key.public)
+    label = Label.made(identity=identity, name=name, suites=["p17-1-test"], seq=label_seq)
+    contents = Contents.made(fingerprint=identity.fingerprint, seq=seq)
+    return Bottle.seal(NETWORK, SCHEME, key, label, contents)
+
+
+class Watched:
+    """A folder, a rack, and what the last look changed."""
+
+    def __init__(self, path: Path) -> None:
+        self.rack = MemoryRack()
+        self.verdicts: Callable[[Bottle], Verdict] = lambda bottle: ACCEPT
+        self.folder = BottleFolder(path, self.rack, lambda bottle: self.verdicts(bottle))
+        self.now_s = 0.0
+        self.read: list[str] = []
+
+    def look(self) -> Taken:
+        def verify(bottle: Bottle) -> None:
+            self.read.append(bottle.label.name)
+            bottle.verify(NETWORK, {"ed25519": SCHEME}, NOW)
+
+        self.read.clear()
+        sight: Sight = look(self.folder.path, self.folder.known(self.now_s), verify)
+        return self.folder.take(sight)
+
+    @property
+    def names(self) -> list[str]:
+        return sorted(one.label.name for one in self.rack)
+
+
+@pytest.fixture
+def watched(tmp_path: Path) -> Watched:
+    return Watched(tmp_path)
+
+
+def test_new_changed_and_removed_bottles(watched: Watched, tmp_path: Path) -> None:
+    assert watched.look() == Taken()
+    file = save_bottle(tmp_path, bottle())
+    save_bottle(tmp_path, bottle(OTHER, name="other"))
+    (tmp_path / "README").write_text("no bottle")
+    assert watched.look().changed == {bottle().fingerprint, bottle(OTHER).fingerprint}
+    assert watched.names == ["node", "other"]
+    assert watched.look() == Taken()
+    assert watched.read == [], "what has not changed is not read"
+    save_bottle(tmp_path, bottle(label_seq=6, seq=NOW + 1, name="renamed"))
+    assert watched.look().changed == {bottle().fingerprint}
+    assert (watched.names, watched.read) == (["other", "renamed"], ["renamed"])
+    file.unlink()
+    assert watched.look().changed == {bottle().fingerprint}
+    assert watched.names == ["other"]
+
+
+def test_a_copy_elsewhere_keeps_a_node(watched: Watched, tmp_path: Path) -> None:
+    file = save_bottle(tmp_path, bottle())
+    (tmp_path / "copy.bottle").write_bytes(file.read_bytes())
+    watched.look()
+    file.unlink()
+    assert watched.look() == Taken()
+    assert watched.names == ["node"]
+
+
+def test_a_file_that_becomes_another_node_s(watched: Watched, tmp_path: Path) -> None:
+    file = save_bottle(tmp_path, bottle())
+    watched.look()
+    file.write_bytes(bottle(OTHER, name="other").encode())
+    assert watched.look().changed == {bottle().fingerprint, bottle(OTHER).fingerprint}
+    assert watched.names == ["other"]
+
+
+@pytest.mark.parametrize(
+    ("label_seq", "seq"), [(4, NOW), (5, NOW - 1), (4, NOW - 1), (4, NOW + 9), (9, NOW - 1)]
+)
+def test_an_older_bottle_is_refused_even_behind_a_removal(
+    watched: Watched, tmp_path: Path, label_seq: int, seq: int
+) -> None:
+    """Label and contents by themselves: an old one does not come back beside a new one."""
+    file = save_bottle(tmp_path, bottle())
+    watched.look()
+    save_bottle(tmp_path, bottle(label_seq=label_seq, seq=seq, name="older"))
+    (problem,) = watched.look().problems
+    assert problem.startswith(str(file))
+    assert "is older than one that was seen" in problem
+    assert watched.names == ["node"]
+    file.unlink()
+    watched.look()
+    save_bottle(tmp_path, bottle(label_seq=label_seq, seq=seq, name="older"))
+    assert "is older" in watched.look().problems[0]
+    assert watched.names == []
+
+
+def test_one_number_says_one_thing(watched: Watched, tmp_path: Path) -> None:
+    save_bottle(tmp_path, bottle())
+    watched.look()
+    save_bottle(tmp_path, bottle(name="twin"))
+    assert "says something else under the number" in watched.look().problems[0]
+    assert watched.names == ["node"]
+
+
+def test_a_damaged_file_is_named_once_and_what_was_held_stays(watched: Watched, tmp_path: Path) -> None:
+    file = save_bottle(tmp_path, bottle())
+    save_bottle(tmp_path, bottle(OTHER, name="other"))
+    watched.look()
+    whole = file.read_bytes()
+    file.write_bytes(whole[:100])
+    (problem,) = watched.look().problems
+    assert problem.startswith(str(file))
+    assert watched.look().problems == []
+    assert watched.names == ["node", "other"]
+    watched.now_s += RETRY_S + 1
+    assert watched.look().problems == [], "it was read again, and said already"
+    file.write_bytes(whole)
+    assert watched.look() == Taken()
+    file.unlink()
+    watched.look()
+    assert watched.names == ["other"], "the damage did not detach the file from its node"
+
+
+def test_a_forged_bottle_changes_nothing(watched: Watched, tmp_path: Path) -> None:
+    file = save_bottle(tmp_path, bottle())
+    watched.look()
+    real, forged = bottle(), bottle(OTHER, label_seq=9, seq=NOW + 1, name="forged")
+    file.write_bytes(
+        Bottle(real.label_envelope, forged.contents_envelope, (), real.label, forged.contents).encode()
+    )
+    assert watched.look().problems
+    assert watched.names == ["node"]
+
+
+def test_what_was_refused_is_tried_again_later(watched: Watched, tmp_path: Path) -> None:
+    save_bottle(tmp_path, bottle(seq=NOW + 500))
+    assert "in the future" in watched.look().problems[0]
+    watched.look()
+    assert watched.read == []
+    watched.now_s += RETRY_S + 1
+    watched.look()
+    assert watched.read == ["node"]
+
+
+def test_validators_leave_out_and_take_back(watched: Watched, tmp_path: Path) -> None:
+    save_bottle(tmp_path, bottle())
+    watched.look()
+    watched.verdicts = lambda bottle: distrust("it is odd")
+    save_bottle(tmp_path, bottle(seq=NOW + 1))
+    taken = watched.look()
+    assert "it is odd" in taken.problems[0]
+    assert (taken.changed, watched.names) == ({bottle().fingerprint}, [])
+    watched.verdicts = lambda bottle: ACCEPT
+    save_bottle(tmp_path, bottle(seq=NOW + 2))
+    watched.look()
+    assert watched.names == ["node"]
+
+
+def test_everything_is_read_again_when_it_is_to_be(watched: Watched, tmp_path: Path) -> None:
+    save_bottle(tmp_path, bottle())
+    watched.look()
+    watched.folder.forget()
+    assert watched.look() == Taken()
+    assert watched.read == ["node"]
+
+
+def test_a_folder_that_is_gone_is_said(watched: Watched, tmp_path: Path) -> None:
+    tmp_path.rmdir()
+    with pytest.raises(OSError, match="No such file"):
+        watched.look()

@@ -1,0 +1,233 @@
+"""A node's own bottle: signed anew when what it serves changes, with prekeys that last."""
+
+from __future__ import annotations
+
+import logging
+import os
+from pathlib import Path
+
+import anyio
+import pytest
+
+from port17.errors import ConfigError
+from port17.network import KnownNetwork
+from port17.node import publication
+from port17.node.keyring import Keyring
+from port17.node.publication import RETRY_S, Publication, seal, span
+from port17.records.bottle import Bottle
+
+from .amended_network import SCHEME, X25519, XWING, Amended
+
+DAY = 24 * 3600
+
+
+class Running:
+    """What of a running node concerns its bottle."""
+
+    def __init__(self, net: Amended, **config: object) -> None:
+        self.net = net
+        self.keyring, self.first = net.node()
+        self.known: KnownNetwork = net.known(net.config(**config))
+        self.publication = Publication(net.bottles, self.known, self.keyring)
+        self.clock_s = 1000.0
+
+    def tend(self, wait_s: float = 0.0) -> Bottle:
+        """A look at the files, a renewal if one is due, another look; the bottle that others have then."""
+        self.clock_s += wait_s
+
+        async def once() -> None:
+            await self.known.look_again()
+            await self.publication.renew(self.clock_s)
+            await self.known.look_again()
+
+        anyio.run(once)
+        bottle = self.known.rack.get(self.keyring.identity.fingerprint)
+        assert bottle is not None
+        return bottle
+
+
+@pytest.fixture
+def node(tmp_path: Path) -> Running:
+    return Running(Amended(tmp_path))
+
+
+def slots(bottle: Bottle, suite: str) -> list[int]:
+    return [slot.slot for slot in bottle.contents.slots.get(suite, ())]
+
+
+def loaded(node: Running) -> Keyring:
+    """What a restart would find on disk."""
+    suites = {name: node.net.registry.make("port17.cipher_suites", name) for name in (X25519, XWING)}
+    network_id = node.net.charter.network_id
+    return Keyring.load(node.keyring.folder, {"ed25519": SCHEME}, suites, network_id)
+
+
+def test_nothing_is_signed_while_nothing_changes(node: Running) -> None:
+    assert node.tend() == node.first
+    assert node.tend(RETRY_S + 1) == node.first
+
+
+def test_a_suite_that_becomes_allowed_gets_prekeys_and_a_new_bottle(node: Running) -> None:
+    node.net.amend(suites=[XWING, X25519])
+    fresh = node.tend()
+    assert fresh.label.suites == (XWING, X25519)
+    assert slots(fresh, XWING) == slots(fresh, X25519) == slots(node.first, X25519)
+    assert fresh.label.seq > node.first.label.seq
+    assert fresh.contents.seq > node.first.contents.seq
+    same = {"suites": node.first.label.suites, "seq": node.first.label.seq}
+    assert fresh.label.model_copy(update=same) == node.first.label, "what else it says stays"
+    assert fresh.contents.lanes == node.first.contents.lanes
+    assert fresh.contents.slots[X25519] == node.first.contents.slots[X25519], "no slot gets another key"
+    held = loaded(node).prekeys
+    for record in fresh.bundle:
+        assert held[record.suite, record.slot][0] == record, "the key was on disk before"
+    assert list(node.net.bottles.iterdir()) == [node.net.bottles / f"{fresh.node_id}.bottle"]
+    (seen,) = node.known.chart()
+    assert seen.suite == XWING
+    assert node.tend(RETRY_S + 1) == fresh, "and that is that"
+
+
+def test_prekeys_are_made_before_their_revision_holds(node: Running) -> None:
+    node.net.amend(suites=[XWING], not_before=int(node.net.now) + 500, overlap_s=100)
+    fresh = node.tend()
+    assert set(fresh.label.suites) == {X25519, XWING}
+    (seen,) = node.known.chart()
+    assert seen.suite == X25519
+    node.net.now += 500
+    assert node.tend() == fresh
+    (seen,) = node.known.chart()
+    assert seen.suite == XWING
+    node.net.now += 100
+    after = node.tend()
+    assert after.label.suites == (XWING,), "once nobody may ask for it any more, it goes"
+    assert after.label.seq > fresh.label.seq
+
+
+def test_prekeys_are_made_in_time(node: Running) -> None:
+    lifetime = node.known.revision.prekey_lifetime_s
+    assert lifetime == DAY
+    node.net.now += 3 * DAY
+    assert node.tend() == node.first
+    node.net.now += DAY
+    fresh = node.tend()
+    present = int(node.net.now) // DAY
+    assert slots(fresh, X25519) == list(range(present, present + 8))
+    assert fresh.label_envelope == node.first.label_envelope, "the slow part has nothing new to say"
+    held = dict(zip(slots(node.first, X25519), node.first.contents.slots[X25519], strict=True))
+    for slot in fresh.contents.slots[X25519]:
+        assert held.get(slot.slot, slot) == slot
+    for _ in range(12):
+        node.net.now += DAY
+        node.tend(DAY)
+        (seen,) = node.known.chart()
+        assert seen.prekeys[X25519][0].slot == int(node.net.now) // DAY
+
+
+def test_a_node_that_may_not_serve_a_suite_does_not(tmp_path: Path) -> None:
+    node = Running(Amended(tmp_path), suites=[X25519])
+    node.net.amend(suites=[XWING, X25519])
+    assert node.tend() == node.first
+
+
+def test_what_a_command_has_signed_is_read_and_kept(node: Running) -> None:
+    other = loaded(node)
+    node.net.now += 2 * DAY
+    first, count = span(node.known.revision, node.net.now, 7)
+    other.stock(node.net.charter.network_id, first, count, DAY, overlap=3600)
+    other.save()
+    signed = seal(
+        node.net.config(group="other-owner"),
+        node.known.revision,
+        node.net.charter.network_id,
+        other,
+        [X25519],
+        [],
+        node.net.now,
+        node.first,
+    )
+    (node.net.bottles / f"{signed.node_id}.bottle").write_bytes(signed.encode())
+    missing = {(X25519, slot) for slot in slots(signed, X25519)} - node.keyring.prekeys.keys()
+    assert missing
+    assert node.tend() == signed
+    assert not {(X25519, slot) for slot in slots(signed, X25519)} - node.keyring.prekeys.keys()
+    node.net.amend(suites=[XWING, X25519])
+    fresh = node.tend()
+    assert (fresh.label.group, fresh.contents.lanes) == ("other-owner", ())
+    assert fresh.contents.slots[X25519] == signed.contents.slots[X25519]
+
+
+def test_a_folder_that_cannot_be_written_is_said_once_with_the_command(
+    node: Running, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(self: Path, target: object) -> None:
+        raise PermissionError(13, os.strerror(13))
+
+    node.net.amend(suites=[XWING, X25519])
+    with monkeypatch.context() as patched, caplog.at_level(logging.WARNING):
+        patched.setattr(Path, "replace", _only_keys(refuse))
+        assert node.tend() == node.first
+        node.tend(RETRY_S + 1)
+    (record,) = [one for one in caplog.records if one.name == publication.__name__]
+    assert "can't be written: Permission denied" in record.getMessage()
+    assert "port17 node bottle --config FILE" in record.getMessage()
+    before = loaded(node).records()
+    fresh = node.tend(RETRY_S + 1)
+    assert fresh.label.suites == (XWING, X25519)
+    assert loaded(node).records() == before, "the keys of the first attempt are used"
+
+
+def _only_keys(refuse: object) -> object:
+    replace = Path.replace
+
+    def selective(self: Path, target: Path) -> object:
+        if str(target).endswith(".bottle"):
+            return refuse(self, target)  # type: ignore[operator]
+        return replace(self, target)
+
+    return selective
+
+
+def test_a_bottle_that_was_taken_away_is_not_put_back(node: Running) -> None:
+    (node.net.bottles / f"{node.first.node_id}.bottle").unlink()
+    node.net.amend(suites=[XWING, X25519])
+
+    async def once() -> None:
+        await node.known.look_again()
+        await node.publication.renew(0.0)
+
+    anyio.run(once)
+    assert not list(node.net.bottles.iterdir())
+
+
+def test_two_bottles_of_one_second_differ_in_number(node: Running) -> None:
+    config, revision = node.net.config(), node.known.revision
+    network_id = node.net.charter.network_id
+    again = seal(config, revision, network_id, node.keyring, [X25519], [], node.net.now, node.first)
+    assert again.contents.seq == node.first.contents.seq + 1
+    assert again.label_envelope == node.first.label_envelope
+    moved = seal(
+        node.net.config(advertise={"tcp": ["192.0.2.1:7"]}),
+        revision,
+        network_id,
+        node.keyring,
+        [X25519],
+        [],
+        node.net.now,
+        again,
+    )
+    assert moved.label.seq == again.label.seq + 1
+    moved.verify(network_id, {"ed25519": SCHEME}, node.net.now)
+
+
+def test_without_any_prekey_there_is_no_bottle(node: Running) -> None:
+    with pytest.raises(ConfigError, match="has no prekey of a cipher suite") as refused:
+        seal(
+            node.net.config(),
+            node.known.revision,
+            node.net.charter.network_id,
+            node.keyring,
+            [XWING],
+            [],
+            node.net.now,
+        )
+    assert "port17 node bottle" in refused.value.cure
