@@ -14,6 +14,7 @@ from dataclasses import dataclass
 
 from port17.errors import HandshakeFailed
 from port17.records.framing import digest, framed
+from port17.wire import kem
 from port17.wire.block import BLOCK_SIZE
 from port17.wire.onion import xor
 from port17.wire.prekey import Network, OwnPrekey, ResponderKey
@@ -149,7 +150,7 @@ class Initiator:
         suite = self._suite = to.suite
         self._schedule = _Schedule(network, suite, to.fingerprint, to.record_hash)
         try:
-            secret, ciphertext = suite.encapsulate(to.public)
+            secret, ciphertext = kem.encapsulate(suite, to.public)
         except ValueError as error:
             raise HandshakeFailed("a node's prekey is unusable") from error
         salt = os.urandom(SALT_SIZE)
@@ -191,6 +192,8 @@ class Initiator:
         :raises HandshakeFailed: it is not the responder's.
         """
         suite = self._suite
+        if len(flight) != self._network.flight_blocks * BLOCK_SIZE:
+            raise HandshakeFailed("a link's handshake was refused")
         plain = bytearray(len(flight) - TAG_SIZE)
         try:
             suite.aead(self._schedule.second_box()).decrypt_into(BOX_NONCE, flight, None, plain)
@@ -204,7 +207,7 @@ class Initiator:
         if not verify(self._to.fingerprint, message, signature):
             raise HandshakeFailed("a link's handshake was refused")
         try:
-            secret = suite.decapsulate(self._ephemeral.private, ciphertext)
+            secret = kem.decapsulate(suite, self._ephemeral.private, ciphertext)
         except ValueError as error:
             raise HandshakeFailed("a link's handshake was refused") from error
         return Established(
@@ -232,6 +235,8 @@ def respond(
     :raises HandshakeFailed: anything is wrong; the caller then stays silent.
     :raises PeerViolation: it is a replay or its stamp is refused.
     """
+    if len(flight) != network.flight_blocks * BLOCK_SIZE:
+        raise HandshakeFailed("a link's handshake was refused")
     salt, tag = flight[:SALT_SIZE], flight[SALT_SIZE : SALT_SIZE + LINK_TAG_SIZE]
     own = next(
         (p for p in prekeys if hmac.compare_digest(tag, _tag(p.record_hash, salt))),
@@ -247,7 +252,7 @@ def respond(
     if replays.seen(replay_key):
         raise HandshakeFailed("a link's handshake was refused")
     try:
-        secret = suite.decapsulate(own.key.private, ciphertext)
+        secret = kem.decapsulate(suite, own.key.private, ciphertext)
     except ValueError as error:
         raise HandshakeFailed("a link's handshake was refused") from error
     schedule = _Schedule(network, suite, signer.fingerprint, own.record_hash)
@@ -271,7 +276,7 @@ def respond(
     if is_node and not verify(initiator, message, signature):
         raise HandshakeFailed("a link's handshake was refused")
     try:
-        secret, second = suite.encapsulate(ephemeral)
+        secret, second = kem.encapsulate(suite, ephemeral)
     except ValueError as error:
         raise HandshakeFailed("a link's handshake was refused") from error
     signature = signer.sign(schedule.second_flight(second))

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 from port17.errors import LocalViolation, PeerViolation
 from port17.records.framing import BytesLike, digest, framed
+from port17.wire import kem
 from port17.wire.block import LAYER_OVERHEAD
 from port17.wire.suite import KEY_SIZE, CipherSuite, KemKey
 
@@ -266,14 +267,14 @@ class Turn:
 
 def _encapsulate(suite: CipherSuite, public: bytes) -> tuple[bytes, bytes]:
     try:
-        return suite.encapsulate(public)
+        return kem.encapsulate(suite, public)
     except ValueError as error:
         raise PeerViolation("the peer's ratchet key is unusable") from error
 
 
 def _decapsulate(suite: CipherSuite, key: KemKey, ciphertext: bytes) -> bytes:
     try:
-        return suite.decapsulate(key.private, ciphertext)
+        return kem.decapsulate(suite, key.private, ciphertext)
     except ValueError as error:
         raise PeerViolation("the peer's ratchet ciphertext is unusable") from error
 

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 from port17.errors import HandshakeFailed
 from port17.records.framing import digest, framed
+from port17.wire import kem
 from port17.wire.block import SETUP_SIZE
 from port17.wire.prekey import Network, OwnPrekey, ResponderKey
 from port17.wire.ratchet import CELLS_PER_STEP, Session
@@ -83,7 +84,7 @@ def make(
     """
     suite = to.suite
     try:
-        secret, ciphertext = suite.encapsulate(to.public)
+        secret, ciphertext = kem.encapsulate(suite, to.public)
     except ValueError as error:
         raise HandshakeFailed("a node's prekey is unusable") from error
     key = _key(network, network.revisions[0], suite, to.fingerprint, to.record_hash, ciphertext, secret)
@@ -130,7 +131,7 @@ def open_setup(
     if replays.seen(replay_key):
         raise HandshakeFailed("a SETUP was refused")
     try:
-        secret = suite.decapsulate(own.key.private, ciphertext)
+        secret = kem.decapsulate(suite, own.key.private, ciphertext)
     except ValueError as error:
         raise HandshakeFailed("a SETUP was refused") from error
     box = content[at:]
