@@ -16,6 +16,7 @@ from functools import partial
 import anyio.to_thread
 
 from port17.bottles.folder import BottleFolder, Sight, look
+from port17.bottles.keys import check_prekeys
 from port17.bottles.rack import BottleStore
 from port17.bottles.successors import supersede
 from port17.config.settings import ClientConfig, NodeConfig
@@ -299,10 +300,11 @@ class KnownNetwork:
     def _look(self, folder: BottleFolder) -> Callable[[], Sight]:
         """What a thread can do by itself."""
         network_id, schemes, now_s = self.charter.network_id, self.schemes, self.wall()
-        skew_s = self.revision.clock_skew_s
+        skew_s, suites = self.revision.clock_skew_s, self.served
 
         def verify(bottle: Bottle) -> None:
             bottle.verify(network_id, schemes, now_s, skew_s=skew_s)
+            check_prekeys(bottle, suites)
 
         return partial(look, folder.path, folder.known(time.monotonic()), verify)
 

@@ -16,7 +16,7 @@ import anyio
 
 from port17.client.entries import Entries
 from port17.client.failures import Failures
-from port17.errors import NetworkError, NoRoute
+from port17.errors import HandshakeFailed, NetworkError, NoRoute
 from port17.links.batch import BATCH
 from port17.links.crane import Crane
 from port17.links.spare_keys import SpareKeys
@@ -25,6 +25,7 @@ from port17.navigator.chart import Chart, ChartNode
 from port17.navigator.policy import Policies, Request, Route
 from port17.navigator.route import Survey
 from port17.network import KnownNetwork
+from port17.wire import kem
 from port17.wire.circuit import Circuit
 from port17.wire.pace import StepTerms
 from port17.wire.prekey import ResponderKey
@@ -195,15 +196,19 @@ class Circuits:
         if self._network.version != version:
             raise NetworkError("the network has changed while a circuit was made")
         ratchet_keys = [self._spare_keys.take(key.suite) for key in keys]
-        circuit = Circuit(
-            self._network.transcript(),
-            keys,
-            ratchet_keys,
-            self._budget,
-            self._network.wall(),
-            steps=self._steps,
-            now_s=anyio.current_time(),
-        )
+        try:
+            circuit = Circuit(
+                self._network.transcript(),
+                keys,
+                ratchet_keys,
+                self._budget,
+                self._network.wall(),
+                steps=self._steps,
+                now_s=anyio.current_time(),
+            )
+        except HandshakeFailed:
+            self._set_aside_unusable(keys)
+            raise
         leg = crane.link.open(circuit)
         if leg is None or crane.lost:
             raise NetworkError("the entry link takes no more circuits")
@@ -215,6 +220,15 @@ class Circuits:
         with BATCH:
             circuit.begin(leg)
         return built
+
+    def _set_aside_unusable(self, keys: list[ResponderKey]) -> None:
+        """Keys are checked when a bottle is taken in; what passed and is none all the same ends no route but
+        this one."""
+        for key in keys:
+            try:
+                kem.encapsulate(key.suite, key.public)
+            except kem.UnusableKey:
+                self._failures.node(key.fingerprint, anyio.current_time())
 
     def end(self, built: Built) -> None:
         """End a circuit that nobody needs."""
