@@ -1,4 +1,4 @@
-"""Whether the prekeys that came with a bottle are keys at all: asked when it is taken in, not when it is used.
+"""Whether the prekeys that came with a bottle are keys at all: asked when it is taken in, not later.
 
 That they are the node's own is the signatures' to say, and which of them is used the chart's.
 """
