@@ -125,6 +125,16 @@ def test_suites_have_the_vectors_parts(name: str) -> None:
         assert stream.hex() == cell["keystream_100"]
 
 
+@pytest.mark.parametrize("first", [0, 2**32 - 3])
+@pytest.mark.parametrize("name", SUITES)
+def test_keystreams_of_many_cells(name: str, first: int) -> None:
+    """A suite may work out many at once in another way than one by one."""
+    key, many = bytes(range(32)), 40
+    for length in (17, 68):
+        streams = [SUITES[name].aead.keystream(key, nonce(first + at), length) for at in range(many)]
+        assert product_suite(name).keystreams(key, first, many, length) == b"".join(streams)
+
+
 @pytest.mark.parametrize("name", SUITES)
 def test_either_encapsulates_to_the_other(name: str) -> None:
     ours, theirs = SUITES[name], product_suite(name)

@@ -26,8 +26,8 @@ def chain_key(suite: Suite, root: bytes, steps: int) -> bytes:
 
 def cell_and_filler_key(suite: Suite, key: bytes) -> tuple[bytes, bytes]:
     """The two keys of a chain key."""
-    _, cell_key, filler_key = (suite.expand(key, "chain step", length=96)[at : at + 32] for at in (0, 32, 64))
-    return cell_key, filler_key
+    keys = suite.expand(key, "chain step", length=96)  # the next chain key is the first third
+    return keys[32:64], keys[64:]
 
 
 def next_root(suite: Suite, root: bytes, secret: bytes, frame: bytes) -> bytes:
