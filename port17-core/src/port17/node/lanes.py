@@ -117,8 +117,8 @@ class Lanes:
 
     @property
     def wanted(self) -> frozenset[bytes]:
-        """Fingerprints of the nodes to which a lane should stand."""
-        return self._wanted
+        """Fingerprints of the nodes to which a lane should stand; of who has handed over, its successor."""
+        return frozenset(map(self._network.successors.resolve, self._wanted)) - {self._own}
 
     def link(self, fingerprint: bytes) -> Link | None:
         """The standing lane to a node."""
@@ -142,8 +142,7 @@ class Lanes:
     def start(self) -> None:
         """Keep up every lane that is ours to dial."""
         for fingerprint in sorted(self._wanted):
-            if self._own < fingerprint:
-                self._tasks.start_soon(self._keep_up, fingerprint)
+            self._tasks.start_soon(self._keep_up, fingerprint)
         self._tasks.start_soon(self._tend)
 
     def changed(self) -> None:
@@ -155,12 +154,16 @@ class Lanes:
         wait_s = RETRY_FIRST_S
         while True:
             begun_s = anyio.current_time()
+            peer = self._network.successors.resolve(fingerprint)
+            if self._own > peer:  # theirs to dial, as long as they are who they are
+                await self._news.wait()
+                continue
             try:
-                if self._good(fingerprint) is None:
-                    await self._dial(fingerprint)
+                if self._good(peer) is None:
+                    await self._dial(peer)
                 # Until it is lost; or to be replaced, and then it goes on until the new one stands and its
                 # circuits are gone.
-                while self._good(fingerprint) is not None:
+                while self._good(peer) is not None and peer == self._network.successors.resolve(fingerprint):
                     await self._news.wait()
             except NetworkError as error:
                 _log.debug("a lane could not be made: %s", error)
