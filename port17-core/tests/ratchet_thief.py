@@ -127,7 +127,12 @@ class Thief:
 
     def read(self, wire: Sequence[bytes]) -> set[int]:
         """The cells that he can open, by index, of all that ever crossed the wire in this direction."""
-        found = {index for index in self._past() if index < len(wire) and self._forced(index, wire[index])}
+        stolen_key, past = self._ways[:1], self._past()
+        found = {
+            index
+            for index in range(min(self.first, len(wire)))
+            if self._forced(index, wire[index], self._keys if index in past else stolen_key)
+        }
         for index in range(self.first, len(wire)):
             plain = self._follow(wire[index])
             if plain is None:
@@ -144,9 +149,9 @@ class Thief:
         """Cells before the theft to try all keys on: the first ones, and those just before it."""
         return {*range(min(PAST // 2, self.first)), *range(max(0, self.first - PAST), self.first)}
 
-    def _forced(self, index: int, sealed: bytes) -> bool:
+    def _forced(self, index: int, sealed: bytes, keys: Sequence[Any]) -> bool:
         out = bytearray(len(sealed) - TAG_SIZE)
-        for aead in self._keys:
+        for aead in keys:
             try:
                 aead.decrypt_into(pack_nonce(index), sealed, None, out)
             except self._suite.forged:
