@@ -20,9 +20,11 @@ from port17.records import scheme as schemes
 from port17.records.envelope import signed_bytes
 from port17.records.framing import digest, framed
 from port17.records.genesis import network_id
+from port17.records.identity import Identity
 from port17.records.prekey import PrekeyRecord
 from port17.records.revision import Revision, SignedRevision
 from port17.records.scheme import IdentityScheme
+from port17.records.succession import hand_over
 from port17.wire.suite import nonce
 
 VECTORS = generate.read()
@@ -161,6 +163,18 @@ def test_schemes_are_the_vectors(name: str) -> None:
     if len(key.public) > 1:
         each = records.composite_signed(name, list(key.public), message)
         assert hashlib.sha256(each).hexdigest() == case["each_signs_sha256"]
+
+
+@pytest.mark.parametrize("name", signatures.SCHEMES)
+def test_an_identity_hands_over_as_the_reference_reads_it(name: str) -> None:
+    scheme, network = identity_scheme(name), bytes(range(32))
+    old, new = scheme.generate(), scheme.generate()
+    successor = Identity.made(scheme=name, public=new.public)
+    word = hand_over(network, scheme, old, successor)
+    message = records.handed_over(
+        network, name, records.fingerprint(list(old.public)), records.fingerprint(list(new.public))
+    )
+    assert signatures.verify(name, list(old.public), message, word.signature)
 
 
 @pytest.mark.parametrize("name", signatures.SCHEMES)

@@ -33,6 +33,13 @@ def signed(kind: str, network: bytes, scheme: str, payload: bytes) -> bytes:
     return framed("signed", kind.encode("ascii"), network, scheme.encode("ascii"), payload)
 
 
+def handed_over(network: bytes, scheme: str, old: bytes, new: bytes) -> bytes:
+    """What an identity signs when another takes its place; fingerprints, and the old one's scheme."""
+    # Deterministic CBOR: a map of two; the shorter key is first, each value has 32 bytes.
+    word = b"\xa2" + b"\x69successor\x58\x20" + new + b"\x6bpredecessor\x58\x20" + old
+    return signed("successor", network, scheme, word)
+
+
 def composite_signed(scheme: str, components: list[tuple[str, bytes]], message: bytes) -> bytes:
     """What each component of a scheme with several of them signs."""
     parts = []
