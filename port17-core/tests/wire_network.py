@@ -14,7 +14,7 @@ from port17.wire.conveyor import Conveyor
 from port17.wire.handshake import Initiator, NodeSigner, respond
 from port17.wire.leg import CircuitEnd, Leg
 from port17.wire.link import Link
-from port17.wire.pace import StepTerms
+from port17.wire.pace import USUAL, StepTerms
 from port17.wire.prekey import Network, OwnPrekey, ResponderKey
 from port17.wire.quota import Budget
 from port17.wire.ratchet import CELLS_PER_STEP
@@ -226,6 +226,8 @@ class Net:
         self.client_grants = Budget(grants)
         self.budget = Budget(1 << 30)
         self.wires: list[Wire] = []
+        self.link_steps = USUAL
+        """When the keys of links to come step."""
 
     def call(self, host: Host, caller: Host | None = None, room: int | None = None) -> Wire:
         """A link from a client, or a lane from a node, with all keys final."""
@@ -259,7 +261,7 @@ class Net:
             on_setup=host.setup,
         )
         far.expect_final(there.session)
-        near.confirm(here.session, self.clock.now_s)
+        near.confirm(here.session, self.clock.now_s, self.link_steps)
         if caller is not None:
             caller.lanes[host.fingerprint] = near
             host.lanes[caller.fingerprint] = far
