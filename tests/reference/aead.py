@@ -63,23 +63,27 @@ def _gcm_keystream(key: bytes, nonce: bytes, length: int) -> bytes:
     return _aes(key, b"".join(nonce + struct.pack(">I", 2 + index) for index in range(blocks)))[:length]
 
 
-def _times(x: int, y: int) -> int:
-    """GCM's product of two blocks (SP 800-38D, algorithm 1)."""
-    z = 0
-    for bit in range(127, -1, -1):
-        if x >> bit & 1:
-            z ^= y
-        y = y >> 1 ^ (0xE1 << 120 if y & 1 else 0)
-    return z
+def _shifted(subkey: int) -> list[int]:
+    """The subkey times 1, x, x^2, ... in GCM's field (SP 800-38D, 6.3); the highest bit is the coefficient of 1."""
+    rows = [subkey]
+    for _ in range(127):
+        last = rows[-1]
+        rows.append(last >> 1 ^ (0xE1 << 120 if last & 1 else 0))
+    return rows
 
 
 def _gcm_tag(key: bytes, nonce: bytes, associated: bytes, ciphertext: bytes) -> bytes:
-    subkey = int.from_bytes(_aes(key, bytes(16)), "big")
+    rows = _shifted(int.from_bytes(_aes(key, bytes(16)), "big"))
     lengths = struct.pack(">QQ", 8 * len(associated), 8 * len(ciphertext))
     hashed = _padded(associated) + _padded(ciphertext) + lengths
     y = 0
     for at in range(0, len(hashed), 16):
-        y = _times(y ^ int.from_bytes(hashed[at : at + 16], "big"), subkey)
+        y ^= int.from_bytes(hashed[at : at + 16], "big")
+        product = 0
+        for coefficient, row in zip(f"{y:0128b}", rows, strict=True):
+            if coefficient == "1":
+                product ^= row
+        y = product
     return xor(y.to_bytes(16, "big"), _aes(key, nonce + struct.pack(">I", 1)))
 
 
@@ -94,15 +98,25 @@ _ROUNDS = (
 _WORD = 0xFFFF_FFFF
 
 
+def _turned(word: int, by: int) -> int:
+    return (word << by | word >> 32 - by) & _WORD
+
+
 def _chacha20_block(key: bytes, counter: int, nonce: bytes) -> bytes:
     start = struct.unpack("<16I", b"expand 32-byte k" + key + struct.pack("<I", counter) + nonce)
     x = list(start)
     for _ in range(10):
-        for a, b, c, d in _ROUNDS:
-            for into, add, turned, by in ((a, b, d, 16), (c, d, b, 12), (a, b, d, 8), (c, d, b, 7)):
-                x[into] = x[into] + x[add] & _WORD
-                word = x[turned] ^ x[into]
-                x[turned] = (word << by | word >> 32 - by) & _WORD
+        for ia, ib, ic, id_ in _ROUNDS:
+            a, b, c, d = x[ia], x[ib], x[ic], x[id_]
+            a = a + b & _WORD
+            d = _turned(d ^ a, 16)
+            c = c + d & _WORD
+            b = _turned(b ^ c, 12)
+            a = a + b & _WORD
+            d = _turned(d ^ a, 8)
+            c = c + d & _WORD
+            b = _turned(b ^ c, 7)
+            x[ia], x[ib], x[ic], x[id_] = a, b, c, d
     return struct.pack("<16I", *((a + b) & _WORD for a, b in zip(x, start, strict=True)))
 
 
