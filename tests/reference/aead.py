@@ -64,7 +64,7 @@ def _gcm_keystream(key: bytes, nonce: bytes, length: int) -> bytes:
 
 
 def _shifted(subkey: int) -> list[int]:
-    """The subkey times 1, x, x^2, ... in GCM's field (SP 800-38D, 6.3); the highest bit is the coefficient of 1."""
+    """The subkey times 1, x, x^2, ... in GCM's field (SP 800-38D, 6.3): the highest bit counts 1."""
     rows = [subkey]
     for _ in range(127):
         last = rows[-1]
