@@ -16,9 +16,11 @@ import pytest
 from hypothesis import event, given, settings
 from hypothesis import strategies as st
 
+from port17.wire.suite import CipherSuite
+
 from .ratchet_talk import BACKWARD, CLIENT, FORWARD, NODE, Sent, Talk, frame_of
 from .ratchet_thief import Loot, Thief
-from .wire_suites import TOY
+from .wire_suites import SUITES, TOY
 
 MOVES = ["say", "reply", "reach", "return", "ask", "answer", "turn"]
 
@@ -162,3 +164,14 @@ def test_which_frame_heals(end: bool, when: str, forward: str, backward: str, ce
     (theft,) = thefts
     heals = check(talk, end, theft)
     assert (f"REQ {heals[FORWARD].epoch}", f"RSP {heals[BACKWARD].epoch}") == (forward, backward)
+
+
+@pytest.mark.parametrize("end", [CLIENT, NODE])
+@pytest.mark.parametrize("suite", SUITES, ids=lambda suite: suite.name)
+def test_every_suite_heals(suite: CipherSuite, end: bool) -> None:
+    talk = Talk(suite, 128)
+    talk.step()
+    theft = rob(talk, end)
+    for _ in range(3):
+        talk.step()
+    check(talk, end, theft)
