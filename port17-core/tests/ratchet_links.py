@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import deque
-from dataclasses import dataclass
 
 from port17.wire.block import BLOCK_SIZE, BODY_SIZE, HEADER, Command
 from port17.wire.leg import Leg
@@ -18,10 +17,10 @@ from port17.wire.ratchet import Chain, InitiatorRatchet, ResponderRatchet, Sessi
 from port17.wire.reasons import Reason
 
 from .ratchet_thief import Loot, stolen
+from .ratchet_watch import BACKWARD, FORWARD, Step, began
 from .wire_network import Clock, nothing, pull
 from .wire_suites import TOY
 
-FORWARD, BACKWARD = True, False
 OTHERS = (Leg, Budget)
 
 
@@ -53,17 +52,6 @@ class Talker:
 
     def destroyed(self, leg: Leg, reason: Reason) -> None:
         self.ended = reason
-
-
-@dataclass(frozen=True)
-class Step:
-    """A RATCHET message that arrived.
-
-    :param cell: index of its block among those of its direction under the final keys.
-    """
-
-    epoch: int
-    cell: int
 
 
 def frame_of_cell(plain: bytes) -> bytes:
@@ -215,9 +203,4 @@ class Ends:
 
     def began(self, way: bool, cells: int) -> int:
         """The first block of the keys that are in force after so many, by the frames on the wire alone."""
-        turns = {step.cell + 1 for step in self.steps[way]}
-        began = 0
-        for cell in range(cells + 1):
-            if cell in turns or cell - began == self.cells_per_step:
-                began = cell
-        return began
+        return began(self.steps[way], cells, self.cells_per_step)

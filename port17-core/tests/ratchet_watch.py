@@ -51,6 +51,19 @@ class Step:
     cell: int
 
 
+def began(steps: Sequence[Step], cells: int, cells_per_step: int) -> int:
+    """The first cell of the keys that are in force after so many cells of a direction.
+
+    :param steps: those that turned it.
+    """
+    turns = {step.cell + 1 for step in steps}
+    first = 0
+    for cell in range(cells + 1):
+        if cell in turns or cell - first == cells_per_step:
+            first = cell
+    return first
+
+
 class Watched(Bench):
     """A bench that keeps what crossed each edge. Node's spare keys are the test's."""
 
@@ -139,9 +152,4 @@ class Watched(Bench):
 
     def began(self, place: Place, cells: int) -> int:
         """The first cell of the keys that are in force after so many, by the frames on the wire alone."""
-        turns = {step.cell + 1 for step in self.steps[place]}
-        began = 0
-        for cell in range(cells + 1):
-            if cell in turns or cell - began == self.terms.cells_per_step:
-                began = cell
-        return began
+        return began(self.steps[place], cells, self.terms.cells_per_step)
