@@ -14,7 +14,7 @@ from port17.wire.circuit import Circuit
 from port17.wire.frame import SESSION, Frame, encode, encode_operation
 from port17.wire.handshake import FINGERPRINT_SIZE
 from port17.wire.quota import Budget
-from port17.wire.ratchet import RATCHET_HEAD, REQUEST, RESPONSE, Turn
+from port17.wire.ratchet import REQUEST, RESPONSE, Turn
 from port17.wire.reasons import Reason
 from port17.wire.setup import SLOT, make, open_setup
 from port17.wire.suite import KEY_SIZE, CipherSuite
@@ -22,7 +22,16 @@ from port17.wire.suite import KEY_SIZE, CipherSuite
 from .wire_bench import Bench
 from .wire_network import WALL_S, Clock, Host, network
 from .wire_suites import SUITES, TOY, Lies
-from .wire_unusable import BAD_CIPHERTEXTS, BAD_PUBLICS, ciphertexts, key_that_is_none, liar, named, publics
+from .wire_unusable import (
+    BAD_CIPHERTEXTS,
+    BAD_PUBLICS,
+    ciphertexts,
+    frames,
+    key_that_is_none,
+    liar,
+    named,
+    publics,
+)
 
 REFUSED = "a SETUP was refused"
 PATIENT_S = 60.0
@@ -183,26 +192,6 @@ def test_a_hop_whose_setup_is_rubbish_is_the_next_nodes_to_refuse() -> None:
 
 
 # -- REQ and RSP ------------------------------------------------------------------------------------
-def frames(suite: CipherSuite, good: bytes, kind: int) -> dict[str, bytes]:
-    """What a REQ or an RSP must not be, by what is wrong with it, made of one that is good."""
-    head, body = good[: RATCHET_HEAD.size], good[RATCHET_HEAD.size :]
-    _, epoch = RATCHET_HEAD.unpack(head)
-    public = body[suite.ciphertext_size :]
-    found = {
-        "empty": b"",
-        "its head alone": head,
-        "a byte short": good[:-1],
-        "a byte long": good + b"\0",
-        "without its key": good[: -suite.public_size],
-        "of the other kind": RATCHET_HEAD.pack(RESPONSE if kind == REQUEST else REQUEST, epoch) + body,
-        "of a third kind": RATCHET_HEAD.pack(2, epoch) + body,
-        "of the epoch before": RATCHET_HEAD.pack(kind, max(0, epoch - 1) if epoch else 7) + body,
-        "of the epoch after": RATCHET_HEAD.pack(kind, epoch + 1) + body,
-        "of the last epoch": RATCHET_HEAD.pack(kind, 2**32 - 1) + body,
-    }
-    return found | {what: head + bad + public for what, bad in ciphertexts(suite).items()}
-
-
 def ratchet(data: bytes) -> bytes:
     """A payload with a RATCHET frame."""
     return encode(SESSION, Frame.RATCHET, data)

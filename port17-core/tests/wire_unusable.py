@@ -1,9 +1,10 @@
-"""Keys and ciphertexts that no honest peer sends: too long, too short, of low order, of large coefficients."""
+"""Keys, ciphertexts and steps that no honest peer sends: of a wrong length, of low order, out of turn."""
 
 from __future__ import annotations
 
 from typing import Any
 
+from port17.wire.ratchet import RATCHET_HEAD, REQUEST, RESPONSE
 from port17.wire.suite import CipherSuite, KemKey
 
 from .wire_suites import SUITES
@@ -53,6 +54,26 @@ def liar(suite: CipherSuite, **lies: Any) -> CipherSuite:
 def key_that_is_none(suite: CipherSuite, public: bytes) -> KemKey:
     """A key pair whose public half is as bad as a test wants."""
     return KemKey(suite.generate().private, public)
+
+
+def frames(suite: CipherSuite, good: bytes, kind: int) -> dict[str, bytes]:
+    """What a REQ or an RSP must not be, by what is wrong with it, made of one that is good."""
+    head, body = good[: RATCHET_HEAD.size], good[RATCHET_HEAD.size :]
+    _, epoch = RATCHET_HEAD.unpack(head)
+    public = body[suite.ciphertext_size :]
+    found = {
+        "empty": b"",
+        "its head alone": head,
+        "a byte short": good[:-1],
+        "a byte long": good + b"\0",
+        "without its key": good[: -suite.public_size],
+        "of the other kind": RATCHET_HEAD.pack(RESPONSE if kind == REQUEST else REQUEST, epoch) + body,
+        "of a third kind": RATCHET_HEAD.pack(2, epoch) + body,
+        "of the epoch before": RATCHET_HEAD.pack(kind, max(0, epoch - 1) if epoch else 7) + body,
+        "of the epoch after": RATCHET_HEAD.pack(kind, epoch + 1) + body,
+        "of the last epoch": RATCHET_HEAD.pack(kind, 2**32 - 1) + body,
+    }
+    return found | {what: head + bad + public for what, bad in ciphertexts(suite).items()}
 
 
 BAD_PUBLICS = [(suite, what) for suite in SUITES for what in publics(suite, right_length=True)]
