@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated
 
 from pydantic import Field, field_validator, model_validator
 
@@ -11,6 +11,8 @@ from port17.records.framing import BytesLike, digest
 from port17.records.identity import Identity
 from port17.records.record import LAX, PortName, Record, UnixSecond
 
+FORMAT = 1
+"""Version of the protocol's records. A number: of a literal 1, True would be taken for it."""
 CELL_SIZE = 4096
 """Bytes of a block on a link. The only size of version 1: the onion's arithmetic is laid out for it."""
 MAX_HOPS = 5
@@ -38,7 +40,7 @@ class Genesis(Record):
     :param threshold: how many of them must.
     """
 
-    format: Literal[1] = 1
+    format: Annotated[int, Field(ge=FORMAT, le=FORMAT)] = FORMAT
     name: PortName
     created: UnixSecond
     cell_size: int = CELL_SIZE
