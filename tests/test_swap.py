@@ -57,6 +57,10 @@ class Swapped:
         found = self.network.ask("circuits")["circuits"]
         return [(one["conveyors"], {hop["suite"] for hop in one["hops"]}) for one in found]
 
+    def old_streams(self) -> int:
+        """How many streams go over circuits that have anything of the old suite."""
+        return sum(streams for streams, suites in self.circuits() if self.old in suites)
+
     def links(self) -> set[str]:
         """The suites of the client's links that stand."""
         return {one["suite"] for one in self.network.ask("circuits")["links"] if one["suite"]}
@@ -101,6 +105,11 @@ def test_a_suite_is_swapped_under_traffic(
             assert time.time() >= amended["not_before"]
             swapped.until_all(lambda node: set(node["suites"]) == {old, new}, "nodes serve both suites")
             assert (endless.how, large.how) == ("", ""), "what goes on may go on"
+            assert swapped.old_streams() == 2
+            later = SlowDownload(network, destination, "endless")
+            until(lambda: bool(later.check.got), "a download that may share the old circuit", SETTLED_S)
+            assert swapped.old_streams() == 2, "it does not, since the old one takes no new connections"
+            later.stop()
             fetch_anew(traffic)
 
             forbidden = swapped.amend("--suite", new, "--overlap", str(OVERLAP_S))

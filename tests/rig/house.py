@@ -44,6 +44,7 @@ class House:
     :param advertised: HOST:PORT where others are told to find a node, if not where it listens.
     :param private: whether the exits may reach this machine's own addresses.
     :param options: more arguments of ``charter init``, e.g. suites.
+    :param network: its name.
     """
 
     def __init__(
@@ -55,14 +56,15 @@ class House:
         advertised: Mapping[str, str] | None = None,
         private: bool = True,
         options: Sequence[str] = (),
+        network: str = "house",
     ) -> None:
         self.directory = directory
         self.names = tuple(names)
         self.ports = dict(ports)
         self.processes: dict[str, subprocess.Popen[str]] = {}
         advertised = advertised or {}
-        charter = str(directory / "house.charter")
-        command("charter", "init", "--dir", str(directory), "--name", "house", *options)
+        charter = str(directory / f"{network}.charter")
+        command("charter", "init", "--dir", str(directory), "--name", network, *options)
         made = {}
         for name in names:
             words = ["--charter", charter, "--name", name, "--listen", f"{HOST}:{ports[name]}", "--exit"]

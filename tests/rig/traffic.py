@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import threading
 import time
 from dataclasses import dataclass
@@ -119,6 +120,11 @@ class SlowDownload:
     def hurry(self) -> None:
         """Take what comes from now on as fast as it comes."""
         self._hurry.set()
+
+    def stop(self) -> None:
+        """End it from this side."""
+        self._connection.shutdown(socket.SHUT_RDWR)
+        self._thread.join()
 
     def _run(self) -> None:
         how = "in order"
