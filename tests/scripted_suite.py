@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from port17.plugins.loader import Registry
+from port17.records.framing import BytesLike
 from port17.wire.suite import Aead, CipherSuite, KemKey
 
 _registry = Registry()
@@ -70,6 +71,9 @@ class Scripted(CipherSuite):
 
     def load_private(self, stored: bytes) -> KemKey:
         return self._suite.load_private(stored)
+
+    def hash(self, data: BytesLike) -> bytes:
+        return self._suite.hash(data)
 
     def extract(self, salt: bytes, secret: bytes) -> bytes:
         return self._suite.extract(salt, secret)

@@ -171,7 +171,7 @@ def call_product(node: ProductNode) -> ReferenceClient:
     first = handshake.first(to, 4, ciphertext, hello.ephemeral, b"")
     early = handshake.early_key(suite, first, handshake.key_one(to, ciphertext, secret))
     second, signature = handshake.open_flight_two(suite, early, reply)
-    transcript = handshake.transcript(first, second)
+    transcript = handshake.transcript(suite, first, second)
     assert verify(to.fingerprint, handshake.responder_signs(transcript), signature)
     ways = handshake.final_chains(suite, transcript, early, suite.kem.decapsulate(seed, second))
     chain = handshake.early_chain(suite, early)

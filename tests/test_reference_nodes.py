@@ -103,7 +103,7 @@ class ReferenceEnd:
         first = handshake.first(to, hello.revision, ciphertext, hello.ephemeral, b"")
         early = handshake.early_key(suite, first, handshake.key_one(to, ciphertext, secret))
         second_secret, second = suite.kem.encapsulate(hello.ephemeral)
-        transcript = handshake.transcript(first, second)
+        transcript = handshake.transcript(suite, first, second)
         signature = sign(to.fingerprint, handshake.responder_signs(transcript))
         self.reply = handshake.make_flight_two(suite, 2, early, second, signature)
         self._early: Direction | None = handshake.early_chain(suite, early)

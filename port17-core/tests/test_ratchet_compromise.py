@@ -82,7 +82,7 @@ def act(talk: Talk, move: str) -> None:
 
 @settings(deadline=None, max_examples=120)
 @given(
-    cells_per_step=st.sampled_from([128]),
+    cells_per_step=st.sampled_from([1, 2, 3, 128]),
     spare=st.integers(0, 2),
     moves=st.lists(st.sampled_from(MOVES), max_size=40),
     place=st.integers(0, 90),
@@ -147,7 +147,7 @@ TABLE = [
 ]
 
 
-@pytest.mark.parametrize("cells_per_step", [128])
+@pytest.mark.parametrize("cells_per_step", [1, 128])
 @pytest.mark.parametrize(("end", "when", "forward", "backward"), TABLE)
 def test_which_frame_heals(end: bool, when: str, forward: str, backward: str, cells_per_step: int) -> None:
     talk = Talk(TOY, cells_per_step)

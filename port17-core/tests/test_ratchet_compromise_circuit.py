@@ -80,7 +80,7 @@ def heals(bench: Watched, hop: int, theft: Theft) -> dict[bool, int]:
 @settings(deadline=None, max_examples=50)
 @given(
     count=st.integers(1, 3),
-    cells_per_step=st.sampled_from([128]),
+    cells_per_step=st.sampled_from([1, 2, 3, 128]),
     seed=st.integers(0, 2**32),
     victim=st.integers(0, 3),
 )

@@ -25,7 +25,7 @@ def heals(ends: Ends, near: bool, moment: int) -> dict[bool, int]:
 
 
 @settings(deadline=None, max_examples=40)
-@given(cells_per_step=st.sampled_from([128]), seed=st.integers(0, 2**32), near=st.booleans())
+@given(cells_per_step=st.sampled_from([1, 2, 3, 128]), seed=st.integers(0, 2**32), near=st.booleans())
 def test_a_copy_of_a_link_opens_what_the_table_says_and_no_more(
     cells_per_step: int, seed: int, near: bool
 ) -> None:

@@ -40,7 +40,7 @@ from doubleratchet.symmetric_key_ratchet import SymmetricKeyRatchet
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from port17.records.framing import digest, framed
+from port17.records.framing import framed
 from port17.wire.ratchet import Chain, InitiatorRatchet, ResponderRatchet, Session, Turn
 from port17.wire.suite import KEY_SIZE, TAG_SIZE, KemKey
 
@@ -66,7 +66,8 @@ def turned(root: bytes, secret: bytes, frame_hash: bytes) -> tuple[bytes, bytes]
 
 def begun(root: bytes) -> tuple[bytes, bytes]:
     """(root that is kept, chain's first key) of what a root is made of."""
-    return root, TOY.expand(root, framed("chain"), KEY_SIZE)
+    both = TOY.expand(root, framed("chain"), 2 * KEY_SIZE)
+    return both[:KEY_SIZE], both[KEY_SIZE:]
 
 
 class MessageKdf(KDF):
@@ -191,7 +192,7 @@ def test_the_root_of_one_direction_is_a_kdf_chain(
         keys = used(chain, steps * per_step)
         symmetric = SymmetricKeyRatchet.create(MessageKdf, STEP)
         symmetric.replace_chain(
-            Which.SENDING, now(theirs.step(secret + digest("ratchet frame", frame), KEY_SIZE))
+            Which.SENDING, now(theirs.step(secret + TOY.digest("ratchet frame", frame), KEY_SIZE))
         )
         assert keys == [now(symmetric.next_encryption_key()) for _ in range(steps)]
     assert chain.rekeys == theirs.length == len(turns)
@@ -229,7 +230,7 @@ def test_requests_and_responses_turn_as_headers_do(steps: list[tuple[int, int]],
 
     def frame(turn: Turn, own: KemKey | None, peer: bytes) -> None:
         keys.append(private(own))
-        BothRootsKdf.frames[Theirs._perform_diffie_hellman(keys[-1], peer)] = digest(
+        BothRootsKdf.frames[Theirs._perform_diffie_hellman(keys[-1], peer)] = TOY.digest(
             "ratchet frame", turn.data
         )
         turn.sealed()

@@ -15,10 +15,12 @@ from port17.errors import PeerViolation
 from port17.wire.block import HEAD, LAYER_OVERHEAD
 from port17.wire.frame import SESSION, Frame, encode
 from port17.wire.pace import StepTerms
-from port17.wire.ratchet import REQUEST, RESPONSE, RatchetFrame
+from port17.wire.ratchet import REQUEST, RESPONSE, Chain, RatchetFrame
+from port17.wire.suite import KEY_SIZE
 
 from .ratchet_suites import LedgerSuite, MortalSuite
 from .ratchet_talk import BACKWARD, CLIENT, FORWARD, NODE, Talk
+from .ratchet_thief import derived, reachable
 from .ratchet_watch import Watched
 from .wire_bench import Bench
 from .wire_suites import TOY
@@ -105,7 +107,42 @@ def test_cell_and_filler_keys_are_always_two(cells_per_step: int) -> None:
     assert len(seen) >= 3 * 4
 
 
-# -- nothing old is kept ------------------------------------------------------------------------------
+# -- nothing old is kept, nor can it be had from what is ------------------------------------------------
+def strings(chain: Chain) -> set[bytes]:
+    """Every byte string of a key's size that a chain refers to."""
+    return {bytes(t) for t in reachable(chain) if isinstance(t, bytes | bytearray) and len(t) == KEY_SIZE}
+
+
+def had_from(known: set[bytes]) -> set[bytes]:
+    """Everything that the chains' derivations make of some strings, three of them deep."""
+    found = new = set(known)
+    for _ in range(3):
+        new = {made for key in new for made in derived(TOY, key)} - found
+        found = found | new
+    return found
+
+
+@pytest.mark.parametrize("cells_per_step", [1, 2])
+def test_no_old_key_can_be_had_from_a_chains_new_state(cells_per_step: int) -> None:
+    chain = Chain(TOY, b"r" * KEY_SIZE, cells_per_step)
+    old: set[bytes] = {b"r" * KEY_SIZE}
+    for turn in range(6):
+        chain.heads(1, HEAD)
+        chain.filler()
+        used = strings(chain)
+        steps = chain.steps
+        while chain.steps == steps:
+            chain.seal(b"", bytearray(16))
+        kept = strings(chain) & used
+        assert kept == {chain._root}
+        old |= used - kept
+        if turn == 3:
+            old.add(chain._root)
+            chain.mix(b"s" * KEY_SIZE, b"frame")
+            old.add(b"s" * KEY_SIZE)
+        assert not had_from(strings(chain)) & old
+
+
 @pytest.mark.parametrize("count", [1, 3])
 def test_private_keys_die_with_their_use_and_no_other_is_kept(count: int) -> None:
     suite = MortalSuite()

@@ -17,6 +17,7 @@ from port17.wire.ratchet import RatchetFrame
 from port17.wire.reasons import Reason
 from port17.wire.setup import make
 
+from .ratchet_thief import copied
 from .wire_forger import Cell, Forger, called_forger, forger
 from .wire_network import Host, Net, network
 from .wire_suites import TOY
@@ -220,7 +221,7 @@ def test_a_hostile_node_costs_a_client_its_circuit_or_its_link(data: st.DataObje
 
 def _take_in(net: Net, circuit: Circuit) -> list[Any]:
     """What the hops of a hostile route know: their sessions' backward chains."""
-    return [hop.session.backward.__class__(TOY, hop.session.backward._root) for hop in circuit.hops]
+    return [copied(hop.session.backward) for hop in circuit.hops]
 
 
 def _say(chains: list[Any], hop: int, payload: bytes) -> bytes:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import hmac
 import struct
 
@@ -10,6 +11,7 @@ from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X
 from cryptography.hazmat.primitives.ciphers.aead import ChaCha20Poly1305
 
 from port17.plugins.loader import Registry
+from port17.records.framing import BytesLike
 from port17.wire.suite import Aead, CipherSuite, KemKey, Level, Status
 from port17_crypto.suites import XWingAes256GcmSha256
 
@@ -45,6 +47,9 @@ class ToySuite(CipherSuite):
     def load_private(self, stored: bytes) -> KemKey:
         private = X25519PrivateKey.from_private_bytes(stored)
         return KemKey(private, private.public_key().public_bytes_raw())
+
+    def hash(self, data: BytesLike) -> bytes:
+        return hashlib.blake2s(data).digest()
 
     def extract(self, salt: bytes, secret: bytes) -> bytes:
         return hmac.digest(salt, secret, "blake2s")

@@ -27,6 +27,9 @@ from port17.wire.suite import (
 
 HASH_BLOCKS = 255
 """Most blocks of 32 bytes that HKDF expands to (RFC 5869, section 2.3)."""
+HASH_SIZE = 32
+INPUT_BLOCKS = (64, 128, 136)
+"""Bytes that a hash takes at a time: SHA-256 and BLAKE2s, SHA-512 and BLAKE2b, SHA3-256."""
 FEW = settings(max_examples=20, deadline=None)
 """A flipped bit is like another; a key exchange is not free."""
 
@@ -218,6 +221,22 @@ def test_no_failure_tells_a_secret(suite: CipherSuite) -> None:
         assert text
         assert not shows(text, stored)
         assert not shows(text, secret)
+
+
+def test_hash_is_a_function_of_32_bytes(suite: CipherSuite) -> None:
+    made = suite.hash(b"some text")
+    assert len(made) == HASH_SIZE
+    assert suite.hash(memoryview(bytearray(b"some text"))) == made
+    assert len({suite.hash(data) for data in (b"", b"\0", b"some text", b"some texT", bytes(1000))}) == 5
+
+
+def test_extract_is_hmac_with_that_hash(suite: CipherSuite) -> None:
+    def hmac(block: int) -> bytes:
+        pads = (bytes(b ^ pad for b in b"salt".ljust(block, b"\0")) for pad in (0x36, 0x5C))
+        inner, outer = pads
+        return suite.hash(outer + suite.hash(inner + b"secret"))
+
+    assert suite.extract(b"salt", b"secret") in [hmac(block) for block in INPUT_BLOCKS]
 
 
 def test_extract_depends_on_salt_and_secret(suite: CipherSuite) -> None:

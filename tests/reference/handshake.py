@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from .framing import framed, h, u8, u16, u32, u64, xor
-from .hkdf import hmac
+from .framing import framed, u8, u16, u32, u64, xor
 from .ratchet import CELLS_PER_STEP, Direction, session
 from .suites import Suite
 
@@ -28,9 +27,9 @@ class Responder:
 
 
 # -- the key schedule -------------------------------------------------------------------------------
-def tag(record_hash: bytes, salt: bytes) -> bytes:
+def tag(suite: Suite, record_hash: bytes, salt: bytes) -> bytes:
     """What tells the responder which of its prekeys is meant."""
-    return hmac("sha256", record_hash, framed("link tag", salt))[:16]
+    return suite.extract(record_hash, framed("link tag", salt))[:16]
 
 
 def mask(suite: Suite, record_hash: bytes, salt: bytes) -> bytes:
@@ -41,13 +40,13 @@ def mask(suite: Suite, record_hash: bytes, salt: bytes) -> bytes:
 
 def key_one(to: Responder, ciphertext: bytes, secret: bytes) -> bytes:
     """The documents' k."""
-    salt = h("link box", to.network_id, to.suite.ascii, to.fingerprint, to.record_hash, ciphertext)
+    salt = to.suite.h("link box", to.network_id, to.suite.ascii, to.fingerprint, to.record_hash, ciphertext)
     return to.suite.extract(salt, secret)
 
 
 def first(to: Responder, revision: int, ciphertext: bytes, ephemeral: bytes, initiator: bytes) -> bytes:
     """The transcript of flight 1; initiator is empty for a client."""
-    return h(
+    return to.suite.h(
         "link",
         b"warm",
         to.network_id,
@@ -74,8 +73,8 @@ def early_chain(suite: Suite, early: bytes) -> Direction:
     return Direction(suite, suite.expand(early, "link early"), CELLS_PER_STEP)
 
 
-def transcript(first_hash: bytes, second_ciphertext: bytes) -> bytes:
-    return h("link done", first_hash, second_ciphertext)
+def transcript(suite: Suite, first_hash: bytes, second_ciphertext: bytes) -> bytes:
+    return suite.h("link done", first_hash, second_ciphertext)
 
 
 def responder_signs(transcript_hash: bytes) -> bytes:
@@ -110,7 +109,7 @@ class Hello:
 def make_flight_one(to: Responder, salt: bytes, ciphertext: bytes, secret: bytes, hello: Hello) -> bytes:
     """The whole flight. The KEM's outcome is given."""
     masked = xor(ciphertext, mask(to.suite, to.record_hash, salt))
-    head = salt + tag(to.record_hash, salt) + masked
+    head = salt + tag(to.suite, to.record_hash, salt) + masked
     plaintext = (
         u32(hello.stamp)
         + u64(hello.revision)
@@ -129,7 +128,7 @@ def make_flight_one(to: Responder, salt: bytes, ciphertext: bytes, secret: bytes
 def unmask(to: Responder, flight: bytes) -> bytes:
     """The first ciphertext of a flight whose tag is this responder's."""
     salt = flight[:16]
-    assert flight[16:32] == tag(to.record_hash, salt)
+    assert flight[16:32] == tag(to.suite, to.record_hash, salt)
     masked = flight[32 : 32 + to.suite.kem.ciphertext_size]
     return xor(masked, mask(to.suite, to.record_hash, salt))
 

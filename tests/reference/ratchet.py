@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .framing import h, u8, u32, u64
+from .framing import u8, u32, u64
 from .suites import Suite
 
 CELLS_PER_STEP = 128
@@ -18,7 +18,7 @@ def roots(suite: Suite, key: bytes, binding: bytes) -> tuple[bytes, bytes]:
 
 def chain_key(suite: Suite, root: bytes, steps: int) -> bytes:
     """A chain's key so many symmetric steps after its root was made."""
-    key = suite.expand(root, "chain")
+    key = suite.expand(root, "chain", length=64)[32:]
     for _ in range(steps):
         key = suite.expand(key, "chain step", length=96)[:32]
     return key
@@ -31,8 +31,9 @@ def cell_and_filler_key(suite: Suite, key: bytes) -> tuple[bytes, bytes]:
 
 
 def next_root(suite: Suite, root: bytes, secret: bytes, frame: bytes) -> bytes:
-    """The asymmetric step."""
-    return suite.extract(root, secret + h("ratchet frame", frame))
+    """The asymmetric step, from what a direction keeps of its root."""
+    kept = suite.expand(root, "chain", length=64)[:32]
+    return suite.extract(kept, secret + suite.h("ratchet frame", frame))
 
 
 def nonce(counter: int) -> bytes:

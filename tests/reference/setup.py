@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from .framing import h, u8, u16, u32, u64
+from .framing import u8, u16, u32, u64
 from .ratchet import Direction, session
 from .suites import Suite
 
@@ -29,7 +29,7 @@ class Hop:
 
 def key(hop: Hop, ciphertext: bytes, secret: bytes) -> bytes:
     """What all keys of the session are made of."""
-    transcript = h(
+    transcript = hop.suite.h(
         "circuit",
         hop.network_id,
         u64(hop.revision),
@@ -62,7 +62,7 @@ def directions(
 ) -> tuple[Direction, Direction]:
     """(forward, backward) of the session that a content opens."""
     box = content[len(head(hop, ciphertext)) :]
-    return session(hop.suite, key(hop, ciphertext, secret), h("setup box", box), cells_per_step)
+    return session(hop.suite, key(hop, ciphertext, secret), hop.suite.h("setup box", box), cells_per_step)
 
 
 def ciphertext_of(hop: Hop, content: bytes) -> bytes:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
 
 from . import hkdf
@@ -26,6 +27,10 @@ class Suite:
     def ascii(self) -> bytes:
         """The name, as transcripts take it."""
         return self.name.encode("ascii")
+
+    def h(self, label: str, *parts: bytes) -> bytes:
+        """H of the documents where the suite is in use. 32 bytes."""
+        return hashlib.new(self.hash_name, framed(label, *parts)).digest()
 
     def extract(self, salt: bytes, secret: bytes) -> bytes:
         """Extract of the documents. 32 bytes."""

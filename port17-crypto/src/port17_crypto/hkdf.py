@@ -5,10 +5,13 @@ Composed of the library's HMAC and expand step.
 
 from __future__ import annotations
 
+import hashlib
 import hmac
 
 from cryptography.hazmat.primitives.hashes import SHA256, BLAKE2s, HashAlgorithm
 from cryptography.hazmat.primitives.kdf.hkdf import HKDFExpand
+
+from port17 import BytesLike
 
 HASH_SIZE = 32
 """Bytes of every hash here, and so of an extracted key."""
@@ -26,6 +29,10 @@ class Hkdf:
         self._hash_name = hash_name
         self._algorithm = algorithm
         self.source = source
+
+    def hash(self, data: BytesLike) -> bytes:
+        """The bare hash, 32 bytes."""
+        return hashlib.new(self._hash_name, data).digest()
 
     def extract(self, salt: bytes, secret: bytes) -> bytes:
         """HMAC(salt, secret), 32 bytes (RFC 5869, section 2.2)."""

@@ -9,7 +9,7 @@ from typing import Protocol
 
 from cryptography.exceptions import UnsupportedAlgorithm
 
-from port17 import Aead, CipherSuite, KemKey, Level, PluginError, Status
+from port17 import Aead, BytesLike, CipherSuite, KemKey, Level, PluginError, Status
 from port17_crypto import chacha, gcm, x25519, xwing
 from port17_crypto.hkdf import HKDF_BLAKE2S, HKDF_SHA256, Hkdf
 
@@ -76,6 +76,9 @@ class Whole(CipherSuite):
 
     def load_private(self, stored: bytes) -> KemKey:
         return KemKey(*self.kem.load(stored))
+
+    def hash(self, data: BytesLike) -> bytes:
+        return self.kdf.hash(data)
 
     def extract(self, salt: bytes, secret: bytes) -> bytes:
         return self.kdf.extract(salt, secret)

@@ -45,7 +45,7 @@ def _case(suite: Suite, caller: str, before: dict[str, Any]) -> dict[str, Any]:
     flight_1 = handshake.make_flight_one(to, salt, ciphertext, secret, hello)
     k = handshake.key_one(to, ciphertext, secret)
     early = handshake.early_key(suite, first, k)
-    transcript = handshake.transcript(first, second_ciphertext)
+    transcript = handshake.transcript(suite, first, second_ciphertext)
     flight_2 = handshake.make_flight_two(suite, FLIGHT_BLOCKS, early, second_ciphertext, answer_signature)
     forward, backward = handshake.final_chains(suite, transcript, early, second_secret)
     assert handshake.open_flight_one(to, flight_1, secret) == hello
@@ -62,7 +62,7 @@ def _case(suite: Suite, caller: str, before: dict[str, Any]) -> dict[str, Any]:
         "signature_2": answer_signature.hex(),
         "salt": salt.hex(),
         "kem": recorded.now,
-        "tag": handshake.tag(to.record_hash, salt).hex(),
+        "tag": handshake.tag(suite, to.record_hash, salt).hex(),
         "k": k.hex(),
         "first": first.hex(),
         "initiator_signs": handshake.initiator_signs(first).hex(),

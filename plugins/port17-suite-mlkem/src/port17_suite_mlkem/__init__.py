@@ -5,6 +5,7 @@ Written against what ``port17`` offers and nothing else: the onion and the ratch
 
 from __future__ import annotations
 
+import hashlib
 import hmac
 from dataclasses import dataclass
 
@@ -14,7 +15,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.hashes import SHA3_256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDFExpand
 
-from port17 import KEY_SIZE, Aead, CipherSuite, KemKey, Level, PluginError, Status
+from port17 import KEY_SIZE, Aead, BytesLike, CipherSuite, KemKey, Level, PluginError, Status
 
 
 @dataclass(frozen=True, repr=False)
@@ -63,6 +64,9 @@ class MlKem768Aes256GcmSha3(CipherSuite):
 
     def load_private(self, stored: bytes) -> KemKey:
         return _pair(MLKEM768PrivateKey.from_seed_bytes(stored))
+
+    def hash(self, data: BytesLike) -> bytes:
+        return hashlib.sha3_256(data).digest()
 
     def extract(self, salt: bytes, secret: bytes) -> bytes:
         return hmac.digest(salt, secret, "sha3_256")

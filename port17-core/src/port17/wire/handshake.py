@@ -66,8 +66,8 @@ class Established:
     transcript: bytes
 
 
-def _tag(record_hash: bytes, salt: bytes) -> bytes:
-    return hmac.digest(record_hash, framed("link tag", salt), "sha256")[:LINK_TAG_SIZE]
+def _tag(suite: CipherSuite, record_hash: bytes, salt: bytes) -> bytes:
+    return suite.extract(record_hash, framed("link tag", salt))[:LINK_TAG_SIZE]
 
 
 def _mask(suite: CipherSuite, record_hash: bytes, salt: bytes) -> bytes:
@@ -85,7 +85,7 @@ class _Schedule:
         self._record_hash = record_hash
 
     def first_box(self, ciphertext: bytes, secret: bytes) -> bytes:
-        salt = digest(
+        salt = self._suite.digest(
             "link box",
             self._network_id,
             self._suite.name.encode("ascii"),
@@ -99,7 +99,7 @@ class _Schedule:
 
     def first_flight(self, revision: int, ephemeral: bytes, initiator: bytes) -> bytes:
         """Bind what flight 1's box held. Returns what the initiator signs."""
-        self._first = digest(
+        self._first = self._suite.digest(
             "link",
             b"warm",
             self._network_id,
@@ -122,7 +122,7 @@ class _Schedule:
 
     def second_flight(self, ciphertext: bytes) -> bytes:
         """Bind flight 2's ciphertext. Returns what the responder signs."""
-        self.transcript = digest("link done", self._first, ciphertext)
+        self.transcript = self._suite.digest("link done", self._first, ciphertext)
         return framed("link resp", self.transcript)
 
     def session(self, secret: bytes) -> Session:
@@ -155,7 +155,7 @@ class Initiator:
             raise HandshakeFailed("a node's prekey is unusable") from error
         salt = os.urandom(SALT_SIZE)
         masked = xor(ciphertext, _mask(suite, to.record_hash, salt))
-        head = salt + _tag(to.record_hash, salt) + masked
+        head = salt + _tag(suite, to.record_hash, salt) + masked
         box_key = self._schedule.first_box(ciphertext, secret)
         self._ephemeral = suite.generate()
         self._initiator = signer.fingerprint if signer else b""
@@ -239,7 +239,7 @@ def respond(
         raise HandshakeFailed("a link's handshake was refused")
     salt, tag = flight[:SALT_SIZE], flight[SALT_SIZE : SALT_SIZE + LINK_TAG_SIZE]
     own = next(
-        (p for p in prekeys if hmac.compare_digest(tag, _tag(p.record_hash, salt))),
+        (p for p in prekeys if hmac.compare_digest(tag, _tag(p.suite, p.record_hash, salt))),
         None,
     )
     if own is None:

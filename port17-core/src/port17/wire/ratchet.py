@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from port17.errors import LocalViolation, PeerViolation
-from port17.records.framing import BytesLike, digest, framed
+from port17.records.framing import BytesLike, framed
 from port17.wire import kem
 from port17.wire.block import LAYER_OVERHEAD
 from port17.wire.suite import KEY_SIZE, CipherSuite, KemKey
@@ -26,7 +26,8 @@ AHEAD_MOST = 128
 """Most keystreams computed by one call: 9 KiB kept, 30 microseconds."""
 CHAIN_INFO = framed("chain")
 STEP_INFO = framed("chain step")
-"""What a root's first chain key, and a chain key's successor, cell key and filler key are expanded with."""
+"""What a root's successor and first chain key, and a chain key's successor, cell and filler key are expanded
+with."""
 pack_nonce = struct.Struct(">4xQ").pack
 """The nonce of a counter: four zero bytes and a u64."""
 
@@ -67,7 +68,7 @@ class Chain:
         self._suite = suite
         self.forged = suite.forged
         """What :meth:`open` raises."""
-        self._root = root
+        self._root = b""
         self.cells_per_step = cells_per_step
         self.counter = 0
         self.left = 0
@@ -82,7 +83,7 @@ class Chain:
         self._ahead = b""
         self._ahead_first = self._ahead_end = 0
         self._ahead_many = AHEAD_FIRST
-        self._begin_chain()
+        self._begin_chain(root)
 
     def __repr__(self) -> str:
         return f"Chain(counter={self.counter}, steps={self.steps}, rekeys={self.rekeys})"
@@ -126,9 +127,9 @@ class Chain:
         :param secret: what the KEM agreed on.
         :param frame: the whole REQ or RSP that carried it.
         """
-        self._root = self._suite.extract(self._root, secret + digest("ratchet frame", frame))
+        root = self._suite.extract(self._root, secret + self._suite.digest("ratchet frame", frame))
         self.rekeys += 1
-        self._begin_chain()
+        self._begin_chain(root)
 
     def heads(self, count: int, width: int) -> bytes:
         """The first ``width`` bytes of the keystreams of the next ``count`` cells, at most :attr:`left`."""
@@ -153,8 +154,11 @@ class Chain:
         at = (counter - self._ahead_first) * LAYER_OVERHEAD
         return self._ahead[at : at + LAYER_OVERHEAD]
 
-    def _begin_chain(self) -> None:
-        self._chain_key = self._suite.expand(self._root, CHAIN_INFO, KEY_SIZE)
+    def _begin_chain(self, root: bytes) -> None:
+        # What is kept for the next asymmetric step must not lead back to this chain's first key: else whoever
+        # copies it has all of the chain, and no symmetric step closes anything.
+        keys = self._suite.expand(root, CHAIN_INFO, 2 * KEY_SIZE)
+        self._root, self._chain_key = keys[:KEY_SIZE], keys[KEY_SIZE:]
         self._use_chain_key()
 
     def _use_chain_key(self) -> None:

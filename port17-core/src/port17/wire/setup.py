@@ -53,7 +53,7 @@ def _key(
     ciphertext: bytes,
     secret: bytes,
 ) -> bytes:
-    transcript = digest(
+    transcript = suite.digest(
         "circuit",
         network.network_id,
         revision.to_bytes(8, "big"),
@@ -97,7 +97,7 @@ def make(
     ).ljust(SETUP_SIZE - len(head) - TAG_SIZE, b"\0")
     box = bytearray(SETUP_SIZE - len(head))
     suite.aead(_box_key(suite, key)).encrypt_into(BOX_NONCE, plain, head, box)
-    return head + bytes(box), Session(suite, key, digest("setup box", box), cells_per_step)
+    return head + bytes(box), Session(suite, key, suite.digest("setup box", box), cells_per_step)
 
 
 def open_setup(
@@ -145,7 +145,8 @@ def open_setup(
     if parameters != 4 or not 1 <= cells_per_step <= CELLS_PER_STEP_CAP:
         raise HandshakeFailed("a SETUP was refused")
     replays.admit(replay_key, minutes, now_s)
-    return Opened(Session(suite, key, digest("setup box", box), cells_per_step), ratchet_key)
+    session = Session(suite, key, suite.digest("setup box", box), cells_per_step)
+    return Opened(session, ratchet_key)
 
 
 def _open_box(

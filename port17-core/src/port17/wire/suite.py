@@ -12,7 +12,7 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import Protocol
 
-from port17.records.framing import BytesLike
+from port17.records.framing import BytesLike, framed
 from port17.records.level import Level as Level
 from port17.records.level import Status as Status
 
@@ -150,6 +150,14 @@ class CipherSuite(ABC):
         """
 
     # -- KDF --------------------------------------------------------------------------------------
+    @abstractmethod
+    def hash(self, data: BytesLike) -> bytes:
+        """The hash that the KDF is made of. 32 bytes."""
+
+    def digest(self, label: str, *parts: BytesLike) -> bytes:
+        """The protocol's ``H`` where this suite is in use: its hash of the framed input. 32 bytes."""
+        return self.hash(framed(label, *parts))
+
     @abstractmethod
     def extract(self, salt: bytes, secret: bytes) -> bytes:
         """A pseudorandom key of 32 bytes (RFC 5869, section 2.2).
