@@ -20,11 +20,16 @@ STORES = "port17.bottle_stores"
 STORE = """
 from port17 import BottleStore
 class Store(BottleStore):
-    def put(self, bottle): return True
-    def get(self, fingerprint): return None
-    def remove(self, fingerprint): pass
+    def held(self, fingerprint): return None
+    def write(self, entries): pass
+    def remove(self, *fingerprints): pass
+    def stamps(self): return iter(())
+    def named(self, name): return ()
+    def bucket(self, prefix_bits, value): return ()
+    def trusted(self): return iter(())
     def __iter__(self): return iter(())
     def __len__(self): return 0
+    def __bool__(self): return False
 """
 
 

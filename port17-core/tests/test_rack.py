@@ -42,9 +42,10 @@ def test_the_newest_bottle_of_a_node_is_kept() -> None:
     assert rack.get(old.fingerprint) is new
     assert rack.put(newest)
     assert not rack.put(new)
-    assert not rack.put(bottle(label_seq=2, seq=2)), "old contents do not come back beside a new label"
-    assert not rack.put(bottle(label_seq=0, seq=4)), "nor an old label beside new contents"
-    assert list(rack) == [newest]
+    assert rack.put(bottle(label_seq=2, seq=2)), "the label is new"
+    assert [held.sequence for held in rack] == [(2, 3)], "and old contents do not come back beside it"
+    assert rack.put(bottle(label_seq=0, seq=4)), "the contents are new"
+    assert [held.sequence for held in rack] == [(2, 4)], "and an old label does not come back beside them"
     rack.remove(newest.fingerprint)
     rack.remove(newest.fingerprint)
     assert len(rack) == 0

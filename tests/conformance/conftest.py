@@ -1,4 +1,5 @@
-"""The contract tests' fixtures: every installed suite, scheme and transport, as the core finds it.
+"""The contract tests' fixtures: every installed suite, scheme, transport and bottle store, as the core finds
+it.
 
 A plugin's author installs the plugin and runs these tests; they know no driver by name.
 """
@@ -16,6 +17,7 @@ GROUPS = {
     "suite": "port17.cipher_suites",
     "scheme": "port17.identity_schemes",
     "transport": "port17.transports",
+    "store": "port17.bottle_stores",
 }
 """What a test asks for, and the group of entry points it is found in."""
 
@@ -47,6 +49,7 @@ def _made(request: pytest.FixtureRequest) -> Any:
 suite = pytest.fixture(_made, name="suite")
 scheme = pytest.fixture(_made, name="scheme")
 transport = pytest.fixture(_made, name="transport")
+store = pytest.fixture(_made, name="store")
 
 
 @pytest.fixture

@@ -11,7 +11,11 @@ from importlib import import_module
 TYPE_CHECKING = False
 
 if TYPE_CHECKING:
+    from port17.bottles.newest import Kept as Kept
     from port17.bottles.rack import BottleStore as BottleStore
+    from port17.bottles.rack import Racked as Racked
+    from port17.bottles.rack import Stamp as Stamp
+    from port17.bottles.rack import bucket_bounds as bucket_bounds
     from port17.bottles.verdict import ACCEPT as ACCEPT
     from port17.bottles.verdict import Ruling as Ruling
     from port17.bottles.verdict import Verdict as Verdict
@@ -69,7 +73,8 @@ if TYPE_CHECKING:
     from port17.wire.suite import KemKey as KemKey
 
 _HOMES = {
-    "bottles.rack": "BottleStore",
+    "bottles.newest": "Kept",
+    "bottles.rack": "BottleStore Racked Stamp bucket_bounds",
     "bottles.verdict": "ACCEPT Ruling Verdict distrust reject",
     "client.ingress": "Ingress Open",
     "errors": "CircuitFailed ConfigError ConveyorReset HandshakeFailed LinkLost NetworkError NoRoute"

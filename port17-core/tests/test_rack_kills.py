@@ -1,0 +1,96 @@
+"""A process that writes a SQLite rack is killed at any moment: what was written is there, and whole."""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import sqlite3
+import subprocess
+import sys
+import time
+from contextlib import closing
+from pathlib import Path
+
+from port17.bottles.sqlite_rack import SqliteRack
+
+from . import rack_writer
+from .rack_writer import CROWD, FLEET, NETWORK, SCHEME
+
+KILLS = 18
+"""Kills of one rack, one after the other."""
+EARLY_KILLS = 8
+"""Kills of racks that are just being made."""
+EARLY_S, LATE_S = 0.015, 0.05
+"""Longest times from opening a rack to the kill, seconds: making one, and writing for a while."""
+
+
+class Writer:
+    """The process of :mod:`rack_writer`, and the one that it starts."""
+
+    def __init__(self, process: subprocess.Popen[bytes]) -> None:
+        self._process = process
+
+    def _line(self) -> list[str]:
+        assert self._process.stdout is not None
+        return self._process.stdout.readline().decode().split()
+
+    def run_and_kill(self, folder: Path, begun: int, pause_s: float) -> dict[int, int]:
+        """
+        :param begun: the first sequence to write.
+        :param pause_s: from opening the rack to the kill.
+        :returns: per number, the last sequence that was said to be written.
+        """
+        assert self._process.stdin is not None
+        self._process.stdin.write(f"{begun} {folder}\n".encode())
+        self._process.stdin.flush()
+        lines = {word: rest for word, *rest in (self._line(), self._line())}
+        assert "ready" in lines
+        time.sleep(pause_s)
+        os.kill(int(lines["begun"][0]), signal.SIGKILL)
+        said: dict[int, int] = {}
+        while (line := self._line()) != ["ended"]:
+            assert line, "the writer has failed"
+            said[int(line[0])] = int(line[1])
+        return said
+
+
+def whole(folder: Path) -> dict[bytes, int]:
+    """Per node, the sequence that is held; everything is checked."""
+    held: dict[bytes, int] = {}
+    rack = SqliteRack()
+    rack.open(NETWORK, folder)
+    with closing(rack):
+        for bottle in rack:
+            bottle.verify(NETWORK, {"ed25519": SCHEME}, 1_000_000)
+            assert len(bottle.bundle) == 1
+            held[bottle.fingerprint] = bottle.contents.seq
+        assert len(rack) == len(held)
+        assert {(stamp.fingerprint, stamp.contents_seq) for stamp in rack.stamps()} == set(held.items())
+    with closing(sqlite3.connect(folder / "rack.sqlite")) as db:
+        assert db.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
+    return held
+
+
+def test_nothing_that_was_written_is_lost_when_the_process_is_killed(tmp_path: Path) -> None:
+    chance = random.Random(17)
+    fingerprints = [rack_writer.bottle(number, 0).fingerprint for number in range(FLEET + CROWD)]
+    with subprocess.Popen(
+        [sys.executable, rack_writer.__file__], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as process:
+        writer = Writer(process)
+        said: dict[int, int] = {}
+        for number in range(EARLY_KILLS + KILLS):
+            early = number < EARLY_KILLS
+            folder = tmp_path / (f"early-{number}" if early else "old")
+            before = {} if early or number == EARLY_KILLS else said
+            begun = max(before.values(), default=0) + 2  # one more may have been written than was said
+            said = before | writer.run_and_kill(
+                folder, begun, chance.uniform(0, EARLY_S if early else LATE_S)
+            )
+            held = whole(folder)
+            for one, seq in said.items():
+                assert held.get(fingerprints[one], 0) >= seq, "written, and gone"
+            fleet = {held.get(fingerprints[one]) for one in range(FLEET)}
+            assert len(fleet) == 1, "half a batch"
+        assert max(said.values()) > KILLS
