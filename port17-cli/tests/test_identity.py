@@ -370,3 +370,18 @@ def test_update_keys_can_be_locked(
 )
 def test_what_makes_no_sense_is_said(words: list[str], said: str, refused: Callable[..., str]) -> None:
     assert said in refused("identity", *words, code=2)
+
+
+def test_the_traceback_of_a_failure_shows_no_variables(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(self: Lock, private: bytes, passphrase: bytes, *_: object) -> bytes:
+        raise RuntimeError("unexpected")
+
+    monkeypatch.setattr(Lock, "seal", fail)
+    with Descriptors({"passphrase": PASSPHRASE}) as flags:
+        assert main(["--debug", "identity", "new", "--dir", str(tmp_path), "--lock", *flags]) == 1
+    said = capsys.readouterr().err
+    assert "Traceback" in said
+    assert "in fail" in said
+    assert PASSPHRASE not in said
