@@ -71,7 +71,9 @@ class Amended:
         values = {"charter": self.file, "bottles": self.bottles, "state": self.folder / "client-state"}
         return ClientConfig.model_validate({**values, **changes})
 
-    def node(self, name: str = "ash", days: int = 7) -> tuple[Keyring, Bottle]:
+    def node(
+        self, name: str = "ash", days: int = 7, lanes: Sequence[bytes] = (bytes(32),), **config: Any
+    ) -> tuple[Keyring, Bottle]:
         """A node's keyring and its bottle, which is put into the folder."""
         revision = self.charter.current(self.now)
         suites = [self.registry.make("port17.cipher_suites", one) for one in revision.suites]
@@ -86,12 +88,21 @@ class Amended:
             revision.prekey_lifetime_s,
             overlap=revision.overlap_s,
         )
-        network_id = self.charter.network_id
+        return keyring, self.publish(keyring, name, lanes, **config)
+
+    def publish(self, keyring: Keyring, name: str, lanes: Sequence[bytes], **config: Any) -> Bottle:
+        """A node's bottle, signed now and put into the folder."""
         bottle = seal(
-            self.config(name), revision, network_id, keyring, revision.suites, [bytes(32)], self.now
+            self.config(name, **config),
+            self.charter.current(self.now),
+            self.charter.network_id,
+            keyring,
+            self.charter.current(self.now).suites,
+            lanes,
+            self.now,
         )
         save_bottle(self.bottles, bottle)
-        return keyring, bottle
+        return bottle
 
     def known(self, config: NodeConfig | ClientConfig | None = None) -> KnownNetwork:
         """What a process knows that starts now."""
