@@ -8,7 +8,9 @@ from pathlib import Path
 import pytest
 
 from port17.bottles.folder import RETRY_S, BottleFolder, Sight, Taken, look
+from port17.bottles.intake import Intake
 from port17.bottles.rack import MemoryRack, save_bottle
+from port17.bottles.validation import NOTHING_KNOWN, Known, Terms
 from port17.bottles.verdict import ACCEPT, Verdict, distrust
 from port17.records.bottle import Bottle, Contents, Label
 from port17.records.identity import Identity
@@ -18,6 +20,7 @@ from port17_crypto.schemes import Ed25519
 SCHEME = Ed25519()
 NETWORK = bytes(32)
 NOW = 1_800_000_000
+TERMS = Terms(NETWORK, {"ed25519": SCHEME}, NOW)
 KEY, OTHER = SCHEME.generate(), SCHEME.generate()
 
 
@@ -28,13 +31,26 @@ def bottle(key: SigningKey = KEY, label_seq: int = 5, seq: int = NOW, name: str 
     return Bottle.seal(NETWORK, SCHEME, key, label, contents)
 
 
+class Judges:
+    """Validators of which a test says what they answer."""
+
+    def __init__(self) -> None:
+        self.verdicts: Callable[[Bottle], Verdict] = lambda bottle: ACCEPT
+
+    def verify_bottle(self, bottle: Bottle, terms: Terms) -> Verdict:
+        return ACCEPT
+
+    def judge_bottle(self, bottle: Bottle, known: Known = NOTHING_KNOWN) -> Verdict:
+        return self.verdicts(bottle)
+
+
 class Watched:
     """A folder, a rack, and what the last look changed."""
 
     def __init__(self, path: Path) -> None:
         self.rack = MemoryRack()
-        self.verdicts: Callable[[Bottle], Verdict] = lambda bottle: ACCEPT
-        self.folder = BottleFolder(path, self.rack, lambda bottle: self.verdicts(bottle))
+        self.judges = Judges()
+        self.folder = BottleFolder(path, Intake(self.rack, self.judges, NETWORK))
         self.now_s = 0.0
         self.read: list[str] = []
 
@@ -45,7 +61,7 @@ class Watched:
 
         self.read.clear()
         sight: Sight = look(self.folder.path, self.folder.known(self.now_s), verify)
-        return self.folder.take(sight)
+        return self.folder.take(sight, TERMS)
 
     @property
     def names(self) -> list[str]:
@@ -116,8 +132,14 @@ def test_one_number_says_one_thing(watched: Watched, tmp_path: Path) -> None:
     save_bottle(tmp_path, bottle())
     watched.look()
     save_bottle(tmp_path, bottle(name="twin"))
-    assert "says something else under the number" in watched.look().problems[0]
-    assert watched.names == ["node"]
+    taken = watched.look()
+    assert "it has signed two labels for one sequence number" in taken.problems[0]
+    assert watched.names == [], "who equivocates is banned"
+    (proof,) = taken.proofs
+    proof.verify(NETWORK, TERMS.schemes)
+    save_bottle(tmp_path, bottle(label_seq=9, seq=NOW + 9))
+    assert "is banned" in watched.look().problems[0]
+    assert watched.names == []
 
 
 def test_a_damaged_file_is_named_once_and_what_was_held_stays(watched: Watched, tmp_path: Path) -> None:
@@ -163,12 +185,12 @@ def test_what_was_refused_is_tried_again_later(watched: Watched, tmp_path: Path)
 def test_validators_leave_out_and_take_back(watched: Watched, tmp_path: Path) -> None:
     save_bottle(tmp_path, bottle())
     watched.look()
-    watched.verdicts = lambda bottle: distrust("it is odd")
+    watched.judges.verdicts = lambda bottle: distrust("it is odd")
     save_bottle(tmp_path, bottle(seq=NOW + 1))
     taken = watched.look()
     assert "it is odd" in taken.problems[0]
     assert (taken.changed, watched.names) == ({bottle().fingerprint}, [])
-    watched.verdicts = lambda bottle: ACCEPT
+    watched.judges.verdicts = lambda bottle: ACCEPT
     save_bottle(tmp_path, bottle(seq=NOW + 2))
     watched.look()
     assert watched.names == ["node"]

@@ -51,7 +51,13 @@ def seal(
     from port17.node import publication
 
     revision, previous = charter.current(now), published(config, charter, keyring, now)
-    return publication.seal(config, revision, charter.network_id, keyring, suites, lanes, now, previous)
+    handed_over = None
+    for predecessor in keyring.predecessors[:1]:
+        file = config.bottles / f"{predecessor.identity.node_id}{SUFFIX}"
+        handed_over = load_bottle(file) if file.exists() else None
+    return publication.seal(
+        config, revision, charter.network_id, keyring, suites, lanes, now, previous, handed_over
+    )
 
 
 def published(config: NodeConfig, charter: Charter, keyring: Keyring, now: float) -> Bottle | None:

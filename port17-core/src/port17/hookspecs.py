@@ -15,6 +15,7 @@ from typing import Protocol
 
 import pluggy
 
+from port17.bottles.validation import Known, Terms
 from port17.bottles.verdict import Verdict
 from port17.links.transport import Transport
 from port17.navigator.chart import ChartNode, Lane
@@ -115,10 +116,22 @@ def veto_route(route: Route, request: Request) -> str | None:
 
 # -- bottle validators ---------------------------------------------------------------------------------
 @hookspec
-def validate_bottle(bottle: Bottle) -> Verdict | None:
-    """What is to become of a bottle whose signatures are right?
+def verify_bottle(bottle: Bottle, terms: Terms) -> Verdict | None:
+    """Is a bottle what it claims to be: of this network, signed by its node, of its time, of a fair size?
 
-    Asked once per new or changed bottle. Any reject wins.
+    Asked of every bottle that is not held already, maybe in a thread. Any reject wins, and at least one
+    plugin must answer ``ACCEPT``: the core's own does, if the signatures are right.
+
+    :returns: ``ACCEPT``, ``reject(reason)``, or None.
+    """
+
+
+@hookspec
+def validate_bottle(bottle: Bottle, known: Known) -> Verdict | None:
+    """What is to become of a bottle that is what it claims to be?
+
+    Asked once per new or changed bottle, and again when something is found out about its addresses. Any
+    reject wins.
 
     :returns: ``ACCEPT``, ``distrust(reason)``, ``reject(reason)``, or None.
     """
@@ -146,4 +159,6 @@ class Hooks(Protocol):
 
     def veto_route(self, *, route: Route, request: Request) -> list[str]: ...
 
-    def validate_bottle(self, *, bottle: Bottle) -> list[Verdict]: ...
+    def verify_bottle(self, *, bottle: Bottle, terms: Terms) -> list[Verdict]: ...
+
+    def validate_bottle(self, *, bottle: Bottle, known: Known) -> list[Verdict]: ...

@@ -11,16 +11,18 @@ import math
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import partial
 
 import anyio.to_thread
 
 from port17.bottles.folder import BottleFolder, Sight, look
-from port17.bottles.keys import check_prekeys
+from port17.bottles.intake import Intake
+from port17.bottles.moderated import Appeal, Moderated, Said
+from port17.bottles.notices import NoticeFolder, Notices, read_notices
 from port17.bottles.rack import BottleStore
 from port17.bottles.successors import supersede
-from port17.config.settings import ClientConfig, NodeConfig
-from port17.errors import ConfigError, PluginError
+from port17.bottles.validation import Terms
+from port17.config.settings import ClientConfig, ModerationConfig, NodeConfig
+from port17.errors import ConfigError, PluginError, RecordError
 from port17.navigator.agreement import Standing, agree, standing
 from port17.navigator.chart import Chart, ChartNode
 from port17.plugins.loader import Registry
@@ -75,6 +77,7 @@ class KnownNetwork:
         *,
         charter_file: CharterFile | None = None,
         folder: BottleFolder | None = None,
+        appeal: Appeal | None = None,
     ) -> None:
         """
         :param own: the suites of this end.
@@ -82,6 +85,7 @@ class KnownNetwork:
         :param wall: Unix time, seconds.
         :param charter_file: where the charter is kept current from.
         :param folder: where the rack is filled from.
+        :param appeal: what the user says against the moderators.
         """
         self.charter = charter
         self.rack = rack
@@ -92,6 +96,12 @@ class KnownNetwork:
         self._folder = folder
         self._complaint = ""
         self._version = 0
+        self._moderated = Moderated(charter.network_id, appeal)
+        self._said = Said()
+        """What moderators and user say now."""
+        self._notices = (
+            NoticeFolder(folder.path, folder.intake, self._moderated) if folder is not None else None
+        )
         self._floor = 0
         """The newest revision that ever held here: a clock that is set back takes none back."""
         self._held = self._interpret()
@@ -116,10 +126,19 @@ class KnownNetwork:
         own = OwnSuites(registry, config.suites)
         own.check(charter.current(wall()))
         rack: BottleStore = registry.make("port17.bottle_stores", RACK)
-        folder = BottleFolder(config.bottles, rack, registry.judge_bottle)
-        network = cls(charter, own, installed, rack, wall, charter_file=charter_file, folder=folder)
+        folder = BottleFolder(config.bottles, Intake(rack, registry.panel, charter.network_id))
+        network = cls(
+            charter,
+            own,
+            installed,
+            rack,
+            wall,
+            charter_file=charter_file,
+            folder=folder,
+            appeal=_appeal(config.moderation),
+        )
         try:
-            network._take(folder, network._look(folder)())
+            network._take(folder, *network._look(folder)())
         except OSError as error:
             raise ConfigError(
                 f"the folder of bottles {config.bottles} can't be read: {error.strerror}",
@@ -131,11 +150,15 @@ class KnownNetwork:
     def _now(self) -> _InForce:
         if self._accepted() != self._held.accepted:
             self._interpret_anew()
+        if self.wall() >= self._said.until:
+            self._moderate()
         return self._held
 
     def _interpret_anew(self) -> None:
         before, self._held = self._held, self._interpret()
         self._tell(before, self._held)
+        self._moderated.reconsider(self._held.accepted[0], self._installed, self.wall())
+        self._moderate()
 
     def _accepted(self) -> tuple[Revision, ...]:
         floor = self.charter.revisions[self._floor].revision
@@ -229,9 +252,9 @@ class KnownNetwork:
 
     # -- what others are --------------------------------------------------------------------------
     def verify(self, fingerprint: bytes, message: bytes, signature: bytes) -> bool:
-        """True if a known node signed the message."""
+        """True if a known node, which moderators do not block, signed the message."""
         bottle = self.rack.get(fingerprint)
-        if bottle is None:
+        if bottle is None or fingerprint in self._said.blocked:
             return False
         identity = bottle.label.identity
         scheme = self.schemes.get(identity.scheme)
@@ -242,8 +265,28 @@ class KnownNetwork:
         held = self._now()
         heirs = self.successors.heirs
         return Chart.from_rack(
-            self.rack, held.accepted[0], self.wall(), held.suites, held.refused, heirs=heirs
+            self.rack,
+            held.accepted[0],
+            self.wall(),
+            held.suites,
+            held.refused,
+            heirs=heirs,
+            barred=self._barred(),
+            unnamed=self._unnamed(),
+            exits=self._said.trusted_exits,
         )
+
+    def _barred(self) -> dict[bytes, str]:
+        """Why no route uses a node."""
+        bans: Mapping[bytes, str] = self._folder.intake.bans.reasons if self._folder is not None else {}
+        banned = {one: f"banned: {reason}" for one, reason in bans.items()}
+        return {**self._said.distrusted, **self._said.blocked, **banned}
+
+    def _unnamed(self) -> frozenset[bytes]:
+        """The nodes whose PortName is another's."""
+        if self._folder is None:
+            return frozenset()
+        return self._folder.intake.names.unnamed(self.wall(), self._said.owners)
 
     def standing(self, fingerprint: bytes, suite: str) -> Standing:
         """What has become of a suite that is in use with a node."""
@@ -273,7 +316,7 @@ class KnownNetwork:
             await self._look_for_charter(self._charter_file)
         if self._folder is not None:
             try:
-                sight = await anyio.to_thread.run_sync(self._look(self._folder))
+                sight, notices = await anyio.to_thread.run_sync(self._look(self._folder))
             except OSError as error:
                 complaint = f"the folder of bottles {self._folder.path} can't be read: {error.strerror}"
                 if complaint != self._complaint:
@@ -281,7 +324,7 @@ class KnownNetwork:
                     _log.warning("%s; what was read stays", complaint)
             else:
                 self._complaint = ""
-                self._take(self._folder, sight)
+                self._take(self._folder, sight, notices)
 
     async def _look_for_charter(self, file: CharterFile) -> None:
         present = self.charter.revisions[-1].revision.seq
@@ -297,24 +340,53 @@ class KnownNetwork:
             newest = charter.revisions[-1].revision
             _log.info("the charter has a revision %d, from Unix second %d on", newest.seq, newest.not_before)
 
-    def _look(self, folder: BottleFolder) -> Callable[[], Sight]:
+    def _terms(self) -> Terms:
+        skew_s = self.revision.clock_skew_s
+        return Terms(self.charter.network_id, self.schemes, self.wall(), skew_s, self.served)
+
+    def _look(self, folder: BottleFolder) -> Callable[[], tuple[Sight, Notices]]:
         """What a thread can do by itself."""
-        network_id, schemes, now_s = self.charter.network_id, self.schemes, self.wall()
-        skew_s, suites = self.revision.clock_skew_s, self.served
+        terms, known = self._terms(), folder.known(time.monotonic())
+        noticed = self._notices.known if self._notices is not None else {}
 
         def verify(bottle: Bottle) -> None:
-            bottle.verify(network_id, schemes, now_s, skew_s=skew_s)
-            check_prekeys(bottle, suites)
+            refusal = folder.intake.refusal(bottle, terms)
+            if refusal is not None:
+                raise RecordError(refusal.text)
 
-        return partial(look, folder.path, folder.known(time.monotonic()), verify)
+        def both() -> tuple[Sight, Notices]:
+            return look(folder.path, known, verify), read_notices(folder.path, noticed)
 
-    def _take(self, folder: BottleFolder, sight: Sight) -> None:
-        taken = folder.take(sight)
+        return both
+
+    def _take(self, folder: BottleFolder, sight: Sight, notices: Notices) -> None:
+        noted = self._notices is not None and self._notices.take(
+            notices, self._terms(), self.revision, self._installed
+        )
+        if noted:
+            self._moderate()
+        taken = folder.take(sight, self._terms())
         for problem in taken.problems:
             _log.warning("a bottle is refused: %s", problem)
-        if taken.changed:
+        if self._notices is not None:
+            self._notices.publish(taken.proofs)
+        if taken.changed or noted:
             self.successors = supersede(self.rack, self.charter.network_id, self.schemes)
-            self._version += 1
+            for fingerprint in self.successors.superseded:
+                folder.intake.forget(fingerprint)
+            self._moderate()
+
+    def _moderate(self) -> None:
+        """What moderators and user say has changed, or time has passed."""
+        self._said = self._moderated.said(self.wall(), (stamp.fingerprint for stamp in self.rack.stamps()))
+        if self._folder is not None:
+            self._folder.intake.blocked = self._said.blocked
+            self._folder.intake.settled = self._said.owners
+        self._version += 1
+
+
+def _appeal(config: ModerationConfig) -> Appeal:
+    return Appeal(frozenset(config.trust), frozenset(config.distrust), frozenset(config.ignore_moderator))
 
 
 def _schemes(registry: Registry) -> dict[str, IdentityScheme]:

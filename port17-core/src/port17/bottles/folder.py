@@ -11,15 +11,21 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from port17.bottles.rack import SUFFIX, BottleStore, load_bottle
-from port17.bottles.verdict import Ruling, Verdict
+from port17.bottles.intake import OURSELVES, ForwardProof, Intake
+from port17.bottles.outcome import Aborted, Distrusted, Unchanged, Why
+from port17.bottles.rack import SUFFIX, load_bottle
+from port17.bottles.validation import Terms
 from port17.errors import RecordError
 from port17.records.bottle import Bottle
 from port17.records.file_mark import FileMark, mark
+from port17.records.proof import Proof
 
 RETRY_S = 60.0
 """Seconds after which a file that was refused is read again though it has not changed: a clock may have been
 set, a permission given."""
+
+_COSTS_ITS_PLACE = frozenset({Why.REFUSED, Why.NAME, Why.EQUIVOCATED, Why.BANNED})
+"""Where what is new about a node is so wrong that what was held of it goes, too."""
 
 
 @dataclass(frozen=True)
@@ -68,10 +74,12 @@ class Taken:
 
     :param changed: fingerprints whose bottle is new, another, or gone.
     :param problems: one line per file that was refused, naming it; each once.
+    :param proofs: of nodes that have equivocated, found just now.
     """
 
     changed: set[bytes] = field(default_factory=set)
     problems: list[str] = field(default_factory=list)
+    proofs: list[Proof] = field(default_factory=list)
 
 
 class BottleFolder:
@@ -81,12 +89,12 @@ class BottleFolder:
     older one never takes its place.
     """
 
-    def __init__(self, path: Path, rack: BottleStore, judge: Callable[[Bottle], Verdict]) -> None:
-        """:param judge: the opinion of all validators. What they distrust is left out, too: a static network
-        passes nothing on, so it is of no use in it."""
+    def __init__(self, path: Path, intake: Intake) -> None:
+        """:param intake: what it distrusts is left out, too: a static network passes nothing on, so it is of
+        no use in it."""
         self.path = path
-        self._rack = rack
-        self._judge = judge
+        self.intake = intake
+        self._rack = intake.rack
         self._known: dict[str, FileMark] = {}
         self._owner: dict[str, bytes] = {}
         self._newest: dict[bytes, tuple[int, int]] = {}
@@ -108,18 +116,23 @@ class BottleFolder:
         """Read every file again at the next look: what is valid has changed."""
         self._known.clear()
 
-    def take(self, sight: Sight) -> Taken:
-        """Take over what was seen."""
+    def take(self, sight: Sight, terms: Terms) -> Taken:
+        """Take over what was seen.
+
+        :param terms: under which it is judged; its bottles are verified.
+        """
         taken = Taken()
         for name in [name for name in self._known if name not in sight.files]:
             self._known.pop(name)
             self._refused.pop(name, None)
             owner = self._owner.pop(name, None)
             if owner is not None and owner not in self._owner.values():
-                self._rack.remove(owner)
+                self._remove(owner)
                 taken.changed.add(owner)
         for name, found in sight.read.items():
-            problem = found.message if isinstance(found, RecordError) else self._put(name, found, taken)
+            problem = (
+                found.message if isinstance(found, RecordError) else self._put(name, found, terms, taken)
+            )
             if problem is None:
                 self._refused.pop(name, None)
             elif self._refused.get(name) != problem:
@@ -128,39 +141,41 @@ class BottleFolder:
         self._known = dict(sight.files)
         return taken
 
-    def _put(self, name: str, bottle: Bottle, taken: Taken) -> str | None:
+    def _put(self, name: str, bottle: Bottle, terms: Terms, taken: Taken) -> str | None:
         """Returns what is wrong."""
         fingerprint, sequence = bottle.fingerprint, bottle.sequence
         newest = self._newest.get(fingerprint, sequence)
         if sequence[0] < newest[0] or sequence[1] < newest[1]:
             return f"the bottle of {bottle.node_id} is older than one that was seen, which stays"
         held = self._rack.get(fingerprint)
-        if held is not None and sequence == newest and not _says_the_same(bottle, held):
-            return f"the bottle of {bottle.node_id} says something else under the number of the one held"
         self._leave(name, fingerprint, taken)
         self._newest[fingerprint] = sequence
-        verdict = self._judge(bottle)
-        if verdict.ruling is not Ruling.ACCEPT:
-            if held is not None:
-                self._rack.remove(fingerprint)
-                taken.changed.add(fingerprint)
-            return f"the bottle of {bottle.node_id} is left out: {'; '.join(verdict.reasons)}"
-        if held is not None and bottle == held:
+        came = self.intake.admit(bottle, OURSELVES, terms)
+        outcome = came.outcome
+        taken.proofs += [action.proof for action in came.next if isinstance(action, ForwardProof)]
+        if isinstance(outcome, Unchanged):
             return None
-        if not self._rack.put(bottle):
-            return f"the bottle of {bottle.node_id} is not kept: there are too many"
+        if isinstance(outcome, Distrusted) or (
+            isinstance(outcome, Aborted) and outcome.why in _COSTS_ITS_PLACE
+        ):
+            self._remove(fingerprint)
+            if held is not None:
+                taken.changed.add(fingerprint)
+        if isinstance(outcome, Aborted):
+            return outcome.text
+        if isinstance(outcome, Distrusted):
+            return f"the bottle of {bottle.node_id} is left out: {outcome.reason}"
         taken.changed.add(fingerprint)
         return None
+
+    def _remove(self, fingerprint: bytes) -> None:
+        self._rack.remove(fingerprint)
+        self.intake.forget(fingerprint)
 
     def _leave(self, name: str, fingerprint: bytes, taken: Taken) -> None:
         """A file speaks for one node; if it was another before, that one is gone unless some file has it."""
         before = self._owner.get(name)
         self._owner[name] = fingerprint
         if before is not None and before != fingerprint and before not in self._owner.values():
-            self._rack.remove(before)
+            self._remove(before)
             taken.changed.add(before)
-
-
-def _says_the_same(one: Bottle, other: Bottle) -> bool:
-    """Whatever prekey records came with it."""
-    return one.label == other.label and one.contents == other.contents

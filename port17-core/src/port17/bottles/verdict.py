@@ -24,10 +24,12 @@ class Verdict:
     """One validator's ruling; made with :data:`ACCEPT`, :func:`distrust` or :func:`reject`.
 
     :param reasons: for people, one per validator that has one; empty only for accept.
+    :param kind: what a refusal is counted under; one that nobody knows counts as ``refused``.
     """
 
     ruling: Ruling
     reasons: tuple[str, ...] = ()
+    kind: str = ""
 
 
 ACCEPT: Final = Verdict(Ruling.ACCEPT)
@@ -39,9 +41,9 @@ def distrust(reason: str) -> Verdict:
     return Verdict(Ruling.DISTRUST, (reason,))
 
 
-def reject(reason: str) -> Verdict:
+def reject(reason: str, kind: str = "") -> Verdict:
     """Drop the bottle, and don't pass it on."""
-    return Verdict(Ruling.REJECT, (reason,))
+    return Verdict(Ruling.REJECT, (reason,), kind)
 
 
 def together(verdicts: Iterable[Verdict]) -> Verdict:
@@ -52,4 +54,5 @@ def together(verdicts: Iterable[Verdict]) -> Verdict:
     given = list(verdicts)
     ruling = max((verdict.ruling for verdict in given), default=Ruling.ACCEPT)
     reasons = (reason for verdict in given if verdict.ruling is ruling for reason in verdict.reasons)
-    return Verdict(ruling, tuple(reasons))
+    kind = next((verdict.kind for verdict in given if verdict.ruling is ruling and verdict.kind), "")
+    return Verdict(ruling, tuple(reasons), kind)

@@ -11,7 +11,9 @@ from typing import Annotated, Any, Literal, TypeAlias
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
-from port17.records.record import PortName
+from port17.errors import RecordError
+from port17.records.identity import parse_node_id
+from port17.records.record import HASH_SIZE, PortName
 from port17.wire.block import BODY_SIZE
 from port17.wire.pace import MIB, STEP_MIB, STEP_MIB_FLOOR, STEP_S, STEP_S_FLOOR, StepTerms
 from port17.wire.ratchet import CELLS_PER_STEP
@@ -68,6 +70,31 @@ class IdentityConfig(_Section):
     """
 
     passphrase_file: Path | None = None
+
+
+def _is_node(value: str) -> str:
+    try:
+        bytes.fromhex(value) if len(value) == 2 * HASH_SIZE else parse_node_id(value)
+    except (ValueError, RecordError):
+        raise ValueError("neither a node id nor a fingerprint") from None
+    return value
+
+
+NodeName: TypeAlias = Annotated[str, AfterValidator(_is_node)]
+"""A node id, or a fingerprint in hex. No PortName: who holds one may change."""
+
+
+class ModerationConfig(_Section):
+    """``[moderation]``: the user's own word, above the moderators'.
+
+    :param trust: nodes of which nothing that moderators say against them counts.
+    :param distrust: nodes that no route uses.
+    :param ignore_moderator: moderators whose signatures don't count.
+    """
+
+    trust: list[NodeName] = []
+    distrust: list[NodeName] = []
+    ignore_moderator: list[NodeName] = []
 
 
 class LimitsConfig(_Section):
@@ -131,6 +158,7 @@ class _Common(_Section):
     transports: dict[str, Options] = {}
     log: LogConfig = LogConfig()
     limits: LimitsConfig = LimitsConfig()
+    moderation: ModerationConfig = ModerationConfig()
 
 
 class NodeConfig(_Common):

@@ -20,6 +20,7 @@ from port17.navigator.agreement import (
 )
 from port17.records.bottle import Bottle
 from port17.records.exit_rules import ExitRules
+from port17.records.identity import node_id
 from port17.records.prekey import PrekeyRecord
 from port17.records.revision import Revision
 
@@ -28,6 +29,8 @@ Claims: TypeAlias = Mapping[Fingerprint, Iterable[tuple[Fingerprint, int, int]]]
 """Per node, the lanes that it claims: peer, latency in microseconds, capacity in bytes per second."""
 NOTHING_INHERITED: Mapping[Fingerprint, Fingerprint] = MappingProxyType({})
 """Nobody has handed over to anybody."""
+NOTHING_SAID_OF: Mapping[Fingerprint, str] = MappingProxyType({})
+"""Nobody is barred."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,6 +153,9 @@ class Chart:
         own: Collection[str] | None = None,
         why_not_own: Mapping[str, str] = NOTHING_SAID,
         heirs: Mapping[Fingerprint, Fingerprint] = NOTHING_INHERITED,
+        barred: Mapping[Fingerprint, str] = NOTHING_SAID_OF,
+        unnamed: Collection[Fingerprint] = frozenset(),
+        exits: Collection[Fingerprint] = (),
     ) -> Chart:
         """The chart of all verified bottles of a rack.
 
@@ -161,16 +167,24 @@ class Chart:
         :param why_not_own: of a suite that is not among them, the reason.
         :param heirs: old identity to its successor. Lanes that name the old one lead to the new one, and so
             does trust: who holds the old key could have given it away as well.
+        :param barred: nodes that no route uses, with the reason. Also ones that have no bottle.
+        :param unnamed: nodes whose PortName is another's; they go by their id.
+        :param exits: trusted for plain text beside those that the charter names.
         """
-        trusted = frozenset(heirs.get(trusted, trusted) for trusted in revision.plain_text_exits)
+        trusted = frozenset(heirs.get(trusted, trusted) for trusted in (*revision.plain_text_exits, *exits))
         order = preference(revision)
         usable = order if own is None else own
         nodes: list[ChartNode] = []
         claims: dict[Fingerprint, tuple[tuple[Fingerprint, int, int], ...]] = {}
         left_out: list[LeftOut] = []
+        without_bottle = dict(barred)
         for bottle in rack:
             label = bottle.label
             fingerprint = label.identity.fingerprint
+            without_bottle.pop(fingerprint, None)
+            if fingerprint in barred:
+                left_out.append(LeftOut(label.name, barred[fingerprint]))
+                continue
             agreed = agree(revision, label.suites, usable, why_not_own=why_not_own)
             prekeys = _unexpired(bottle, revision, now)
             if agreed.suite is None:
@@ -184,7 +198,7 @@ class Chart:
                 ChartNode(
                     fingerprint=fingerprint,
                     node_id=label.identity.node_id,
-                    name=label.name,
+                    name=label.identity.node_id if fingerprint in unnamed else label.name,
                     group=label.group,
                     addresses=MappingProxyType(
                         {transport: tuple(found) for transport, found in label.addresses.items()}
@@ -200,6 +214,7 @@ class Chart:
                 (heirs.get(peer, peer), latency_us, capacity)
                 for peer, latency_us, capacity in bottle.contents.lanes
             )
+        left_out += [LeftOut(node_id(one), reason) for one, reason in sorted(without_bottle.items())]
         return cls.build(nodes, claims, left_out)
 
 

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import anyio.to_thread
 
+from port17.bottles.name_order import OFFLINE_S
 from port17.bottles.rack import save_bottle
 from port17.config.settings import NodeConfig
 from port17.errors import ConfigError
@@ -71,12 +72,14 @@ def seal(
     lanes: Iterable[bytes],
     now: float,
     previous: Bottle | None = None,
+    handed_over: Bottle | None = None,
 ) -> Bottle:
     """A node's bottle, as its configuration has it.
 
     :param suites: what the node serves, best first; one without a prekey is left out.
     :param lanes: fingerprints of the nodes that it keeps lanes with.
     :param previous: the node's bottle until now; the new one takes its place everywhere.
+    :param handed_over: the last bottle of the identity whose place the node's has taken.
     :raises ConfigError: the configuration has no address that others could dial, or there is no prekey.
     """
     held = _prekeys(keyring, revision, suites, now)
@@ -88,9 +91,17 @@ def seal(
         suites=list(held),
         exit=list(config.exit.allow) if config.exit.enabled else None,
         predecessors=list(keyring.predecessors),
+        since=_since(config, previous or handed_over, now),
         seq=int(now),
     )
     return _signed(network_id, keyring, label, held, [Lane(one, 0, 0) for one in lanes], now, previous)
+
+
+def _since(config: NodeConfig, previous: Bottle | None, now: float) -> int:
+    """From when on the node has its name: a claim that was kept alive goes on."""
+    if previous is None or previous.label.name.lower() != config.name.lower():
+        return int(now)
+    return int(now) if previous.contents.seq + OFFLINE_S < now else previous.label.since
 
 
 def renewed(

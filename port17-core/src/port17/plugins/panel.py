@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
 
+from port17.bottles.validation import NOTHING_KNOWN, Known, Terms
 from port17.bottles.verdict import Verdict, reject, together
 from port17.links.transport import Transport
 from port17.navigator.chart import ChartNode, Lane
@@ -71,16 +72,26 @@ class Panel:
         """By ``refuse_transport``."""
         return _judgement(self._objections("refuse_transport", transport=transport))
 
-    def judge_bottle(self, bottle: Bottle) -> Verdict:
+    def verify_bottle(self, bottle: Bottle, terms: Terms) -> Verdict:
+        """By ``verify_bottle``: as :meth:`judge_bottle`, and where nobody has an opinion it is a reject."""
+        verdicts = self._verdicts("verify_bottle", bottle=bottle, terms=terms)
+        if not verdicts:
+            return reject("no plugin has checked its signatures: the core's own is missing or blocked")
+        return together(verdicts)
+
+    def judge_bottle(self, bottle: Bottle, known: Known = NOTHING_KNOWN) -> Verdict:
         """By ``validate_bottle``: any reject wins, and what fails rejects."""
+        return together(self._verdicts("validate_bottle", bottle=bottle, known=known))
+
+    def _verdicts(self, hook: str, **arguments: object) -> list[Verdict]:
         verdicts = []
-        for answer in self._ask("validate_bottle", bottle=bottle):
+        for answer in self._ask(hook, **arguments):
             if isinstance(answer.value, Verdict):
                 reasons = tuple(f"{answer.by}: {reason}" for reason in answer.value.reasons)
-                verdicts.append(Verdict(answer.value.ruling, reasons))
+                verdicts.append(Verdict(answer.value.ruling, reasons, answer.value.kind))
             else:
                 verdicts.append(reject(f"{answer.by}: {_wrong(answer.value, 'a verdict')}"))
-        return together(verdicts)
+        return verdicts
 
     def _ask(self, hook: str, **arguments: object) -> Iterator[Answer]:
         for implementation in getattr(self._board.manager.hook, hook).get_hookimpls():

@@ -120,6 +120,8 @@ class Label(Record):
     :param exit: rules as :class:`~port17.records.exit_rules.ExitRules` reads them; None is no exit.
     :param flavour: a local bottle never leaves its local network.
     :param predecessors: the identities that this one has taken the place of, the newest first.
+    :param since: Unix second from which on the node has claimed its PortName without a break. By its own
+        word: docs/names.md says what that is worth.
     :param seq: grows with every change.
     """
 
@@ -131,6 +133,7 @@ class Label(Record):
     exit: Annotated[tuple[Rule, ...], Field(max_length=RULES_CAP), LAX] | None = None
     flavour: Literal["public", "local"] = "public"
     predecessors: Predecessors = ()
+    since: UnixSecond = 0
     seq: Sequence64 = 0
 
     @field_validator("suites")

@@ -1,0 +1,55 @@
+"""Who is banned, for having equivocated: proofs that were verified, kept to be passed on."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from types import MappingProxyType
+from typing import Final
+
+from port17.records.proof import Proof
+
+BANS_CAP: Final = 65_536
+"""Most identities that are remembered as banned, some 10 MiB. None is forgotten before a restart, or a flood
+of new cheats would let the old ones back in; at the cap new ones are only dropped from the rack."""
+PROOFS_SIZE_CAP: Final = 16 * 1024 * 1024
+"""Most bytes of proofs kept to be passed on: of contents, some thousands. Beyond it a ban is remembered
+without its proof."""
+
+
+class Bans:
+    """The bans of one network."""
+
+    def __init__(self) -> None:
+        self._reasons: dict[bytes, str] = {}
+        self._proofs: dict[bytes, Proof] = {}
+        self._size = 0
+
+    def add(self, proof: Proof) -> bool:
+        """Take over a verified proof.
+
+        :returns: False if the identity is banned already; one proof is as good as many.
+        """
+        fingerprint = proof.fingerprint
+        if fingerprint in self._reasons or len(self._reasons) >= BANS_CAP:
+            return False
+        self._reasons[fingerprint] = proof.reason
+        size = len(proof.one.payload) + len(proof.other.payload)
+        if self._size + size <= PROOFS_SIZE_CAP:
+            self._size += size
+            self._proofs[fingerprint] = proof
+        return True
+
+    @property
+    def reasons(self) -> Mapping[bytes, str]:
+        """Why each fingerprint is banned."""
+        return MappingProxyType(self._reasons)
+
+    def __contains__(self, fingerprint: object) -> bool:
+        return fingerprint in self._reasons
+
+    def __iter__(self) -> Iterator[Proof]:
+        """The proofs, for whoever asks for all."""
+        return iter(tuple(self._proofs.values()))
+
+    def __len__(self) -> int:
+        return len(self._reasons)

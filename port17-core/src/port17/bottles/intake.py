@@ -1,0 +1,370 @@
+"""The intake: what happens to a bottle from its arrival to its being passed on, in this order.
+
+:meth:`Intake.take` reads from top to bottom: parse; verify; compare with the rack and go on only if it says
+something new; find out about new addresses; let the validators judge, also whether the PortName is free;
+store; pass on. It takes bytes, results and the time, and gives back what became of the bottle and what is to
+be done next; who does that, and in which thread, is not said here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Final, TypeAlias
+
+from port17.bottles.address_checks import AddressChecks, Check, fresh_addresses, is_checker, label_hash
+from port17.bottles.bans import Bans
+from port17.bottles.name_order import NOBODY, NameOrder
+from port17.bottles.newest import Kept, newest
+from port17.bottles.outcome import Aborted, Distrusted, Outcome, Part, Stored, Tally, Unchanged, Why
+from port17.bottles.rack import BottleStore
+from port17.bottles.validation import Known, Terms, Validators
+from port17.bottles.verdict import Ruling, Verdict
+from port17.errors import RecordError
+from port17.records.bottle import BOTTLE_CAP, Bottle
+from port17.records.framing import BytesLike
+from port17.records.proof import Proof
+from port17.wire.quota import TokenBucket
+
+STRANGERS_BURST: Final = 2048
+"""Unknown nodes that one sender may bring at once: a neighbour after a partition has that many to tell."""
+STRANGERS_RATE: Final = 4.0
+"""The same per second later: a node with 4 lanes learns of 10,000 in ten minutes, and who invents nodes gets
+no more than this of our time."""
+SENDERS_CAP: Final = 1024
+"""Most senders whose strangers are counted, as many as a node has links."""
+LOCAL: Final = "local"
+"""The flavour of a bottle that never leaves its local network."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sender:
+    """Where a bottle comes from.
+
+    :param name: of a lane or a client, unique; only compared.
+    :param local: it is on our local network, so that local bottles may come from it.
+    :param trusted: the user named it: a folder, a bootstrap node that was asked for everything. Its strangers
+        are not counted.
+    """
+
+    name: str
+    local: bool = False
+    trusted: bool = False
+
+
+OURSELVES: Final = Sender("ourselves", local=True, trusted=True)
+"""The user's own folder, and what we find out by ourselves."""
+
+
+@dataclass(frozen=True, slots=True)
+class Forward:
+    """Pass the bottle on to all connected nodes and clients, but not to whoever sent it.
+
+    :param mark: why we distrust it, to be sent beside it under our own signature, since the author said
+        nothing of the kind; empty takes back what we said before.
+    """
+
+    bottle: Bottle
+    but: Sender
+    mark: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ForwardLocally:
+    """Pass the bottle on on the local network; fields as of :class:`Forward`."""
+
+    bottle: Bottle
+    mark: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ForwardProof:
+    """Pass a proof on to all connected nodes and clients."""
+
+    proof: Proof
+
+
+Action: TypeAlias = Check | Forward | ForwardLocally | ForwardProof
+
+
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """What became of a bottle, and what is to be done about it.
+
+    :param next: in any order.
+    """
+
+    outcome: Outcome
+    next: tuple[Action, ...] = ()
+
+
+class Intake:
+    """Decides about bottles for one rack."""
+
+    def __init__(
+        self,
+        rack: BottleStore,
+        validators: Validators,
+        network_id: bytes,
+        *,
+        checker: bytes | None = None,
+        wanted: Callable[[Bottle], bool] = lambda bottle: False,
+    ) -> None:
+        """
+        :param rack: verified bottles.
+        :param checker: fingerprint of the node that this is, if it dials what is advertised; clients never
+            do.
+        :param wanted: whether a bottle's node is a candidate for a lane, and is checked whatever the lot
+            says.
+        """
+        self.rack = rack
+        self.bans = Bans()
+        self.checks = AddressChecks()
+        self.tally = Tally()
+        self.blocked: Mapping[bytes, str] = {}
+        """Why moderators block a node, by fingerprint."""
+        self.settled: Mapping[str, bytes] = NOBODY
+        """Names whose owners moderators have verified."""
+        self._validators = validators
+        self._checker = checker
+        self._wanted = wanted
+        self._strangers: dict[str, TokenBucket] = {}
+        self.names = NameOrder(network_id, (one for one in rack if one.label.flavour != LOCAL))
+        self._local_names = NameOrder(network_id, (one for one in rack if one.label.flavour == LOCAL))
+
+    # -- the pipeline ------------------------------------------------------------------------------
+    def take(self, offered: BytesLike | Bottle, sender: Sender, terms: Terms) -> Taken:
+        """Everything at once.
+
+        :param offered: as it came, or parsed already.
+        """
+        bottle = self._parse(offered)
+        if isinstance(bottle, Bottle):
+            early = self._spare(bottle, sender, terms)
+            if early is None:
+                refusal = self.refusal(bottle, terms)
+                return self.admit(bottle, sender, terms) if refusal is None else self._end(refusal)
+            return self._end(early)
+        return self._end(bottle)
+
+    def refusal(self, bottle: Bottle, terms: Terms) -> Aborted | None:
+        """Why a bottle is not what it claims to be. Touches nothing of ours, so that a thread can ask it.
+
+        Somebody must have vouched for it: where no plugin checks signatures, nothing is believed.
+        """
+        verdict = self._validators.verify_bottle(bottle, terms)
+        if verdict.ruling is Ruling.REJECT:
+            return _aborted(bottle, _why(verdict, Why.FORGED), "; ".join(verdict.reasons))
+        return None
+
+    def admit(self, bottle: Bottle, sender: Sender, terms: Terms) -> Taken:
+        """The rest, for a bottle that :meth:`refusal` has nothing against."""
+        held = self.rack.get(bottle.fingerprint)
+        compared = self._compare(bottle, held, sender)
+        if isinstance(compared, Taken):
+            return self._end(compared.outcome, compared.next)
+        check = self._addresses(bottle, held)
+        verdict = self._judge(bottle, terms)
+        if verdict.ruling is Ruling.REJECT:
+            return self._end(_aborted(bottle, _why(verdict, Why.REFUSED), "; ".join(verdict.reasons)))
+        outcome = self._store(bottle, compared, verdict, terms)
+        return self._end(outcome, (*self._begin(check, outcome), *_forward(outcome, sender)))
+
+    # -- its steps ---------------------------------------------------------------------------------
+    def _parse(self, offered: BytesLike | Bottle) -> Bottle | Aborted:
+        if isinstance(offered, Bottle):
+            return offered
+        if len(offered) > BOTTLE_CAP:
+            return Aborted(Why.OVERSIZED, f"a bottle of {len(offered)} bytes: at most {BOTTLE_CAP} are read")
+        try:
+            return Bottle.parse(offered)
+        except RecordError as error:
+            return Aborted(Why.MALFORMED, error.message)
+
+    def _spare(self, bottle: Bottle, sender: Sender, terms: Terms) -> Aborted | Unchanged | None:
+        """What can be said without checking a signature: what is held was verified when it came."""
+        if bottle.fingerprint in self.bans:
+            return self._banned(bottle)
+        held = self.rack.get(bottle.fingerprint)
+        if held is not None:
+            return Unchanged() if bottle == held else None
+        return self._count_stranger(bottle, sender, terms.now_s)
+
+    def _compare(self, bottle: Bottle, held: Bottle | None, sender: Sender) -> Part | Taken:
+        """What is news, or why it does not go on."""
+        fingerprint = bottle.fingerprint
+        if fingerprint in self.bans:
+            return Taken(self._banned(bottle))
+        if fingerprint in self.blocked:
+            return Taken(_aborted(bottle, Why.BLOCKED, self.blocked[fingerprint]))
+        if bottle.label.flavour == LOCAL and not sender.local:
+            return Taken(_aborted(bottle, Why.STRAY, "a local bottle, which came from afar"))
+        if held is None:
+            return Part.NODE
+        proof = Proof.between(bottle, held)
+        if proof is not None:
+            action = self._ban(proof)
+            return Taken(_aborted(bottle, Why.EQUIVOCATED, proof.reason), action)
+        joined, kept = newest(held, bottle)
+        if kept is Kept.UNCHANGED:
+            return Taken(Unchanged())
+        if kept is not Kept.STORED:
+            return Taken(_aborted(bottle, Why.OBSOLETE, "a part of it is older than what is held"))
+        if joined.label.seq > held.label.seq:
+            return Part.LABEL
+        return Part.CONTENTS if joined.contents.seq > held.contents.seq else Part.PREKEYS
+
+    def _addresses(self, bottle: Bottle, held: Bottle | None) -> Check | None:
+        """What is to be dialled, if it is for us to do so. A bottle without an address is never dialled."""
+        fresh = fresh_addresses(bottle, held)
+        label = label_hash(bottle)
+        if fresh or (held is not None and not bottle.label.addresses):
+            self.checks.renew(bottle.fingerprint)
+        if self._checker is None or not fresh or bottle.fingerprint == self._checker:
+            return None
+        if not (self._wanted(bottle) or is_checker(self._checker, label, len(self.rack))):
+            return None
+        return Check(bottle.fingerprint, label, fresh)
+
+    def _judge(self, bottle: Bottle, terms: Terms) -> Verdict:
+        return self._validators.judge_bottle(
+            bottle,
+            Known(
+                now_s=terms.now_s,
+                name_holder=self._holder_with(bottle, terms),
+                unreachable=self.checks.unreachable(bottle.fingerprint),
+            ),
+        )
+
+    def _store(self, bottle: Bottle, part: Part, verdict: Verdict, terms: Terms) -> Outcome:
+        """Keeps what is new in it, and counts its node's claim of a name."""
+        fingerprint, reason = bottle.fingerprint, "; ".join(verdict.reasons)
+        if not self.rack.put(bottle, received=terms.now_s, distrust=reason):
+            return _aborted(bottle, Why.FULL, "it is not kept: there are too many")
+        kept = self.rack.get(fingerprint) or bottle
+        local = kept.label.flavour == LOCAL
+        (self.names if local else self._local_names).drop(fingerprint)
+        (self._local_names if local else self.names).put(kept)
+        for before in kept.succeeds(terms.network_id, terms.schemes):
+            self.names.drop(before)
+        return _settled(kept, part, verdict)
+
+    def _begin(self, check: Check | None, outcome: Outcome) -> tuple[Check, ...]:
+        if check is None or isinstance(outcome, Aborted) or not self.checks.begin(check):
+            return ()
+        return (check,)
+
+    # -- what comes in otherwise -------------------------------------------------------------------
+    def checked(self, fingerprint: bytes, label: bytes, failure: str, terms: Terms) -> Taken | None:
+        """The result of a :class:`Check`: the bottle is passed on once more, under our mark or without it.
+
+        :param failure: what is wrong; empty if the same identity answered at every address.
+        :returns: None if nobody waits for it.
+        """
+        before = self.checks.unreachable(fingerprint)
+        if not self.checks.end(fingerprint, label, failure):
+            return None
+        return self._again(fingerprint, terms) if self.checks.unreachable(fingerprint) != before else None
+
+    def advise(self, about: bytes, label: bytes, adviser: bytes, failure: str, terms: Terms) -> Taken | None:
+        """What another node, whose signature on this was verified, says of addresses. Advice until enough
+        agree, and only of those whom the lot has made checkers.
+
+        :param failure: as of :meth:`checked`.
+        :returns: None if it changes nothing.
+        """
+        held = self.rack.get(about)
+        if held is None or label_hash(held) != label or self.rack.get(adviser) is None or adviser == about:
+            return None
+        if not is_checker(adviser, label, len(self.rack)):
+            return None
+        return self._again(about, terms) if self.checks.advise(about, adviser, failure) else None
+
+    def convict(self, proof: Proof, terms: Terms) -> tuple[Action, ...]:
+        """Take a proof that somebody sent; it bans whom it convicts.
+
+        :returns: nothing to do if the identity is banned already.
+        :raises RecordError: it proves nothing.
+        """
+        if proof.fingerprint in self.bans:
+            return ()
+        proof.verify(terms.network_id, terms.schemes)
+        return self._ban(proof)
+
+    def forget(self, fingerprint: bytes) -> None:
+        """A node has left the rack otherwise than by the intake: it claims no name any more."""
+        for names in (self.names, self._local_names):
+            names.drop(fingerprint)
+        self.checks.renew(fingerprint)
+
+    # -- the inside --------------------------------------------------------------------------------
+    def _again(self, fingerprint: bytes, terms: Terms) -> Taken | None:
+        bottle = self.rack.get(fingerprint)
+        if bottle is None:
+            return None
+        verdict = self._judge(bottle, terms)
+        self.rack.mark(fingerprint, "; ".join(verdict.reasons))
+        outcome = _settled(bottle, Part.LABEL, verdict)
+        return self._end(outcome, _forward(outcome, OURSELVES))
+
+    def _holder_with(self, bottle: Bottle, terms: Terms) -> bytes | None:
+        """A local name gives way to a public one, which more people know."""
+        before = bottle.succeeds(terms.network_id, terms.schemes)
+        if bottle.label.flavour != LOCAL:
+            return self.names.holder_with(bottle, terms.now_s, self.settled, before)
+        public = self.names.holder(bottle.label.name, terms.now_s, self.settled)
+        if public not in (None, bottle.fingerprint):
+            return public
+        return self._local_names.holder_with(bottle, terms.now_s, before=before)
+
+    def _ban(self, proof: Proof) -> tuple[Action, ...]:
+        self.rack.remove(proof.fingerprint)
+        self.forget(proof.fingerprint)
+        return (ForwardProof(proof),) if self.bans.add(proof) else ()
+
+    def _banned(self, bottle: Bottle) -> Aborted:
+        return _aborted(bottle, Why.BANNED, f"the node is banned: {self.bans.reasons[bottle.fingerprint]}")
+
+    def _count_stranger(self, bottle: Bottle, sender: Sender, now_s: float) -> Aborted | None:
+        if sender.trusted:
+            return None
+        bucket = self._strangers.get(sender.name)
+        if bucket is None:
+            while len(self._strangers) >= SENDERS_CAP:
+                self._strangers.pop(next(iter(self._strangers)))
+            bucket = TokenBucket(STRANGERS_RATE, STRANGERS_BURST)
+        else:
+            del self._strangers[sender.name]
+        self._strangers[sender.name] = bucket  # at the end: who has long sent nothing goes first
+        if bucket.take(now_s):
+            return None
+        return _aborted(bottle, Why.BUSY, "whoever sent it has sent too many nodes that nobody knows")
+
+    def _end(self, outcome: Outcome, actions: tuple[Action, ...] = ()) -> Taken:
+        self.tally.count(outcome)
+        return Taken(outcome, actions)
+
+
+def _settled(bottle: Bottle, part: Part, verdict: Verdict) -> Stored | Distrusted:
+    if verdict.ruling is Ruling.ACCEPT:
+        return Stored(bottle, part)
+    return Distrusted(bottle, part, "; ".join(verdict.reasons))
+
+
+def _forward(outcome: Outcome, sender: Sender) -> tuple[Action, ...]:
+    """A local bottle never leaves its network; one with nothing new but prekeys goes nowhere."""
+    if not isinstance(outcome, Stored | Distrusted) or outcome.part is Part.PREKEYS:
+        return ()
+    mark = outcome.reason if isinstance(outcome, Distrusted) else ""
+    locally = ForwardLocally(outcome.bottle, mark)
+    if outcome.bottle.label.flavour == LOCAL:
+        return (locally,)
+    return (Forward(outcome.bottle, sender, mark), locally)
+
+
+def _why(verdict: Verdict, otherwise: Why) -> Why:
+    return Why(verdict.kind) if verdict.kind in {str(why) for why in Why} else otherwise
+
+
+def _aborted(bottle: Bottle, why: Why, text: str) -> Aborted:
+    return Aborted(why, f"the bottle of {bottle.node_id}: {text}")

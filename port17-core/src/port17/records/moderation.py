@@ -1,0 +1,233 @@
+"""What a network's moderators say of its nodes: one list, signed by k of the n that the charter names.
+
+A newer list takes the place of an older one as a whole. What follows from an entry is not said here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Annotated, Final, Literal, Self, TypeAlias
+
+from pydantic import Field, model_validator
+
+from port17.errors import RecordError
+from port17.records import cbor
+from port17.records.envelope import PAYLOAD_CAP, signed_bytes
+from port17.records.framing import BytesLike, digest
+from port17.records.identity import Identity
+from port17.records.record import LAX, Hash, PortName, Record, UnixSecond
+from port17.records.revision import MODERATORS_CAP, Revision, Signer
+from port17.records.scheme import SIGNATURE_CAP, IdentityScheme
+
+MODERATION_KIND: Final = "moderation"
+ENTRIES_CAP: Final = 200
+"""Most entries: a list that k people have read. With the longest reasons it fits its payload's cap."""
+REASON_CAP: Final = 120
+"""Longest reason, characters: a line."""
+MODERATION_CAP: Final = PAYLOAD_CAP + MODERATORS_CAP * (SIGNATURE_CAP + 64) + 64
+"""Longest signed list, bytes: the payload, and every moderator's signature."""
+TERM_CAP_S: Final = 366 * 24 * 3600
+"""Longest time from a list's signing to an entry's expiry, seconds: what holds longer is decided anew."""
+REASON_PATTERN: Final = r"^[ -~]+$"
+"""Printable ASCII: it is shown on terminals, and can do no harm there."""
+
+Moderators: TypeAlias = Mapping[bytes, Identity]
+"""Identities of moderators by fingerprint."""
+
+
+class Action(StrEnum):
+    """What moderators can say of a node."""
+
+    BLOCK = "block"
+    """It is part of no route and of no lane, and its bottle is not passed on."""
+    DISTRUST = "distrust"
+    """No route uses it; otherwise it stays."""
+    TRUSTED_EXIT = "trusted_exit"
+    """It may have unencrypted connections, like the exits that the charter trusts."""
+    OWNER_VERIFIED = "owner_verified"
+    """A PortName is its own, whoever claimed it first."""
+
+
+class Entry(Record):
+    """What is said of one node.
+
+    :param fingerprint: of the node.
+    :param name: the PortName that is its own; only of ``owner_verified``.
+    :param reason: for people.
+    :param expiry: Unix second from which on the entry says nothing.
+    """
+
+    action: Annotated[Action, Field(strict=False)]
+    fingerprint: Hash
+    name: PortName | Literal[""] = ""
+    reason: Annotated[str, Field(max_length=REASON_CAP, pattern=REASON_PATTERN)]
+    expiry: UnixSecond
+
+    @model_validator(mode="after")
+    def _named(self) -> Entry:
+        if (self.action is Action.OWNER_VERIFIED) != bool(self.name):
+            raise ValueError("a name belongs to owner_verified, and to nothing else")
+        return self
+
+    def to_value(self) -> dict[str, object]:
+        """The map that is encoded."""
+        return {**self.model_dump(), "action": str(self.action)}
+
+
+class Moderation(Record):
+    """A list.
+
+    :param seq: Unix second of signing; the newest list holds.
+    :param entries: all that is said from then on.
+    """
+
+    seq: UnixSecond
+    entries: Annotated[tuple[Entry, ...], Field(max_length=ENTRIES_CAP), LAX] = ()
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Moderation:
+        said = [(entry.action, entry.fingerprint, entry.name.lower()) for entry in self.entries]
+        owned = [entry.name.lower() for entry in self.entries if entry.name]
+        if len(set(said)) != len(said) or len(set(owned)) != len(owned):
+            raise ValueError("an entry is there twice")
+        if any(entry.expiry > self.seq + TERM_CAP_S for entry in self.entries):
+            raise ValueError("an entry that holds for more than a year")
+        return self
+
+    def to_value(self) -> dict[str, object]:
+        """The map that is encoded."""
+        return {"seq": self.seq, "entries": [entry.to_value() for entry in self.entries]}
+
+
+Signature: TypeAlias = tuple[Hash, Annotated[bytes, Field(max_length=SIGNATURE_CAP)]]
+
+
+class _Signed(Record):
+    payload: Annotated[bytes, Field(max_length=PAYLOAD_CAP)]
+    signatures: Annotated[tuple[Annotated[Signature, LAX], ...], Field(max_length=MODERATORS_CAP), LAX]
+
+
+@dataclass(frozen=True)
+class SignedModeration:
+    """A list as it travels.
+
+    :param moderation: what ``payload`` says; believed by nobody until :meth:`verify` has returned.
+    :param payload: the bytes that were signed.
+    :param signatures: (moderator's fingerprint, signature), by rising fingerprint.
+    """
+
+    moderation: Moderation
+    payload: bytes
+    signatures: tuple[Signature, ...] = ()
+
+    @classmethod
+    def of(cls, moderation: Moderation) -> Self:
+        """A list that nobody has signed yet.
+
+        :raises RecordError: it is over its cap.
+        """
+        payload = moderation.to_cbor()
+        if len(payload) > PAYLOAD_CAP:
+            raise RecordError(
+                f"a list of {len(payload)} bytes: at most {PAYLOAD_CAP} are allowed",
+                cure="Write shorter reasons, or fewer entries.",
+            )
+        return cls(moderation, payload)
+
+    def signed(self, network_id: bytes, revision: Revision, signers: Iterable[Signer]) -> Self:
+        """The same list with more signatures.
+
+        :raises RecordError: a signer is no moderator.
+        """
+        signatures = dict(self.signatures)
+        known = moderators(revision)
+        for scheme, key in signers:
+            identity = Identity.made(scheme=scheme.name, public=key.public)
+            if identity.fingerprint not in known:
+                raise RecordError(
+                    f"{identity.node_id} is not a moderator of this network",
+                    cure="Sign with a key that the charter names: `port17 charter amend --moderator FILE`.",
+                )
+            message = signed_bytes(MODERATION_KIND, network_id, scheme.name, self.payload)
+            signatures[identity.fingerprint] = scheme.sign(key, message)
+        return type(self)(self.moderation, self.payload, tuple(sorted(signatures.items())))
+
+    @classmethod
+    def parse(cls, data: BytesLike) -> Self:
+        """The list of its encoding. Nothing is verified yet.
+
+        :raises RecordError: malformed or over a cap.
+        """
+        signed = _Signed.from_value(cbor.decode(data, cap=MODERATION_CAP))
+        fingerprints = [fingerprint for fingerprint, _ in signed.signatures]
+        if fingerprints != sorted(set(fingerprints)):
+            raise RecordError("a list whose signatures are not in order")
+        moderation = Moderation.from_cbor(signed.payload, cap=PAYLOAD_CAP)
+        return cls(moderation, signed.payload, signed.signatures)
+
+    def encode(self) -> bytes:
+        """The one encoding; the signed payload stands in it as it was received."""
+        return cbor.encode({"payload": self.payload, "signatures": self.signatures})
+
+    @property
+    def order(self) -> tuple[int, bytes]:
+        """Which of two lists holds: the later; of two of one second the same one everywhere."""
+        return self.moderation.seq, digest("moderation", self.payload)
+
+    def signers(
+        self, network_id: bytes, revision: Revision, schemes: Mapping[str, IdentityScheme]
+    ) -> frozenset[bytes]:
+        """The fingerprints of the present moderators who have signed. Who is none any more does no harm.
+
+        :raises RecordError: a present moderator's signature is not valid, or his scheme is not installed.
+        """
+        known = moderators(revision)
+        found: set[bytes] = set()
+        for fingerprint, signature in self.signatures:
+            identity = known.get(fingerprint)
+            if identity is None:
+                continue
+            scheme = schemes.get(identity.scheme)
+            if scheme is None:
+                raise RecordError(f"the identity scheme {identity.scheme} of a moderator is not installed")
+            message = signed_bytes(MODERATION_KIND, network_id, scheme.name, self.payload)
+            if not scheme.verify(identity.public, message, signature):
+                raise RecordError(f"the signature of the moderator {identity.node_id} is not valid")
+            found.add(fingerprint)
+        return frozenset(found)
+
+    def verify(
+        self,
+        network_id: bytes,
+        revision: Revision,
+        schemes: Mapping[str, IdentityScheme],
+        now_s: float,
+        *,
+        ignored: Collection[bytes] = (),
+    ) -> None:
+        """Accepts only what enough of the present moderators have signed.
+
+        :param schemes: every identity scheme that is installed.
+        :param now_s: Unix time, seconds.
+        :param ignored: fingerprints of moderators whose signatures are not to count.
+        :raises RecordError: anything else.
+        """
+        if not revision.moderators_threshold:
+            raise RecordError(
+                "the charter names no moderators", cure="`port17 charter amend --moderator FILE` does."
+            )
+        if self.moderation.seq > now_s + revision.clock_skew_s:
+            raise RecordError("a list from the future", cure="Set this machine's clock, or the signer's.")
+        counted = self.signers(network_id, revision, schemes) - set(ignored)
+        if len(counted) < revision.moderators_threshold:
+            raise RecordError(
+                f"a list with {len(counted)} of {revision.moderators_threshold} moderators' signatures",
+                cure="Ask more moderators to sign: `port17 moderate cosign FILE`.",
+            )
+
+
+def moderators(revision: Revision) -> Moderators:
+    """Who may sign, by fingerprint."""
+    return {identity.fingerprint: identity for identity in revision.moderators}
