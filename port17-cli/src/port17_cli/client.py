@@ -25,6 +25,7 @@ def init(args: argparse.Namespace) -> int:
     values = {
         "charter": settings.spell(args.charter, path),
         "bottles": settings.spell(args.bottles, path) if args.bottles else "bottles",
+        "state": f"{path.stem}-state",
         "control": f"{path.stem}.sock",
         "suites": args.suite,
         "policies": args.policy or None,
