@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import getpass
 import io
 import json
@@ -17,8 +18,10 @@ import pytest
 from port17.bottles.rack import MemoryRack, load_directory
 from port17.bottles.successors import supersede
 from port17.config import NodeConfig, load
+from port17.errors import ConfigError
 from port17.node.identity_file import IDENTITY_FILE, IdentityFile
 from port17.node.key_lock import Lock, Work
+from port17.node.keyring import Keyring
 from port17.plugins.loader import Registry
 from port17.records.charter import Charter
 from port17_cli import drivers
@@ -385,3 +388,63 @@ def test_the_traceback_of_a_failure_shows_no_variables(
     assert "Traceback" in said
     assert "in fail" in said
     assert PASSPHRASE not in said
+
+
+def test_an_identity_hands_over_only_once(
+    network: Path, run: Callable[..., Any], refused: Callable[..., str]
+) -> None:
+    oak = run(*init(network, "oak"))
+    state = Path(oak["state"])
+    snapshot = {file.name: file.read_bytes() for file in state.iterdir()}
+    rotated = run("identity", "rotate", "--config", oak["config"])
+    for file in state.iterdir():
+        file.unlink()
+    for name, data in snapshot.items():
+        (state / name).write_bytes(data)
+        (state / name).chmod(0o600)
+    assert "handed over" in refused("identity", "rotate", "--config", oak["config"])
+    assert {bottle.node_id for bottle in bottles(network)} == {rotated["id"]}
+    assert run("identity", "show", "--config", oak["config"])["id"] == oak["id"]
+
+
+def test_a_rotation_that_was_cut_short_is_finished_by_a_new_bottle(
+    network: Path, run: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    oak = run(*init(network, "oak"))
+    config = ["--config", oak["config"]]
+
+    def dies(self: Keyring, now: float) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Keyring, "burn", dies)
+    assert main(["identity", "rotate", *config]) == 1
+    monkeypatch.undo()
+    finished = run("node", "bottle", *config)
+    assert finished["id"] == run("identity", "show", *config)["id"] != oak["id"]
+    held = {bottle.node_id: bottle for bottle in bottles(network)}
+    assert len(held[finished["id"]].bundle) == 8
+    assert [one.identity.node_id for one in held[finished["id"]].label.predecessors] == [oak["id"]]
+
+
+def test_what_runs_under_the_old_identity_leaves_the_new_ones_keys_alone(
+    network: Path, run: Callable[..., Any]
+) -> None:
+    oak = run(*init(network, "oak"))
+    state = Path(oak["state"])
+    schemes = drivers.schemes(Registry())
+    charter = Charter.load(network / "home.charter", schemes)
+    (suite,) = drivers.suites(Registry(), [drivers.USUAL_SUITE])
+    running = Keyring.load(state, schemes, {suite.name: suite}, charter.network_id, now=time.time())
+    assert len(running.prekeys) == 8
+    run("identity", "rotate", "--config", oak["config"])
+    after = {file.name: file.read_bytes() for file in state.iterdir()}
+    for act in (
+        lambda: running.burn(time.time()),
+        running.save,
+        lambda: running.serve({suite.name: suite}, time.time()),
+        lambda: running.committed({}),
+    ):
+        with contextlib.suppress(ConfigError):
+            act()
+        assert {file.name: file.read_bytes() for file in state.iterdir()} == after
+    assert len(running.prekeys) == 8

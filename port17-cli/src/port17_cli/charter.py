@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import functools
 import itertools
 import shutil
 import time
@@ -148,7 +149,8 @@ def _suite_words(revision: Revision) -> list[str]:
 def _asked(args: argparse.Namespace, folders: Iterable[Path]) -> Iterable[tuple[Path, Passphrase]]:
     """Who is asked for each key's passphrase: the descriptor once for all, a terminal for each."""
     if args.passphrase_fd is not None:
-        return zip(folders, itertools.repeat(keys.asked(args, None, "the update keys")))
+        once = functools.cache(keys.asked(args, None, "the update keys"))
+        return zip(folders, itertools.repeat(once))
     return [(folder, keys.asked(args, None, f"the update key {folder}")) for folder in folders]
 
 

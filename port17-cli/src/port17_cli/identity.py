@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import argparse
+import functools
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from port17.bottles.rack import SUFFIX, save_bottle
+from port17.bottles.rack import SUFFIX, MemoryRack, load_directory, save_bottle
+from port17.bottles.successors import supersede
 from port17.config import NodeConfig
 from port17.errors import ConfigError, RecordError, UsageError
 from port17.node import key_file, publication
@@ -121,8 +124,9 @@ def rotate(args: argparse.Namespace) -> int:
     publication.check(config)
     lanes = enrolment.fingerprints(enrolment.read_lanes(config), config, charter, schemes, now)
     span = publication.span(revision, now, args.days)
-    ask = keys.asked(args, config.identity.passphrase_file, f"the node {config.name}")
+    ask = functools.cache(keys.asked(args, config.identity.passphrase_file, f"the node {config.name}"))
     old = keys.open_node(args, config, charter, registry, now, ask)
+    _refuse_second(config, charter, old.identity, schemes, now)
     wanted = args.identity or old.identity.scheme
     scheme = drivers.scheme(registry, drivers.allowed([wanted], revision.schemes, "identity scheme")[0])
     held = IdentityFile.read(config.state / IDENTITY_FILE)
@@ -142,6 +146,24 @@ def rotate(args: argparse.Namespace) -> int:
     if not args.json:
         print("Restart the node now, and give its new bottle to every member: they follow it by themselves.")
     return 0
+
+
+def _refuse_second(
+    config: NodeConfig,
+    charter: Charter,
+    identity: Identity,
+    schemes: Mapping[str, IdentityScheme],
+    now: float,
+) -> None:
+    """:raises ConfigError: an identity has handed over before; a second successor would void the first."""
+    rack = MemoryRack()
+    if config.bottles.exists():
+        load_directory(config.bottles, charter.network_id, schemes, rack, now)
+    if identity.fingerprint in supersede(rack, charter.network_id, schemes).superseded:
+        raise ConfigError(
+            f"{identity.node_id} has handed over to a successor already: to name another would void both.",
+            cure="Run the node with the successor's state, or as a new node.",
+        )
 
 
 def _place(args: argparse.Namespace) -> tuple[Path, Path | None]:

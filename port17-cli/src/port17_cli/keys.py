@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import functools
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,12 +19,15 @@ if TYPE_CHECKING:
 
 
 def asked(args: argparse.Namespace, file: Path | None, whose: str) -> Passphrase:
-    """The passphrase of a key that exists: from ``--passphrase-fd``, the file or the terminal; asked once."""
+    """The passphrase of a key that exists: from ``--passphrase-fd``, the file or the terminal.
+
+    Nothing keeps it; who needs it twice has to.
+    """
     from port17.links.process import forbid_core_dumps
     from port17.node.passphrase import source
 
     forbid_core_dumps()
-    return functools.cache(source(args.passphrase_fd, file, f"Passphrase of {whose}"))
+    return source(args.passphrase_fd, file, f"Passphrase of {whose}")
 
 
 def locker(
