@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from port17.records.framing import BytesLike
 from port17.wire.block import Command
 from port17.wire.circuit import Circuit
 from port17.wire.leg import CircuitEnd, Leg
@@ -76,9 +77,23 @@ class ClientTap(Tap):
         self.circuit = circuit
         self._terms = terms
         self._clock = clock
-        self.cells = 0
+        self._cells = [0] * len(circuit.hops)
+        """Per hop, cells to and from it alone that carry no step."""
+        seal, opened = circuit._onion.seal, circuit._onion.open
+
+        def sealed(hop: int, out: BytesLike) -> None:
+            self._cells[hop] += not frame_of_payload(circuit._onion.payload)
+            seal(hop, out)
+
+        def came(body: BytesLike) -> tuple[int, memoryview]:
+            hop, payload = opened(body)
+            self._cells[hop] += not frame_of_payload(payload)
+            return hop, payload
+
+        circuit._onion.seal = sealed  # type: ignore[method-assign]
+        circuit._onion.open = came  # type: ignore[method-assign]
         self.answered: dict[int, tuple[int, float]] = {}
-        """Per hop, cells and time when its last answer came."""
+        """Per hop, cells that had crossed it and the time when its last answer came."""
         self.asked: dict[int, int] = dict.fromkeys(range(len(circuit.hops)), 0)
         """Per hop, requests that went out."""
         for index, hop in enumerate(circuit.hops):
@@ -93,19 +108,18 @@ class ClientTap(Tap):
             if frame:
                 _, epoch = RATCHET_HEAD.unpack_from(frame)
                 assert epoch == self.asked[index], "not the answer to what was asked"
-                self.answered[index] = self.cells, self._clock.now_s
+                self.answered[index] = self.crossed(index), self._clock.now_s
             return take(payload, now_s)
 
         return heard
 
-    def deliver(self, leg: Leg, command: int) -> None:
-        self.cells += 1
-        self.inner.deliver(leg, command)
+    def crossed(self, index: int) -> int:
+        """Cells to and from a hop and those behind it."""
+        return sum(self._cells[index:])
 
     def pull(self, leg: Leg, out: memoryview) -> int | None:
         command = self.inner.pull(leg, out)
         if command in CARRYING:
-            self.cells += 1
             for index, hop in enumerate(self.circuit.hops):
                 if hop.ratchet.epoch > self.asked[index]:
                     self._asked(index)
@@ -118,7 +132,7 @@ class ClientTap(Tap):
         cells, when_s = self.answered.pop(index)  # a step that was not answered has none
         if self.asked[index] > 1:
             assert (
-                self.cells - cells >= int(JITTER_LEAST * self._terms.step_cells)
+                self.crossed(index) - cells >= int(JITTER_LEAST * self._terms.step_cells)
                 or self._clock.now_s - when_s >= JITTER_LEAST * self._terms.step_s
             )
 
@@ -128,7 +142,7 @@ class ClientTap(Tap):
         return [
             index
             for index in self.asked
-            if index not in self.answered or self.cells - self.answered[index][0] > most
+            if index not in self.answered or self.crossed(index) - self.answered[index][0] > most
         ]
 
 

@@ -387,3 +387,11 @@ def test_a_peer_that_asks_too_often_loses_its_link() -> None:
             ends.near.keys._turn = ratchet._ask(ends.clock.now_s)
             ends.settle()
     assert STEPS_BURST <= epoch(ends) <= STEPS_BURST + 2
+
+
+def test_use_of_a_near_hop_alone_makes_no_far_one_be_asked_too_often() -> None:
+    bench = Watched([TOY] * 2, FLOOR)
+    bench.settle()
+    speak(bench, 0, BACKWARD, 30 * MIB)
+    assert bench.circuit.closed is None
+    assert len(bench.steps[0, FORWARD]) > 16

@@ -36,6 +36,8 @@ class Hop:
         self.ratchet = InitiatorRatchet(session, ratchet_key)
         self.mux = mux
         self.pace = pace
+        self.used = 0
+        """Cells to and from this very hop, but for those of the ratchet."""
         self.asking = False
         """A step is due: the next cell to this hop is REQ."""
 
@@ -81,9 +83,9 @@ class Circuit:
         self._extending = set(range(len(route) - 1))
         """Hops that were not yet told of their next one. EARLY cells are counted, so nothing goes before."""
         self._used = 0
-        """Cells, both directions, but for those of the ratchet itself."""
+        """The hops' cells together."""
         self._mark = NEVER
-        """The least count at which some hop's step is due."""
+        """The count before which no hop's step is due by volume."""
         self.closed: Reason | None = None
         """Why it ended; None while it lives."""
         self.lost_edge: int | None = None
@@ -128,17 +130,25 @@ class Circuit:
             return
         self._start_steps(now_s)
 
-    def _count(self, now_s: float) -> None:
+    def _count(self, hop: Hop, now_s: float) -> None:
+        hop.used += 1
         self._used += 1
         if self._used >= self._mark:
             self._start_steps(now_s)
 
     def _start_steps(self, now_s: float) -> None:
-        for index, hop in enumerate(self.hops):
-            if not hop.asking and hop.pace.due(self._used, now_s):
+        used, left = 0, NEVER
+        for index in range(len(self.hops) - 1, -1, -1):
+            hop = self.hops[index]
+            used += hop.used  # what is for those behind it crosses it
+            if hop.asking:
+                continue
+            if hop.pace.due(used, now_s):
                 hop.asking = True
                 self._wanting.add(index)
-        self._mark = min((hop.pace.mark for hop in self.hops if not hop.asking), default=NEVER)
+            else:
+                left = min(left, hop.pace.mark - used)
+        self._mark = self._used + left
         if self._leg is not None and any(hop.asking for hop in self.hops):
             self._leg.wake()
 
@@ -181,13 +191,14 @@ class Circuit:
         hop = self.hops[index]
         ratchet = hop.mux.take(payload, leg.link.now_s)
         if ratchet is None:
-            self._count(leg.link.now_s)
+            self._count(hop, leg.link.now_s)
             return
         hop.ratchet.response(bytes(ratchet))
         self._onion.turned()
         first = not hop.confirmed
-        hop.pace.answered(self._used, leg.link.now_s)
-        self._mark = min(self._mark, hop.pace.mark)
+        used = sum(other.used for other in self.hops[index:])
+        hop.pace.answered(used, leg.link.now_s)
+        self._mark = min(self._mark, self._used + hop.pace.mark - used)
         if first:
             self._confirm(hop)
 
@@ -232,7 +243,7 @@ class Circuit:
                 turn.sealed()
                 self._onion.turned()
             else:
-                self._count(leg.link.now_s)
+                self._count(hop, leg.link.now_s)
             if self._early_left:
                 self._early_left -= 1
                 return Command.EARLY
