@@ -14,12 +14,13 @@ import pytest
 from rig.stage import BOTH, COMPOSITE, SCHEMES, SINGLE, STRONG, WEAK, Person, Stage, used, without
 
 from port17.errors import RecordError
-from port17.records import envelope
+from port17.records import cbor, envelope
 from port17.records.bottle import CONTENTS_KIND, LABEL_KIND, Bottle, Contents, Label
 from port17.records.framing import framed
 from port17.records.identity import Identity
 from port17.records.record import Record
 from port17.records.scheme import SigningKey
+from port17.records.succession import SUCCESSOR_KIND, Predecessor
 from port17_crypto import ed25519, mldsa65
 
 HALF = ed25519.SIGNATURE_SIZE
@@ -353,3 +354,34 @@ def test_a_scheme_that_the_charter_does_not_allow_proves_nothing(stage: Stage, s
     assert stage.client().rack.get(fir.identity.fingerprint) is not None
     narrowed = stage.amended(schemes=[COMPOSITE.name])
     assert stage.client(narrowed).rack.get(fir.identity.fingerprint) is None
+
+
+# -- rotations --------------------------------------------------------------------------------------
+def heir(stage: Stage, oak: Person, sign: Callable[[bytes], bytes], old: Identity) -> Bottle:
+    """A man's own node, which says that it has taken the place of another."""
+    key = COMPOSITE.generate()
+    his = Person("oak", key, Identity.made(scheme=COMPOSITE.name, public=key.public), ())
+    word = cbor.encode({"predecessor": old.fingerprint, "successor": his.identity.fingerprint})
+    message = envelope.signed_bytes(SUCCESSOR_KIND, stage.charter.network_id, old.scheme, word)
+    predecessor = Predecessor.made(identity=old.to_value(), signature=sign(message))
+    label = stage.label(his, predecessors=[predecessor.to_value()])
+    return Bottle.seal(stage.charter.network_id, COMPOSITE, key, label, stage.contents(his, slots={}))
+
+
+def test_a_broken_ed25519_takes_no_composite_nodes_place(stage: Stage, oak: Person) -> None:
+    """Half a word of the node's is none, and a word under the weaker scheme is not the node's."""
+    stage.put(stage.bottle(oak))
+    both = Identity.made(scheme=SINGLE.name, public=oak.identity.public)
+    assert both.fingerprint == oak.identity.fingerprint
+    for old, sign in (
+        (oak.identity, lambda message: half_signed(oak, message)),
+        (oak.identity, lambda message: half_signed(oak, message).ljust(COMPOSITE.signature_size, b"\0")),
+        (both, lambda message: ed25519.sign(stolen(oak), message)),
+    ):
+        assert "predecessor" in refused(stage, heir(stage, oak, sign, old))
+    subset = Identity.made(scheme=SINGLE.name, public=oak.identity.public[:1])
+    stage.put(heir(stage, oak, lambda message: ed25519.sign(stolen(oak), message), subset))
+    assert used(stage.client(), oak) == STRONG.name
+    # The control: with the whole key he can, for then he is the node.
+    stage.put(heir(stage, oak, lambda message: COMPOSITE.sign(oak.key, message), oak.identity))
+    assert used(stage.client(), oak) is None

@@ -111,7 +111,7 @@ def test_the_control(scene: Scene) -> None:
 def weak_tag(scene: Scene, flight: bytes) -> bytes:
     """The tag of the weak prekey in front of a strong flight."""
     salt = flight[:SALT_SIZE]
-    return salt + handshake._tag(scene.oak.own(WEAK).record_hash, salt) + flight[BODY:]
+    return salt + handshake._tag(WEAK, scene.oak.own(WEAK).record_hash, salt) + flight[BODY:]
 
 
 def weak_tag_and_mask(scene: Scene, flight: bytes) -> bytes:
@@ -120,7 +120,7 @@ def weak_tag_and_mask(scene: Scene, flight: bytes) -> bytes:
     size = STRONG.ciphertext_size
     ciphertext = xor(flight[BODY : BODY + size], handshake._mask(STRONG, strong.record_hash, salt))
     masked = xor(ciphertext[: WEAK.ciphertext_size], handshake._mask(WEAK, weak.record_hash, salt))
-    return salt + handshake._tag(weak.record_hash, salt) + masked + flight[BODY + WEAK.ciphertext_size :]
+    return salt + handshake._tag(WEAK, weak.record_hash, salt) + masked + flight[BODY + WEAK.ciphertext_size :]
 
 
 def weak_encapsulation(scene: Scene, flight: bytes) -> bytes:
@@ -128,7 +128,7 @@ def weak_encapsulation(scene: Scene, flight: bytes) -> bytes:
     salt, weak = flight[:SALT_SIZE], scene.oak.own(WEAK)
     _, ciphertext = WEAK.encapsulate(weak.key.public)
     masked = xor(ciphertext, handshake._mask(WEAK, weak.record_hash, salt))
-    return salt + handshake._tag(weak.record_hash, salt) + masked + flight[BODY + len(masked) :]
+    return salt + handshake._tag(WEAK, weak.record_hash, salt) + masked + flight[BODY + len(masked) :]
 
 
 def another_encapsulation(scene: Scene, flight: bytes) -> bytes:

@@ -231,5 +231,5 @@ def test_a_suite_that_raises_what_it_should_not(error: type[Exception]) -> None:
 def test_a_tag_of_no_prekey_costs_no_more_than_its_hash() -> None:
     call = Call(TOY, liar(TOY, decapsulate=b""))
     salt = bytes(SALT_SIZE)
-    assert handshake._tag(call.own.record_hash, salt) != bytes(LINK_TAG_SIZE)
+    assert handshake._tag(TOY, call.own.record_hash, salt) != bytes(LINK_TAG_SIZE)
     call.refuses(bytes(FLIGHT))

@@ -239,6 +239,12 @@ def test_keys_that_are_none(scheme: IdentityScheme) -> None:
     unverified(bottle(scheme, public=tuple(reversed((*good, ("ed25519", bytes(32)))))))
 
 
+def test_a_key_that_everybody_can_sign_for() -> None:
+    """R = A = the neutral point and S = 0 verify any message, by the equation alone."""
+    neutral = SMALL_ORDER["y = 1"]
+    unverified(bottle(ED25519, public=(("ed25519", neutral),), signature=lambda good: neutral + bytes(32)))
+
+
 @every_scheme
 def test_signatures_that_are_none(scheme: IdentityScheme) -> None:
     for spoil in (

@@ -117,6 +117,6 @@ def own_tag(to: ResponderKey) -> Callable[[bytes], bytes]:
 
     def meddle(flight: bytes) -> bytes:
         salt = flight[:SALT_SIZE]
-        return salt + _tag(to.record_hash, salt) + flight[SALT_SIZE + LINK_TAG_SIZE :]
+        return salt + _tag(to.suite, to.record_hash, salt) + flight[SALT_SIZE + LINK_TAG_SIZE :]
 
     return meddle

@@ -25,6 +25,8 @@ from port17.wire.link import Link
 
 LANES_FILE_CAP = 64 * 1024
 """Longest lanes file, bytes: a thousand ids."""
+FINGERPRINT_DIGITS = 64
+"""Hexadecimal digits of a fingerprint; a node id has half as many characters."""
 RETRY_FIRST_S, RETRY_MOST_S = 0.25, 15.0
 """Seconds before a lost lane is dialled again: at first, and at most after doubling; each drawn from half to
 the whole, so that the neighbours of a node that comes back don't call all at once."""
@@ -37,7 +39,9 @@ _log = logging.getLogger(__name__)
 def read_lanes(file: Path, network: KnownNetwork) -> list[bytes]:
     """The fingerprints of a lanes file: a JSON list of node ids, or of fingerprints in hex.
 
-    :raises ConfigError: it is no such list, or names a node that no bottle is of.
+    Who has no bottle, or one that is refused, is named in the log.
+
+    :raises ConfigError: it is no such list.
     """
     cure = 'It is a JSON list of node ids, e.g. ["k3v...", "p7a..."].'
     try:
@@ -61,17 +65,21 @@ def read_lanes(file: Path, network: KnownNetwork) -> list[bytes]:
             _log.warning("%s names %s, whose successor is in doubt: no lane", file, entry)
             continue
         if fingerprint is None:
-            raise ConfigError(
-                f"{file} names {entry}, of which there is no bottle",
-                cure="Put that node's bottle into the folder of bottles, or take the id out.",
-            )
+            # Nor must a neighbour, by a bottle that is none. A whole fingerprint can be waited for; an id
+            # says too little to know the node by.
+            whole = len(entry) == FINGERPRINT_DIGITS
+            waits = "the lane waits for one" if whole else "no lane before the next start"
+            _log.warning("%s names %s, of which there is no usable bottle: %s", file, entry, waits)
+            if not whole:
+                continue
+            fingerprint = bytes.fromhex(entry)
         lanes.append(fingerprint)
     return list(dict.fromkeys(lanes))  # a node and its successor may both be named
 
 
 def _prefix(entry: str, file: Path, cure: str) -> bytes:
     try:
-        if len(entry) == 64:
+        if len(entry) == FINGERPRINT_DIGITS:
             return bytes.fromhex(entry)[:NODE_ID_SIZE]
         return parse_node_id(entry)
     except (ValueError, RecordError) as error:
