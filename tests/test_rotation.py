@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import os
+import pty
+import select
+import signal
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -135,6 +138,38 @@ def test_a_locked_node_asks_and_runs_only_with_its_passphrase(house: House) -> N
 
     house.start("oak", settings=[f"identity.passphrase_file={secret}"])
     assert house.ask("oak", "status")["name"] == "oak"
+
+
+def at_terminal(house: House, typed: bytes, until_said: bytes) -> bytes:
+    """What oak's process says at a terminal of its own, where something is typed at its prompt."""
+    pid, terminal = pty.fork()
+    if not pid:
+        os.execv(PROGRAM[0], [*PROGRAM, "node", "run", "--config", str(house.config("oak"))])
+    said = b""
+    try:
+        for awaited in (b"Passphrase of", until_said):
+            while awaited not in said:
+                assert select.select([terminal], [], [], END_S)[0], said
+                said += os.read(terminal, 4096)
+            os.write(terminal, typed)
+            typed = b""
+    finally:
+        os.kill(pid, signal.SIGKILL)
+        os.waitpid(pid, 0)
+        os.close(terminal)
+    return said
+
+
+def test_at_a_terminal_the_passphrase_is_typed_unseen_or_not_at_all(house: House) -> None:
+    words = ["--config", str(house.config("oak"))]
+    reading, writing = os.pipe()
+    os.write(writing, b"gulls and terns")
+    os.close(writing)
+    command("identity", "passphrase", *words, "--new-passphrase-fd", str(reading))
+    os.close(reading)
+    assert b"gulls" not in at_terminal(house, b"gulls and terns\n", b"ready: ")
+    assert b"ready" not in at_terminal(house, b"\x03", b"interrupted")
+    assert b"ready" not in at_terminal(house, b"gulls\n", b"does not open")
 
 
 def test_no_process_that_holds_keys_dumps_its_memory(house: House) -> None:

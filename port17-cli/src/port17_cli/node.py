@@ -110,13 +110,17 @@ def run(args: argparse.Namespace) -> int:
     """``port17 node run``."""
     config, _ = settings.read(NodeConfig, args.config, args.set)
     from port17.node import manager
+    from port17.node.identity_file import IDENTITY_FILE, IdentityFile
     from port17.plugins.loader import Registry
     from port17_cli import logs, service
 
     logs.set_up(config.log.level)
-    ask = keys.asked(args, config.identity.passphrase_file, f"the node {config.name}")
+    # Asked here: at a prompt inside the event loop nobody would hear Ctrl-C. Nothing keeps it afterwards.
+    typed: list[bytes] = []
+    if IdentityFile.read(config.state / IDENTITY_FILE).lock is not None:
+        typed.append(keys.asked(args, config.identity.passphrase_file, f"the node {config.name}")())
     service.run(
-        functools.partial(manager.run, passphrase=ask),
+        functools.partial(manager.run, passphrase=typed.pop),
         config,
         Registry(),
         service.ready_line("port17.node.run/1", json=args.json),
