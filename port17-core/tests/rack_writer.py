@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import os
+import signal
 import sys
 import time
 from pathlib import Path
@@ -21,8 +22,10 @@ NETWORK = bytes(range(32))
 SUITE = "p17-1-test"
 FLEET, CROWD = 20, 12
 """Nodes whose bottles are always written in one batch, and those that are written one by one."""
-ROUNDS = 6
+ROUNDS = 4
 """Bottles of each node that one process writes."""
+KEYS = 4
+"""Prekey records of each bottle that is written: it takes some pages of the file."""
 PUBLIC_SIZE = 1216
 """Bytes of an X-Wing key: a bottle has its real size."""
 
@@ -54,15 +57,26 @@ def bottle(number: int, seq: int, *, label_seq: int = 0, prekeys: int = 1, name:
     return Bottle.seal(NETWORK, SCHEME, key, label, contents, records)
 
 
-def write(folder: Path, begun: int) -> None:
-    """Says ``ready``, and then of each bottle that it is written, once that is so: ``NUMBER SEQ``."""
-    seqs = range(begun, begun + ROUNDS)
+def write(folder: Path, begun: int, aim_s: float) -> None:
+    """Says ``ready``, and then of each bottle that it is written, once that is so: ``NUMBER SEQ``.
+
+    :param aim_s: if not 0, the kernel ends the process so long after the commit of the second batch has begun.
+    """
+    seqs = range(begun, begun + (2 if aim_s else ROUNDS))
     # All made before: what is killed is to be writing, not signing.
-    made = {seq: [bottle(number, seq) for number in range(FLEET + CROWD)] for seq in seqs}
+    made = {seq: [bottle(number, seq, prekeys=KEYS) for number in range(FLEET + CROWD)] for seq in seqs}
     os.write(1, b"ready\n")
     rack = SqliteRack()
     rack.open(NETWORK, folder)
+
+    def shoot(statement: str) -> None:
+        if statement == "COMMIT":
+            # Nobody handles this signal: as with SIGKILL, not one more instruction of ours is run.
+            signal.setitimer(signal.ITIMER_REAL, aim_s)
+
     for seq, bottles in made.items():
+        if aim_s and seq > begun:
+            rack._file._db.set_trace_callback(shoot)
         assert all(rack.put_all(map(Racked, bottles[:FLEET])))
         os.write(1, b"".join(b"%d %d\n" % (number, seq) for number in range(FLEET)))
         for number in range(FLEET, FLEET + CROWD):
@@ -72,12 +86,12 @@ def write(folder: Path, begun: int) -> None:
 
 
 def main() -> None:
-    """For each line ``SEQ FOLDER`` on standard input, a process that writes there until somebody kills it."""
+    """For each line ``SEQ AIM_S FOLDER`` on standard input, a process that writes there until it is killed."""
     for line in sys.stdin:
-        begun, folder = line.split(maxsplit=1)
+        begun, aim_s, folder = line.split(maxsplit=2)
         child = os.fork()
         if child == 0:
-            write(Path(folder.strip()), int(begun))
+            write(Path(folder.strip()), int(begun), float(aim_s))
         os.write(1, b"begun %d\n" % child)
         os.waitpid(child, 0)
         os.write(1, b"ended\n")

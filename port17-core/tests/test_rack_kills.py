@@ -15,14 +15,11 @@ from pathlib import Path
 from port17.bottles.sqlite_rack import SqliteRack
 
 from . import rack_writer
-from .rack_writer import CROWD, FLEET, NETWORK, SCHEME
+from .rack_writer import CROWD, FLEET, KEYS, NETWORK, SCHEME
 
-KILLS = 18
-"""Kills of one rack, one after the other."""
-EARLY_KILLS = 8
-"""Kills of racks that are just being made."""
-EARLY_S, LATE_S = 0.015, 0.05
-"""Longest times from opening a rack to the kill, seconds: making one, and writing for a while."""
+PLAN = (*(("early", 0.015),) * 8, *(("late", 0.05),) * 8, *(("aimed", 0.0004),) * 16)
+"""Kills, and the longest time to each, seconds: of racks that are just being made; of one, again and again,
+that is written for a while; of the same as it commits."""
 
 
 class Writer:
@@ -35,19 +32,20 @@ class Writer:
         assert self._process.stdout is not None
         return self._process.stdout.readline().decode().split()
 
-    def run_and_kill(self, folder: Path, begun: int, pause_s: float) -> dict[int, int]:
+    def run_and_kill(self, folder: Path, begun: int, pause_s: float, aimed: bool) -> dict[int, int]:
         """
         :param begun: the first sequence to write.
-        :param pause_s: from opening the rack to the kill.
+        :param pause_s: from opening the rack to the kill; or, aimed, from the beginning of a commit.
         :returns: per number, the last sequence that was said to be written.
         """
         assert self._process.stdin is not None
-        self._process.stdin.write(f"{begun} {folder}\n".encode())
+        self._process.stdin.write(f"{begun} {pause_s if aimed else 0:.6f} {folder}\n".encode())
         self._process.stdin.flush()
         lines = {word: rest for word, *rest in (self._line(), self._line())}
         assert "ready" in lines
-        time.sleep(pause_s)
-        os.kill(int(lines["begun"][0]), signal.SIGKILL)
+        if not aimed:
+            time.sleep(pause_s)
+            os.kill(int(lines["begun"][0]), signal.SIGKILL)
         said: dict[int, int] = {}
         while (line := self._line()) != ["ended"]:
             assert line, "the writer has failed"
@@ -63,7 +61,7 @@ def whole(folder: Path) -> dict[bytes, int]:
     with closing(rack):
         for bottle in rack:
             bottle.verify(NETWORK, {"ed25519": SCHEME}, 1_000_000)
-            assert len(bottle.bundle) == 1
+            assert len(bottle.bundle) == KEYS
             held[bottle.fingerprint] = bottle.contents.seq
         assert len(rack) == len(held)
         assert {(stamp.fingerprint, stamp.contents_seq) for stamp in rack.stamps()} == set(held.items())
@@ -80,17 +78,16 @@ def test_nothing_that_was_written_is_lost_when_the_process_is_killed(tmp_path: P
     ) as process:
         writer = Writer(process)
         said: dict[int, int] = {}
-        for number in range(EARLY_KILLS + KILLS):
-            early = number < EARLY_KILLS
+        for number, (kills, longest_s) in enumerate(PLAN):
+            early = kills == "early"
             folder = tmp_path / (f"early-{number}" if early else "old")
-            before = {} if early or number == EARLY_KILLS else said
+            before = {} if early or not (tmp_path / "old").exists() else said
             begun = max(before.values(), default=0) + 2  # one more may have been written than was said
-            said = before | writer.run_and_kill(
-                folder, begun, chance.uniform(0, EARLY_S if early else LATE_S)
-            )
+            pause_s = chance.uniform(longest_s / 50, longest_s)
+            said = before | writer.run_and_kill(folder, begun, pause_s, kills == "aimed")
             held = whole(folder)
             for one, seq in said.items():
                 assert held.get(fingerprints[one], 0) >= seq, "written, and gone"
             fleet = {held.get(fingerprints[one]) for one in range(FLEET)}
             assert len(fleet) == 1, "half a batch"
-        assert max(said.values()) > KILLS
+        assert max(said.values()) > len(PLAN)

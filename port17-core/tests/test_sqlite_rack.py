@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
-from port17.bottles import rack_file
+from port17.bottles import rack_file, sqlite_rack
 from port17.bottles.newest import Kept
 from port17.bottles.rack import Racked
 from port17.bottles.rack_file import APPLICATION_ID, MIGRATIONS
@@ -190,6 +190,20 @@ def test_version_1_written_by_hand_can_be_read(file: Path) -> None:
         assert rack.put(bottle(1, 8, label_seq=3, name="Oak")) is Kept.STORED
 
 
+def test_what_version_1_is_never_changes(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    # Whoever wants other tables adds a step: files of this version are out there.
+    monkeypatch.setattr(rack_file, "MIGRATIONS", MIGRATIONS[:1])
+    opened(file).close()
+    by_hand = file.with_name("by-hand")
+    foreign(by_hand, VERSION_1)
+    schemas = []
+    for each in (file, by_hand):
+        with closing(sqlite3.connect(each)) as db:
+            rows = db.execute("SELECT type, name, tbl_name, sql FROM sqlite_master ORDER BY name").fetchall()
+            schemas.append([tuple(" ".join(str(cell).split()) for cell in row) for row in rows])
+    assert schemas[0] == schemas[1]
+
+
 def test_an_older_version_s_file_is_brought_up_step_by_step(
     file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -324,6 +338,20 @@ def test_a_rack_that_is_not_open_says_so(file: Path) -> None:
     rack.close()
     with pytest.raises(LocalViolation, match="after it was closed"):
         list(rack)
+
+
+@pytest.mark.parametrize("count", [13, 14, 15])
+def test_no_bottle_is_missed_between_pages(file: Path, count: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sqlite_rack, "PAGE_BOTTLES", 7)
+    monkeypatch.setattr(sqlite_rack, "PAGE_STAMPS", 7)
+    monkeypatch.setattr(sqlite_rack, "REMOVE_BATCH", 7)
+    filled(file, count)
+    expected = sorted(bottle(number, 1).fingerprint for number in range(count))
+    with closing(opened(file)) as rack:
+        assert [stamp.fingerprint for stamp in rack.stamps()] == expected
+        assert sorted(one.fingerprint for one in rack) == expected
+        rack.remove(*expected[1:])
+        assert (len(rack), [stamp.fingerprint for stamp in rack.stamps()]) == (1, expected[:1])
 
 
 def test_bottles_are_read_one_page_after_the_other(file: Path) -> None:
