@@ -60,7 +60,7 @@ def bottle(number: int, seq: int, *, label_seq: int = 0, prekeys: int = 1, name:
 def write(folder: Path, begun: int, aim_s: float) -> None:
     """Says ``ready``, and then of each bottle that it is written, once that is so: ``NUMBER SEQ``.
 
-    :param aim_s: if not 0, the kernel ends the process so long after the commit of the second batch has begun.
+    :param aim_s: if not 0, the kernel ends the process so long after the second commit has begun.
     """
     seqs = range(begun, begun + (2 if aim_s else ROUNDS))
     # All made before: what is killed is to be writing, not signing.
@@ -86,7 +86,7 @@ def write(folder: Path, begun: int, aim_s: float) -> None:
 
 
 def main() -> None:
-    """For each line ``SEQ AIM_S FOLDER`` on standard input, a process that writes there until it is killed."""
+    """For each line ``SEQ AIM_S FOLDER`` on standard input, a process that writes until it is killed."""
     for line in sys.stdin:
         begun, aim_s, folder = line.split(maxsplit=2)
         child = os.fork()
