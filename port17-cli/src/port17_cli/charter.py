@@ -19,7 +19,7 @@ from port17.records.charter import Charter
 from port17.records.genesis import UPDATE_KEYS_CAP, Genesis
 from port17.records.revision import Revision, Signer
 from port17.records.scheme import IdentityScheme
-from port17_cli import drivers, keys, output
+from port17_cli import drivers, keys, moderate, output
 
 CLOCK_SLACK_S = 120
 """A new network holds from a little before its founding on, seconds: for members whose clocks are slow."""
@@ -46,15 +46,15 @@ def init(args: argparse.Namespace) -> int:
     drivers.suites(registry, suites)  # a charter that names what nobody has is of no use
     schemes = [drivers.scheme(registry, name) for name in args.identity or [drivers.USUAL_SCHEME]]
     exits = tuple(map(_fingerprint, args.plain_text_exit))
+    moderators = moderate.elected(args, registry)
     locker = keys.locker(registry, None, args.passphrase_fd, None, "the update keys") if args.lock else None
     directory.mkdir(parents=True, exist_ok=True)
     if folder.exists():
         shutil.rmtree(folder)
     now = time.time()
     holders = update_keys(folder, schemes[0], args.update_keys, locker)
-    charter = Charter.found(
-        genesis(args.name, holders, threshold, now), terms(suites, schemes, exits, now), signers(holders)
-    )
+    first = Revision.made(**{**terms(suites, schemes, exits, now).to_value(), **moderators})
+    charter = Charter.found(genesis(args.name, holders, threshold, now), first, signers(holders))
     charter.dump(path)
     if args.json:
         values = {
@@ -64,6 +64,8 @@ def init(args: argparse.Namespace) -> int:
             "threshold": threshold,
             "suites": suites,
             "schemes": [scheme.name for scheme in schemes],
+            "moderators": _moderator_ids(charter.revisions[-1].revision),
+            "moderators_threshold": charter.revisions[-1].revision.moderators_threshold,
         }
         print(output.document("port17.charter.init/1", values))
         return 0
@@ -116,6 +118,7 @@ def amend(args: argparse.Namespace) -> int:
         "overlap_s": args.overlap if args.overlap is not None else last.overlap_s,
         "schemes": args.identity or list(last.schemes),
         "plain_text_exits": list(trusted),
+        **moderate.elected(args, registry, last),
     }
     amended = charter.amended(Revision.made(**{**last.to_value(), **changes}), signers(holders))
     amended.dump(path)
@@ -131,6 +134,8 @@ def amend(args: argparse.Namespace) -> int:
             "deprecated": list(current.deprecated),
             "schemes": list(current.schemes),
             "plain_text_exits": [fingerprint.hex() for fingerprint in current.plain_text_exits],
+            "moderators": _moderator_ids(current),
+            "moderators_threshold": current.moderators_threshold,
         }
         print(output.document("port17.charter.amend/1", values))
         return 0
@@ -139,6 +144,10 @@ def amend(args: argparse.Namespace) -> int:
     print(f"  holds from {time.strftime('%Y-%m-%d %H:%M:%S UTC', time.gmtime(current.not_before))} on")
     print(f"  nodes need it by then; who else has it {current.overlap_s // 60} minutes later misses nothing")
     return 0
+
+
+def _moderator_ids(revision: Revision) -> list[str]:
+    return [identity.node_id for identity in revision.moderators]
 
 
 def _suite_words(revision: Revision) -> list[str]:

@@ -59,7 +59,9 @@ def build() -> argparse.ArgumentParser:
     _demo(groups)
     _testnet(groups)
     _charter(groups)
+    _moderate(groups)
     _identity(groups)
+    _bottle(groups)
     _node(groups)
     _client(groups)
     _route(groups)
@@ -187,6 +189,7 @@ def _charter(groups: _Group[_Parser]) -> None:
         metavar="FINGERPRINT",
         help="trust this exit with unencrypted connections; repeat",
     )
+    _moderators(parser)
     _lock(parser)
     _passphrase(parser)
     _force(parser)
@@ -222,6 +225,10 @@ def _charter(groups: _Group[_Parser]) -> None:
     parser.add_argument(
         "--reinstate", action="append", default=[], metavar="NAME", help="deprecate it no longer; repeat"
     )
+    _moderators(parser)
+    parser.add_argument(
+        "--dismiss", action="append", default=[], metavar="ID", help="a moderator no longer; repeat"
+    )
     parser.add_argument(
         "--in",
         dest="holds_in",
@@ -237,6 +244,78 @@ def _charter(groups: _Group[_Parser]) -> None:
         help="how long peers may go by the revision before, and circuits under its suites last",
     )
     _passphrase(parser)
+
+
+def _moderators(parser: _Parser) -> None:
+    parser.add_argument(
+        "--moderator",
+        action="append",
+        default=[],
+        metavar="FILE",
+        help="what `identity export` wrote for one who may block nodes; repeat",
+    )
+    parser.add_argument(
+        "--moderators-threshold", type=int, metavar="K", help="how many moderators must agree (all)"
+    )
+
+
+def _moderate(groups: _Group[_Parser]) -> None:
+    group = _group(groups, "moderate", "What moderators say of a network's nodes: signed lists.")
+    parser = _command(group, "sign", "moderate:sign", "Make a moderators' list, or change one, and sign it.")
+    parser.add_argument("file", metavar="FILE", help="the list to write, e.g. bottles/network.moderation")
+    _moderators_keys(parser)
+    parser.add_argument("--from", dest="from_file", metavar="FILE", help="go on from this list's entries")
+    for flag, text in (
+        ("--block", "no route and no lane uses this node; repeat"),
+        ("--distrust", "no route uses this node; repeat"),
+        ("--trusted-exit", "this exit may have unencrypted connections; repeat"),
+        ("--drop", "take away what the list says of this node; repeat"),
+    ):
+        parser.add_argument(flag, action="append", default=[], metavar="NODE", help=text)
+    parser.add_argument(
+        "--owner",
+        action="append",
+        default=[],
+        metavar="NAME=NODE",
+        help="the PortName is this node's; repeat",
+    )
+    parser.add_argument("--reason", metavar="TEXT", help="why, of all new entries; a line for people")
+    parser.add_argument("--days", type=int, default=90, metavar="N", help="days they hold (%(default)s)")
+    parser.add_argument("--bottles", metavar="DIR", help="where nodes given by id or name are looked up")
+    parser = _command(group, "cosign", "moderate:cosign", "Sign a list that another moderator has made.")
+    parser.add_argument("file", metavar="FILE", help="the list, which gets one signature more")
+    _moderators_keys(parser)
+    for name, text, needed in (
+        ("show", "Show a list; with a charter, also who has signed it.", False),
+        ("verify", "Check that enough of the charter's moderators have signed a list.", True),
+    ):
+        parser = _command(group, name, f"moderate:{name}", text)
+        parser.add_argument("file", metavar="FILE", help="the list")
+        parser.add_argument("--charter", required=needed, metavar="FILE", help="the network's charter")
+
+
+def _moderators_keys(parser: _Parser) -> None:
+    parser.add_argument("--charter", required=True, metavar="FILE", help="the network's charter")
+    parser.add_argument(
+        "--key", action="append", required=True, metavar="DIR", help="a moderator's directory; repeat"
+    )
+    _passphrase(parser)
+
+
+def _bottle(groups: _Group[_Parser]) -> None:
+    group = _group(groups, "bottle", "Bottles: what nodes say of themselves, and whether it is so.")
+    for name, text, needed in (
+        ("show", "Show a bottle; with a charter, also what of it is valid.", False),
+        ("verify", "Check a bottle as whoever takes it in does.", True),
+    ):
+        parser = _command(group, name, f"bottle:{name}", text)
+        parser.add_argument(
+            "bottle", metavar="FILE|ID|-", help="a file, a node's id or name, or standard input"
+        )
+        against = parser.add_mutually_exclusive_group(required=needed)
+        against.add_argument("--charter", metavar="FILE", help="check against this charter")
+        against.add_argument("--config", metavar="FILE", help="check against a node's or client's charter")
+        parser.add_argument("--bottles", metavar="DIR", help="where a node is looked up (as configured)")
 
 
 def _identity(groups: _Group[_Parser]) -> None:
