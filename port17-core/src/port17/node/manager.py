@@ -10,6 +10,7 @@ from contextlib import AsyncExitStack
 from typing import Any
 
 import anyio
+import anyio.to_thread
 from anyio.abc import TaskGroup, TaskStatus
 
 from port17 import control
@@ -220,7 +221,8 @@ class Node:
             with anyio.move_on_after(BURN_S):
                 await self._due.wait()
             self._due = anyio.Event()
-            self._burn_now()
+            # Overwriting waits for the disk, and for a command that writes there too.
+            await anyio.to_thread.run_sync(self._burn_now)
 
     def _burn_now(self) -> None:
         try:
