@@ -152,6 +152,20 @@ def test_parts_of_different_ages_don_t_make_a_weaker_bottle(stage: Stage, oak: P
     assert used(stage.client(), oak) == STRONG.name
 
 
+def test_an_old_bottle_lives_no_longer_than_its_prekeys(stage: Stage, oak: Person) -> None:
+    """Who starts anew and is given a bottle of yesterday's alone believes it: nobody can know of what he was
+    never shown. Its prekeys bound that, and the charter can forbid the suite at once."""
+    earlier = int(stage.now) - 3600
+    label = stage.label(oak, (WEAK,), seq=earlier)
+    contents = stage.contents(oak, (WEAK,), seq=earlier)
+    network_id = stage.charter.network_id
+    stage.put(Bottle.seal(network_id, COMPOSITE, oak.key, label, contents, oak.records[1:]))
+    assert used(stage.client(), oak) == WEAK.name
+    assert used(stage.client(stage.amended(suites=[STRONG.name]), memory="told"), oak) is None
+    stage.now = max(record.expiry for record in oak.records)
+    assert used(stage.client(memory="later"), oak) is None
+
+
 @pytest.mark.anyio
 async def test_an_older_bottle_does_not_take_the_place_of_a_newer_one(stage: Stage, oak: Person) -> None:
     network_id = stage.charter.network_id

@@ -1,0 +1,53 @@
+"""A key that passed when its bottle was taken in, and is none all the same: one circuit fails, no other."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from port17.errors import HandshakeFailed
+from port17.navigator.chart import ChartNode
+from port17.wire.prekey import ResponderKey
+
+from . import test_client_turnover as turnover
+from .test_client_turnover import REQUEST, Client, on_virtual_clock
+from .wire_unusable import publics
+
+BAD = "oak"
+CIRCUITS = 25
+"""More than enough that a node of four would be in one, if it were not set aside."""
+
+
+@pytest.mark.parametrize("what", ["empty", "a byte short", "point 0", "point of order 8"])
+def test_its_node_is_set_aside(tmp_path: Path, what: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(turnover, "NAMES", ("ash", "elm", BAD, "yew"))
+
+    async def test(client: Client) -> None:
+        true = client.known.responder
+
+        def responder(node: ChartNode) -> ResponderKey | None:
+            held = true(node)
+            if held is None or node.name != BAD:
+                return held
+            return dataclasses.replace(held, public=publics(held.suite)[what])
+
+        monkeypatch.setattr(client.known, "responder", responder)
+        failed: list[Any] = []
+        built = []
+        for _ in range(CIRCUITS):
+            try:
+                built.append(await client.circuits.build(REQUEST))
+            except HandshakeFailed as error:
+                failed.append(error)
+        assert len(failed) == 1
+        assert BAD not in {node.name for one in built for node in one.route.nodes}
+        # The control: with its true key it is in routes, once it is no longer set aside.
+        monkeypatch.setattr(client.known, "responder", true)
+        client.circuits._failures.forget_all()
+        again = [await client.circuits.build(REQUEST) for _ in range(CIRCUITS)]
+        assert BAD in {node.name for one in again for node in one.route.nodes}
+
+    on_virtual_clock(tmp_path, test)
