@@ -197,6 +197,30 @@ def test_a_charter_is_amended(tmp_path: Path, charter: Path, capsys: pytest.Capt
     assert after.current(time.time()).suites == before.current(time.time()).suites
 
 
+def test_an_amendment_deprecates_and_says_when_it_holds(
+    tmp_path: Path, charter: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    usual, other = "p17-1-xwing-aes256gcm-sha256", "p17-1-xwing-chacha20poly1305-blake2s"
+    words = ["charter", "amend", "--charter", str(charter)]
+    began = int(time.time())
+    both = ["--suite", usual, "--suite", other]
+    made = run(capsys, *words, *both, "--deprecate", usual, "--in", "600", "--overlap", "90")
+    assert (made["suites"], made["deprecated"], made["overlap_s"]) == ([usual, other], [usual], 90)
+    assert began + 600 <= made["not_before"] <= int(time.time()) + 600
+    kept = run(capsys, *words, "--deprecate", other)
+    assert kept["deprecated"] == [usual, other]
+    assert kept["not_before"] == made["not_before"], "not before the revision before it"
+    assert run(capsys, *words, "--reinstate", usual)["deprecated"] == [other]
+    assert run(capsys, *words, "--suite", usual)["deprecated"] == [], (
+        "what is forbidden is not deprecated, too"
+    )
+    assert main([*words, "--deprecate", other]) == 2
+    assert f"It would allow {usual}" in capsys.readouterr().err
+    assert main([*words, "--in", "-1"]) == 2
+    assert main(words) == 0
+    assert "clients within 90 seconds after that" in capsys.readouterr().out
+
+
 def test_only_update_keys_amend(tmp_path: Path, charter: Path, capsys: pytest.CaptureFixture[str]) -> None:
     stranger = run(capsys, "charter", "init", "--dir", str(tmp_path), "--name", "other")["update_keys"]
     before = charter.read_bytes()

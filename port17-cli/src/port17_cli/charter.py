@@ -142,12 +142,16 @@ def amend(args: argparse.Namespace) -> int:
     print(f"Revision {current.seq} of the charter: {path}")
     print(f"  cipher suites: {', '.join(_suite_words(current))}")
     print(f"  holds from {time.strftime('%Y-%m-%d %H:%M:%S UTC', time.gmtime(current.not_before))} on")
-    print(f"  nodes need it by then; who else has it {current.overlap_s // 60} minutes later misses nothing")
+    print(f"  nodes need the file by then, clients within {_long(current.overlap_s)} after that")
     return 0
 
 
 def _moderator_ids(revision: Revision) -> list[str]:
     return [identity.node_id for identity in revision.moderators]
+
+
+def _long(seconds: int) -> str:
+    return f"{seconds // 60} minutes" if seconds >= 120 else f"{seconds} seconds"
 
 
 def _suite_words(revision: Revision) -> list[str]:
