@@ -448,3 +448,23 @@ def test_what_runs_under_the_old_identity_leaves_the_new_ones_keys_alone(
             act()
         assert {file.name: file.read_bytes() for file in state.iterdir()} == after
     assert len(running.prekeys) == 8
+
+
+def test_a_node_changes_its_scheme_by_rotating(
+    tmp_path: Path, run: Callable[..., Any], refused: Callable[..., str]
+) -> None:
+    both = ["--identity", "ed25519", "--identity", "ed25519-mldsa65"]
+    run("charter", "init", "--dir", str(tmp_path), "--name", "home", *both)
+    oak = run(*init(tmp_path, "oak"))
+    config = ["--config", oak["config"]]
+    assert "does not allow" in refused("identity", "rotate", *config, "--identity", "none")
+    rotated = run("identity", "rotate", *config, "--identity", "ed25519-mldsa65")
+    assert rotated["scheme"] == "ed25519-mldsa65"
+    assert [key["algorithm"] for key in rotated["keys"]] == ["ed25519", "ml-dsa-65"]
+    assert rotated["predecessors"] == [oak["fingerprint"]]
+    (bottle,) = bottles(tmp_path)
+    assert bottle.label.identity.scheme == "ed25519-mldsa65"
+    # Once nobody believes the old scheme any more the node goes on, as an heir of nobody.
+    charter = ["charter", "amend", "--charter", str(tmp_path / "home.charter"), "--in", "0"]
+    run(*charter, "--identity", "ed25519-mldsa65")
+    assert run("node", "bottle", *config)["id"] == rotated["id"]

@@ -146,7 +146,7 @@ class IdentityFile(Record):
         if scheme is None:
             raise ConfigError(
                 f"the identity scheme {self.identity.scheme} of {name} is not allowed or not installed",
-                cure="Install the distribution that brings the scheme, or make a new identity.",
+                cure="Install the distribution that brings it, or take another: `port17 identity rotate`.",
             )
         return scheme
 
