@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from contextlib import closing
 from pathlib import Path
 
 import anyio
@@ -10,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from port17.errors import ConfigError
+from port17.errors import ConfigError, PluginError
 from port17.navigator.agreement import Standing, standing
 from port17.navigator.chart import ChartNode
 from port17.network import GRACE_CAP_S, KnownNetwork
@@ -277,3 +278,33 @@ def test_watching_tells_of_files_and_of_the_clock(net: Amended, monkeypatch: pyt
             await watch()
 
     anyio.run(in_time)
+
+
+def test_the_rack_is_kept_where_the_configuration_says(net: Amended) -> None:
+    net.amend(suites=[X25519])
+    _, ash = net.node("ash")
+    _, elm = net.node("elm")
+    config = net.client(rack={"store": "sqlite", "options": {"path": "others/rack"}})
+    with closing(net.known(config)) as known:
+        assert {bottle.label.name for bottle in known.rack} == {"ash", "elm"}
+        assert {node.name for node in known.chart()} == {"ash", "elm"}
+        file = net.folder / "client-state" / "others" / "rack"
+        assert file.exists()
+        with pytest.raises(ConfigError, match="another process has the rack"):
+            net.known(config)
+    # The folder is the truth: what an earlier process kept does not outlive its file.
+    (net.bottles / f"{elm.node_id}.bottle").unlink()
+    with closing(net.known(config)) as known:
+        assert [bottle.fingerprint for bottle in known.rack] == [ash.fingerprint]
+    assert {found.name for found in file.parent.iterdir()} == {"rack"}, "it was closed"
+
+
+def test_a_rack_that_cannot_be_used_keeps_the_process_from_starting(net: Amended) -> None:
+    with pytest.raises(PluginError, match="sqlight"):
+        net.known(net.client(rack={"store": "sqlight"}))
+    with pytest.raises(ConfigError, match="paht"):
+        net.known(net.client(rack={"store": "sqlite", "options": {"paht": "x"}}))
+    config = net.client(rack={"store": "sqlite"})
+    with pytest.raises(ConfigError, match="folder of bottles"):
+        net.known(config.model_copy(update={"bottles": net.folder / "none"}))
+    net.known(config).close()

@@ -267,6 +267,8 @@ def test_damage_that_is_met_later_is_told_and_the_next_start_is_a_good_one(file:
     with pytest.raises(ConfigError, match="is damaged") as caught:
         rack.get(hit.fingerprint)
     assert "Start again" in caught.value.cure
+    with pytest.raises(ConfigError, match="is damaged"):
+        rack.put(bottle(1, 2))
     rack.close()
     assert file.with_name("rack.sqlite.damaged-1").read_bytes() == damaged
     with closing(opened(file)) as fresh:

@@ -35,8 +35,6 @@ from port17.records.scheme import IdentityScheme
 from port17.wire.prekey import Network, ResponderKey
 from port17.wire.suite import CipherSuite
 
-RACK = "memory"
-"""The bottle store of a static network: the folder of bottles is the truth."""
 GRACE_CAP_S = 600.0
 """Most seconds for which circuits and links go on under a suite that is no longer allowed: a download gets
 its time, and a broken suite is gone the same hour."""
@@ -125,26 +123,37 @@ class KnownNetwork:
         charter = charter_file.load()
         own = OwnSuites(registry, config.suites)
         own.check(charter.current(wall()))
-        rack: BottleStore = registry.make("port17.bottle_stores", RACK)
-        folder = BottleFolder(config.bottles, Intake(rack, registry.panel, charter.network_id))
-        network = cls(
-            charter,
-            own,
-            installed,
-            rack,
-            wall,
-            charter_file=charter_file,
-            folder=folder,
-            appeal=_appeal(config.moderation),
-        )
+        rack: BottleStore = registry.make("port17.bottle_stores", config.rack.store, config.rack.options)
+        rack.open(charter.network_id, config.state)
         try:
+            # The folder is the truth: what an earlier process kept was judged by what held then.
+            rack.remove(*(stamp.fingerprint for stamp in rack.stamps()))
+            folder = BottleFolder(config.bottles, Intake(rack, registry.panel, charter.network_id))
+            network = cls(
+                charter,
+                own,
+                installed,
+                rack,
+                wall,
+                charter_file=charter_file,
+                folder=folder,
+                appeal=_appeal(config.moderation),
+            )
             network._take(folder, *network._look(folder)())
         except OSError as error:
+            rack.close()
             raise ConfigError(
                 f"the folder of bottles {config.bottles} can't be read: {error.strerror}",
                 cure="Name the folder in the configuration, as `bottles`.",
             ) from error
+        except BaseException:
+            rack.close()
+            raise
         return network
+
+    def close(self) -> None:
+        """Let go of the rack."""
+        self.rack.close()
 
     # -- what holds now ---------------------------------------------------------------------------
     def _now(self) -> _InForce:

@@ -80,6 +80,8 @@ class RackFile:
         :raises ConfigError: it can't be used; says why, and what to do.
         """
         self.path = path
+        self._lost: ConfigError | None = None
+        """Set once the file has turned out to be damaged, and is no longer open."""
         self._make()
         self._db = sqlite3.connect(path, timeout=WAIT_S, isolation_level=None)
         try:
@@ -179,6 +181,8 @@ class RackFile:
     @contextmanager
     def _told(self) -> Iterator[None]:
         """SQLite's errors as ours."""
+        if self._lost is not None:
+            raise ConfigError(self._lost.message, cure=self._lost.cure)
         try:
             yield
         except sqlite3.ProgrammingError:
@@ -197,7 +201,8 @@ class RackFile:
         if code == sqlite3.SQLITE_NOTADB:
             return self._foreign()
         if code == sqlite3.SQLITE_CORRUPT:
-            return self._damaged(error)
+            self._lost = self._damaged(error)
+            return self._lost
         if code in _UNREACHABLE:
             return self._unreachable(str(error))
         if code == sqlite3.SQLITE_FULL:

@@ -6,6 +6,7 @@ Nothing here ever connects to a destination: what has no route ends with its err
 from __future__ import annotations
 
 import logging
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -283,9 +284,10 @@ async def run(
     allow_descriptors()
     keep_buffers()
     network = KnownNetwork.load(config, registry)
-    async with anyio.create_task_group() as tasks:
-        tunnel = Tunnel(config, registry, network, tasks, folder)
-        status = await tunnel.run()
-        settle()
-        task_status.started(status)
-        await anyio.sleep_forever()
+    with closing(network):
+        async with anyio.create_task_group() as tasks:
+            tunnel = Tunnel(config, registry, network, tasks, folder)
+            status = await tunnel.run()
+            settle()
+            task_status.started(status)
+            await anyio.sleep_forever()

@@ -13,7 +13,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from port17.errors import RecordError
 from port17.records.identity import parse_node_id
-from port17.records.record import HASH_SIZE, PortName
+from port17.records.record import HASH_SIZE, DriverName, PortName
 from port17.wire.block import BODY_SIZE
 from port17.wire.pace import MIB, STEP_MIB, STEP_MIB_FLOOR, STEP_S, STEP_S_FLOOR, StepTerms
 from port17.wire.ratchet import CELLS_PER_STEP
@@ -138,6 +138,18 @@ class RatchetConfig(LinkRatchetConfig):
     cells_per_step: Annotated[int, Field(ge=1, le=CELLS_PER_STEP_CAP)] = CELLS_PER_STEP
 
 
+class RackConfig(_Section):
+    """``[rack]``: where what is known of other nodes is kept.
+
+    :param store: name of the bottle store. While a folder of bottles is the network's map, it is filled from
+        there at each start, so that one in memory does as well as any.
+    :param options: the store's own table.
+    """
+
+    store: DriverName = "memory"
+    options: Options = {}
+
+
 class _Common(_Section):
     """What nodes and clients have in common.
 
@@ -159,6 +171,7 @@ class _Common(_Section):
     log: LogConfig = LogConfig()
     limits: LimitsConfig = LimitsConfig()
     moderation: ModerationConfig = ModerationConfig()
+    rack: RackConfig = RackConfig()
 
 
 class NodeConfig(_Common):

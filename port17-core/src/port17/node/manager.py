@@ -323,6 +323,7 @@ async def run(
     keep_buffers()
     network = KnownNetwork.load(config, registry)
     async with AsyncExitStack() as stack:
+        stack.callback(network.close)
         tasks = await stack.enter_async_context(anyio.create_task_group())
         node = Node(config, registry, network, tasks, passphrase)
         try:
