@@ -149,7 +149,8 @@ def test_the_predecessors_are_bound_too(tmp_path: Path) -> None:
     ("work", "why"),
     [
         ({"log_n": 14, "r": 8, "p": 1}, "too weak"),
-        ({"log_n": 18, "r": 1, "p": 1}, None),
+        ({"log_n": 18, "r": 2, "p": 1}, None),
+        ({"log_n": 18, "r": 1, "p": 1}, "RFC 7914"),
         ({"log_n": 17, "r": 1, "p": 1}, "too weak"),
         ({"log_n": 1, "r": 8, "p": 16}, "too weak"),
         ({"log_n": 20, "r": 8, "p": 1}, "costs more"),

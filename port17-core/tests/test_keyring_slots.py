@@ -1,4 +1,4 @@
-"""No slot ever gets a second key: not after a loss, a crash, a race, a clock set back or a restored backup."""
+"""No slot ever gets a second key: not after a loss, a crash, a race, a clock set back or a backup."""
 
 from __future__ import annotations
 

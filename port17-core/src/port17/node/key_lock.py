@@ -69,6 +69,8 @@ class Lock(Record):
     def _bounded(self) -> Lock:
         if self.memory < MEMORY_FLOOR:
             raise ValueError("too weak: a guess at the passphrase would cost too little memory")
+        if self.log_n >= 16 * self.r:
+            raise ValueError("not parameters that scrypt takes (RFC 7914, 2)")
         if self.memory > MEMORY_CAP or self.r * self.p << self.log_n > WORK_CAP:
             raise ValueError("costs more memory or time than any key of ours")
         return self
