@@ -96,6 +96,9 @@ class ProductNode:
     def lane(self, fingerprint: bytes, asking: Link) -> Link | None:
         return self.lanes.get(fingerprint)
 
+    def step_allowed(self, asking: Link) -> bool:
+        return True
+
     def spare_key(self, suite: CipherSuite) -> KemKey:
         return suite.generate()
 
@@ -172,7 +175,7 @@ def call_product(node: ProductNode) -> ReferenceClient:
     early = handshake.early_key(suite, first, handshake.key_one(to, ciphertext, secret))
     second, signature = handshake.open_flight_two(suite, early, reply)
     transcript = handshake.transcript(suite, first, second)
-    assert verify(to.fingerprint, handshake.responder_signs(transcript), signature)
+    assert verify(to.fingerprint, handshake.responder_signs(suite, transcript), signature)
     ways = handshake.final_chains(suite, transcript, early, suite.kem.decapsulate(seed, second))
     chain = handshake.early_chain(suite, early)
     return ReferenceClient(end, chain, Side(suite, *ways), [])

@@ -209,11 +209,11 @@ def test_the_product_calls_the_reference(
     assert (hello.stamp, hello.revision, hello.initiator) == (minute, 9, caller)
     ciphertext = handshake.unmask(to, dial.flight)
     first = handshake.first(to, hello.revision, ciphertext, hello.ephemeral, hello.initiator)
-    assert hello.signature == (sign(caller, handshake.initiator_signs(first)) if caller else b"")
+    assert hello.signature == (sign(caller, handshake.initiator_signs(suite, first)) if caller else b"")
     early = handshake.early_key(suite, first, handshake.key_one(to, ciphertext, secret))
     second_secret, second = suite.kem.encapsulate(hello.ephemeral)
     transcript = handshake.transcript(to.suite, first, second)
-    signature = sign(node, handshake.responder_signs(transcript))
+    signature = sign(node, handshake.responder_signs(suite, transcript))
     flight = handshake.make_flight_two(suite, 2, early, second, signature)
     established = dial.finish(flight, verify)
     assert established.transcript == transcript
@@ -235,7 +235,7 @@ def test_the_reference_calls_the_product(
     seed = os.urandom(suite.kem.seed_size)
     ephemeral = suite.kem.public(seed)
     first = handshake.first(to, revision, ciphertext, ephemeral, caller)
-    signature = sign(caller, handshake.initiator_signs(first)) if caller else b""
+    signature = sign(caller, handshake.initiator_signs(to.suite, first)) if caller else b""
     hello = handshake.Hello(minute, revision, ephemeral, caller, signature)
     flight = handshake.make_flight_one(to, os.urandom(16), ciphertext, secret, hello)
     replays = ReplaySet(SKEW_S)
@@ -245,7 +245,7 @@ def test_the_reference_calls_the_product(
     early = handshake.early_key(suite, first, handshake.key_one(to, ciphertext, secret))
     second, signature = handshake.open_flight_two(suite, early, answer)
     transcript = handshake.transcript(to.suite, first, second)
-    assert signature == sign(node, handshake.responder_signs(transcript))
+    assert signature == sign(node, handshake.responder_signs(to.suite, transcript))
     assert (established.transcript, established.initiator) == (transcript, caller or None)
     forward, backward = handshake.final_chains(suite, transcript, early, suite.kem.decapsulate(seed, second))
     agree(established.early, handshake.early_chain(suite, early), product_seals=False)

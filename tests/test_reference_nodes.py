@@ -104,7 +104,7 @@ class ReferenceEnd:
         early = handshake.early_key(suite, first, handshake.key_one(to, ciphertext, secret))
         second_secret, second = suite.kem.encapsulate(hello.ephemeral)
         transcript = handshake.transcript(suite, first, second)
-        signature = sign(to.fingerprint, handshake.responder_signs(transcript))
+        signature = sign(to.fingerprint, handshake.responder_signs(suite, transcript))
         self.reply = handshake.make_flight_two(suite, 2, early, second, signature)
         self._early: Direction | None = handshake.early_chain(suite, early)
         self.side = Side(suite, *handshake.final_chains(suite, transcript, early, second_secret))

@@ -143,7 +143,7 @@ def test_a_responder_takes_some_at_once_then_one_a_second_or_one_for_so_many_cel
     assert taken(patience, 0, 1000.0) == STEPS_BURST
     assert taken(patience, 0, 1003.0) == 3 * STEPS_PER_S
     assert taken(patience, CELLS_PER_ANSWER - 1, 1003.0) == 0
-    assert taken(patience, 5 * CELLS_PER_ANSWER, 1003.0) == 5
+    assert taken(patience, 2 * CELLS_PER_ANSWER, 1003.0) == 2
     assert taken(patience, 10**9, 1003.0) == STEPS_BURST, "what was not asked for is not saved up"
     assert taken(patience, 10**9, 9999.0) == STEPS_BURST
 
@@ -387,6 +387,14 @@ def test_a_peer_that_asks_too_often_loses_its_link() -> None:
             ends.near.keys._turn = ratchet._ask(ends.clock.now_s)
             ends.settle()
     assert STEPS_BURST <= epoch(ends) <= STEPS_BURST + 2
+
+
+def test_a_step_beyond_the_links_quota_ends_the_circuit() -> None:
+    bench = Watched([TOY], FLOOR)
+    bench.settle()
+    bench.hosts[0].steps_allowed = False
+    with pytest.raises(PeerViolation, match="link's circuits"):
+        speak(bench, 0, FORWARD, 4 * MIB)
 
 
 def test_use_of_a_near_hop_alone_makes_no_far_one_be_asked_too_often() -> None:

@@ -19,9 +19,9 @@ from port17.wire.block import (
     Command,
 )
 from port17.wire.circuit import Circuit
-from port17.wire.handshake import Initiator, respond
-from port17.wire.leg import FIRST_CREDIT
 from port17.wire.control_cells import URGENT_CAP
+from port17.wire.handshake import Initiator, respond
+from port17.wire.leg import FIRST_CREDIT, Leg
 from port17.wire.link import Link
 from port17.wire.message import TOKEN, LinkMessage
 from port17.wire.quota import Budget
@@ -88,6 +88,26 @@ def test_link_keys_step() -> None:
     carry(here, there)
     assert sending.steps == receiving.steps == 4
     assert len(circuits[0].got) == 20
+
+
+class Ending(Quiet):
+    """Cannot be answered any more, which shows only when it is its turn."""
+
+    def pull(self, leg: Leg, out: memoryview) -> int | None:
+        raise PeerViolation("the peer's key is unusable")
+
+
+def test_what_a_round_gives_rise_to_goes_out_with_it() -> None:
+    here, there, circuits = quiet_pair()
+    ended, idle = opened(here, Quiet(1)), opened(here, Quiet(1))
+    carry(here, there)
+    ended.circuit = Ending()
+    idle.drained(idle.window // 2)
+    ended.wake()
+    idle.wake()
+    assert carry(here, there) == 2
+    assert circuits[0].ended is Reason.PROTOCOL
+    assert not here.pending
 
 
 def test_an_idle_link_is_silent() -> None:

@@ -90,6 +90,7 @@ class Host:
         self.relays: list[Relay] = []
         self.conveyors: list[Conveyor] = []
         self.opened: list[tuple[str, bytes]] = []
+        self.steps_allowed = True
         self.on_operation: Callable[[Conveyor, str, bytes], None] = lambda conveyor, name, data: (
             conveyor.accept()
         )
@@ -116,6 +117,10 @@ class Host:
     def lane(self, fingerprint: bytes, asking: Link) -> Link | None:
         """See :class:`~port17.wire.relay.RelayHost`."""
         return self.lanes.get(fingerprint)
+
+    def step_allowed(self, asking: Link) -> bool:
+        """See :class:`~port17.wire.relay.RelayHost`."""
+        return self.steps_allowed
 
     def spare_key(self, suite: CipherSuite) -> KemKey:
         """See :class:`~port17.wire.relay.RelayHost`."""

@@ -60,8 +60,8 @@ def first(to: Responder, revision: int, ciphertext: bytes, ephemeral: bytes, ini
     )
 
 
-def initiator_signs(first_hash: bytes) -> bytes:
-    return framed("link init", first_hash)
+def initiator_signs(suite: Suite, first_hash: bytes) -> bytes:
+    return framed("link init", suite.ascii, first_hash)
 
 
 def early_key(suite: Suite, first_hash: bytes, k: bytes) -> bytes:
@@ -77,8 +77,8 @@ def transcript(suite: Suite, first_hash: bytes, second_ciphertext: bytes) -> byt
     return suite.h("link done", first_hash, second_ciphertext)
 
 
-def responder_signs(transcript_hash: bytes) -> bytes:
-    return framed("link resp", transcript_hash)
+def responder_signs(suite: Suite, transcript_hash: bytes) -> bytes:
+    return framed("link resp", suite.ascii, transcript_hash)
 
 
 def final_chains(

@@ -32,6 +32,9 @@ SETUPS_PER_S, SETUPS_BURST = 200.0, 1000.0
 tenth of a core. A lane carries the set-ups of many clients."""
 HOPS_PER_S, HOPS_BURST = 50.0, 500.0
 """HOPs that one link may have made over our lanes: a quarter, so that one client cannot spend a lane's."""
+STEPS_PER_S, STEPS_BURST = 400.0, 2000.0
+"""Ratchet steps answered to one link, some 0.5 ms each: twice as many as SETUPs, since every circuit begins with
+one, and enough for 200 MB/s of circuits that step with every mebibyte."""
 LANE_CLIENTS = 20
 """How many clients' demand a lane may bring: with less, a few clients at one node could spend what all of its
 clients have at the next."""
@@ -50,6 +53,7 @@ class _Quotas:
         """:param clients: how many clients' demand the link may bring."""
         self.setups = TokenBucket(clients * SETUPS_PER_S, clients * SETUPS_BURST)
         self.hops = TokenBucket(clients * HOPS_PER_S, clients * HOPS_BURST)
+        self.steps = TokenBucket(clients * STEPS_PER_S, clients * STEPS_BURST)
 
 
 class Engine:
@@ -139,6 +143,10 @@ class Engine:
     def spare_key(self, suite: CipherSuite) -> KemKey:
         """See :class:`~port17.wire.relay.RelayHost`."""
         return self._spare_keys.take(suite)
+
+    def step_allowed(self, asking: Link) -> bool:
+        """See :class:`~port17.wire.relay.RelayHost`."""
+        return self._quota(asking).steps.take(asking.now_s)
 
     def operation(self, relay: Relay, conveyor: Conveyor, name: str, arguments: bytes) -> None:
         """See :class:`~port17.wire.relay.RelayHost`."""

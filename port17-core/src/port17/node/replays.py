@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+import os
+import time
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -43,9 +45,10 @@ class Replays:
         file, mark = folder / FILE, folder / MARK
         try:
             unclean = mark.exists()
-            stored = b"" if unclean or not file.exists() else file.read_bytes()[: FILE_CAP + 1]
+            stored = None if unclean or not file.exists() else file.read_bytes()[: FILE_CAP + 1]
             mark.touch(mode=0o600)
             file.unlink(missing_ok=True)
+            _sync(folder)
         except OSError as error:
             raise ConfigError(
                 f"the node's state in {folder} can't be used: {error.strerror}",
@@ -53,7 +56,7 @@ class Replays:
             ) from error
         links: list[bytes] = []
         setups: list[bytes] = []
-        if stored:
+        if stored is not None:
             try:
                 links, setups = _decode(stored)
             except RecordError:
@@ -67,8 +70,8 @@ class Replays:
                 int(2 * skew_s + STAMP_UNIT_S),
             )
         replays = cls(
-            ReplaySet(skew_s, refuse_until_s=refuse_until_s),
-            ReplaySet(skew_s, refuse_until_s=refuse_until_s),
+            ReplaySet(skew_s, refuse_until_s=refuse_until_s, elapsed=time.monotonic),
+            ReplaySet(skew_s, refuse_until_s=refuse_until_s, elapsed=time.monotonic),
         )
         replays.links.restore(links)
         replays.setups.restore(setups)
@@ -82,9 +85,23 @@ class Replays:
         data = cbor.encode([b"".join(self.links.entries()), b"".join(self.setups.entries())])
         fresh = folder / f"{FILE}.new"
         fresh.touch(mode=0o600)
-        fresh.write_bytes(data)
+        with fresh.open("wb") as stream:
+            stream.write(data)
+            stream.flush()
+            os.fsync(stream.fileno())
         fresh.replace(folder / FILE)
+        _sync(folder)  # what a power loss leaves: the mark without the sets, never the reverse
         (folder / MARK).unlink(missing_ok=True)
+        _sync(folder)
+
+
+def _sync(folder: Path) -> None:
+    """Have a folder's entries on the disk before anything else is done."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def _decode(stored: bytes) -> tuple[list[bytes], list[bytes]]:

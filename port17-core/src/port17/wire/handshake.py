@@ -112,7 +112,7 @@ class _Schedule:
             initiator,
         )
         self._early = self._suite.extract(self._first, self._key)
-        return framed("link init", self._first)
+        return framed("link init", self._suite.name.encode("ascii"), self._first)
 
     def early(self) -> Chain:
         return Chain(self._suite, self._suite.expand(self._early, framed("link early"), KEY_SIZE))
@@ -123,7 +123,7 @@ class _Schedule:
     def second_flight(self, ciphertext: bytes) -> bytes:
         """Bind flight 2's ciphertext. Returns what the responder signs."""
         self.transcript = self._suite.digest("link done", self._first, ciphertext)
-        return framed("link resp", self.transcript)
+        return framed("link resp", self._suite.name.encode("ascii"), self.transcript)
 
     def session(self, secret: bytes) -> Session:
         key = self._suite.extract(self.transcript, self._early + secret)

@@ -366,6 +366,9 @@ class Link:
                 rounds.append(leg)
             elif leg.owed:
                 leg.drained(0)
+        if at < size and (self.control.due or returns):
+            # The rounds made some: a circuit that ended, credit that no cell carries any more.
+            at += self.pull(blocks[at:], now_s)
         return at
 
     def _control(self, block: memoryview) -> None:

@@ -58,6 +58,9 @@ class RelayHost(Protocol):
         """A key that was never used, made ahead perhaps: for RSP 0 alone, since who takes a node's state
         takes what lies ready, too."""
 
+    def step_allowed(self, asking: Link) -> bool:
+        """Whether a link's quota allows one more ratchet step."""
+
     def operation(self, relay: Relay, conveyor: Conveyor, name: str, arguments: bytes) -> None:
         """An operation was opened on this node."""
 
@@ -221,6 +224,8 @@ class Relay:
         ratchet = self.mux.take(self._scratch.for_us, now_s)
         if ratchet is not None:
             self._patience.admit(self._forward.counter + self._backward.counter, now_s)
+            if not self._host.step_allowed(self.previous.link):
+                raise PeerViolation("a link's circuits step too often")
             self._ratchet.request(bytes(ratchet))
             if self._asked_s is not None:
                 took_s = now_s - self._asked_s

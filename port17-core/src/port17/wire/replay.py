@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from port17.errors import PeerViolation
 
 STAMP_UNIT_S = 60
@@ -19,15 +21,25 @@ class ReplaySet:
     Look up before decapsulation, insert after the box opens and before any effect.
     """
 
-    def __init__(self, skew_s: float, *, refuse_until_s: float = 0.0, cap: int = REPLAY_CAP) -> None:
+    def __init__(
+        self,
+        skew_s: float,
+        *,
+        refuse_until_s: float = 0.0,
+        cap: int = REPLAY_CAP,
+        elapsed: Callable[[], float] | None = None,
+    ) -> None:
         """
         :param skew_s: how far a peer's clock may be off, seconds.
         :param refuse_until_s: after an unclean start (the set was lost): stamps up to this Unix second
             are refused.
+        :param elapsed: seconds since any moment, by a clock that nobody sets: generations turn by it, so that
+            one that jumps ahead empties no set. None goes by the time that is given.
         """
         self._skew_s = skew_s
         self._refuse_until_s = refuse_until_s
         self._cap = cap
+        self._elapsed = elapsed
         self._period_s = 2 * skew_s + STAMP_UNIT_S
         """From the earliest to the latest moment at which one stamp is accepted."""
         self._young: set[bytes] = set()
@@ -47,7 +59,7 @@ class ReplaySet:
         :param stamp: minutes since the epoch, as the peer wrote it.
         :raises PeerViolation: it is a replay, too old, too new, or the set is full.
         """
-        self._rotate(now_s)
+        self._rotate(now_s if self._elapsed is None else self._elapsed())
         begins_s = stamp * STAMP_UNIT_S
         if begins_s + STAMP_UNIT_S + self._skew_s < now_s or begins_s - self._skew_s > now_s:
             raise PeerViolation("a timestamp is outside the window: check both clocks")

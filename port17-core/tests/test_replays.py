@@ -1,0 +1,82 @@
+"""What a node has seen, over stops of every kind and under clocks that jump."""
+
+from __future__ import annotations
+
+import os
+import time
+from pathlib import Path
+
+import pytest
+
+from port17.errors import ConfigError, PeerViolation
+from port17.node.replays import FILE, MARK, Replays
+from port17.wire.replay import ReplaySet, stamp
+
+NOW_S = 1_800_000_000.0
+SKEW_S = 120.0
+KEY = b"k" * 16
+
+
+def seen(folder: Path) -> Replays:
+    """A node's sets with one SETUP in them."""
+    replays = Replays.load(folder, SKEW_S, NOW_S)
+    replays.setups.admit(KEY, stamp(NOW_S), NOW_S)
+    return replays
+
+
+def test_a_clean_stop_keeps_the_sets_apart(tmp_path: Path) -> None:
+    seen(tmp_path).store(tmp_path)
+    after = Replays.load(tmp_path, SKEW_S, NOW_S + 30)
+    assert after.setups.seen(KEY)
+    assert not after.links.seen(KEY)
+    after.links.admit(KEY, stamp(NOW_S + 30), NOW_S + 30)
+
+
+@pytest.mark.parametrize("left", ["a mark", "an empty file", "half a file"])
+def test_sets_that_are_lost_cost_a_wait(tmp_path: Path, left: str) -> None:
+    replays = seen(tmp_path)
+    if left != "a mark":
+        replays.store(tmp_path)
+        file = tmp_path / FILE
+        file.write_bytes(b"" if left == "an empty file" else file.read_bytes()[:9])
+    after = Replays.load(tmp_path, SKEW_S, NOW_S + 30)
+    for fresh in (KEY, b"x" * 16):
+        with pytest.raises(PeerViolation, match="unclean"):
+            after.setups.admit(fresh, stamp(NOW_S + 30), NOW_S + 30)
+    later_s = NOW_S + 30 + SKEW_S + 60
+    after.setups.admit(b"x" * 16, stamp(later_s), later_s)
+
+
+def test_a_stop_that_cannot_store_counts_as_unclean(tmp_path: Path) -> None:
+    replays = seen(tmp_path)
+    (tmp_path / f"{FILE}.new").mkdir()
+    with pytest.raises(OSError, match="directory"):
+        replays.store(tmp_path)
+    assert (tmp_path / MARK).exists()
+    assert not (tmp_path / FILE).exists()
+
+
+def test_the_file_is_the_owners_alone(tmp_path: Path) -> None:
+    seen(tmp_path).store(tmp_path)
+    assert os.stat(tmp_path / FILE).st_mode & 0o077 == 0
+
+
+def test_a_state_that_cannot_be_used_is_a_clear_error(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="state"):
+        Replays.load(tmp_path / "missing", SKEW_S, NOW_S)
+
+
+def test_a_clock_that_jumps_ahead_and_back_empties_no_set() -> None:
+    passed_s = 0.0
+    replays = ReplaySet(SKEW_S, elapsed=lambda: passed_s)
+    replays.admit(KEY, stamp(NOW_S), NOW_S)
+    with pytest.raises(PeerViolation, match="window"):
+        replays.admit(b"x" * 16, stamp(NOW_S), NOW_S + 3600)
+    passed_s = 5.0
+    with pytest.raises(PeerViolation, match="replay"):
+        replays.admit(KEY, stamp(NOW_S), NOW_S + 5)
+
+
+def test_a_nodes_sets_go_by_a_clock_that_nobody_sets(tmp_path: Path) -> None:
+    replays = Replays.load(tmp_path, SKEW_S, NOW_S)
+    assert replays.setups._elapsed is replays.links._elapsed is time.monotonic
