@@ -351,7 +351,7 @@ class KnownNetwork:
 
     def _terms(self) -> Terms:
         skew_s = self.revision.clock_skew_s
-        return Terms(self.charter.network_id, self.schemes, self.wall(), skew_s, self.served)
+        return Terms(self.charter.network_id, self.schemes, self.wall(), skew_s, self.prepared)
 
     def _look(self, folder: BottleFolder) -> Callable[[], tuple[Sight, Notices]]:
         """What a thread can do by itself."""
