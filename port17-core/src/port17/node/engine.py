@@ -33,8 +33,8 @@ tenth of a core. A lane carries the set-ups of many clients."""
 HOPS_PER_S, HOPS_BURST = 50.0, 500.0
 """HOPs that one link may have made over our lanes: a quarter, so that one client cannot spend a lane's."""
 STEPS_PER_S, STEPS_BURST = 400.0, 2000.0
-"""Ratchet steps answered to one link, some 0.5 ms each: twice as many as SETUPs, since every circuit begins with
-one, and enough for 200 MB/s of circuits that step with every mebibyte."""
+"""Ratchet steps answered to one link, some 0.5 ms each: twice as many as SETUPs, since every circuit begins
+with one, and enough for 200 MB/s of circuits that step with every mebibyte."""
 LANE_CLIENTS = 20
 """How many clients' demand a lane may bring: with less, a few clients at one node could spend what all of its
 clients have at the next."""
