@@ -217,9 +217,9 @@ def test_a_squatter_who_dates_back_gets_a_name_and_pushes_nobody_out() -> None:
 def test_a_successor_takes_the_name_over() -> None:
     into = intake()
     take(into, ALICE.bottle(since=NOW - 10))
-    assert key(take(into, BOB.bottle(since=NOW, before=ALICE))) == "stored.node"
+    assert key(take(into, BOB.bottle(since=NOW - 5, before=ALICE))) == "stored.node"
     assert into.names.holder("alice", NOW) == BOB.fingerprint
-    assert why(into.take(CAROL.bottle(since=NOW), LANE, TERMS)) is Why.NAME
+    assert why(into.take(CAROL.bottle(since=NOW - 4), LANE, TERMS)) is Why.NAME
 
 
 # -- equivocation ---------------------------------------------------------------------------------------
@@ -336,7 +336,7 @@ def test_whoever_has_dialled_believes_himself_whatever_a_crowd_says() -> None:
 
 
 def test_some_nodes_check_a_label_and_nobody_chooses_which() -> None:
-    fingerprints = [Maker().fingerprint for _ in range(300)]
+    fingerprints = [at.to_bytes(32, "big") for at in range(300)]
     label = bytes(32)
     chosen = sum(is_checker(one, label, len(fingerprints)) for one in fingerprints)
     assert 0 < chosen < 25, "about 7 of 300"
