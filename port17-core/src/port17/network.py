@@ -199,10 +199,19 @@ class KnownNetwork:
             for bottle in self.rack:
                 if bottle.label.identity.scheme not in now.schemes:
                     self.rack.remove(bottle.fingerprint)
+                    if self._folder is not None:
+                        self._folder.intake.forget(bottle.fingerprint)
             # The word of a scheme that is no longer allowed makes nobody an heir any more.
-            self.successors = supersede(self.rack, self.charter.network_id, now.schemes)
+            self._supersede(now.schemes)
             if self._folder is not None:
                 self._folder.forget()
+
+    def _supersede(self, schemes: Mapping[str, IdentityScheme]) -> None:
+        """Find out anew who has taken whose place."""
+        self.successors = supersede(self.rack, self.charter.network_id, schemes)
+        if self._folder is not None:
+            for fingerprint in self.successors.superseded | self.successors.unfounded:
+                self._folder.intake.forget(fingerprint)
 
     @property
     def version(self) -> int:
@@ -324,6 +333,7 @@ class KnownNetwork:
         if self._charter_file is not None:
             await self._look_for_charter(self._charter_file)
         if self._folder is not None:
+            schemes = self.schemes.keys()
             try:
                 sight, notices = await anyio.to_thread.run_sync(self._look(self._folder))
             except OSError as error:
@@ -333,7 +343,9 @@ class KnownNetwork:
                     _log.warning("%s; what was read stays", complaint)
             else:
                 self._complaint = ""
-                self._take(self._folder, sight, notices)
+                # What was verified under other schemes is verified again at the next look.
+                if self.schemes.keys() == schemes:
+                    self._take(self._folder, sight, notices)
 
     async def _look_for_charter(self, file: CharterFile) -> None:
         present = self.charter.revisions[-1].revision.seq
@@ -380,9 +392,7 @@ class KnownNetwork:
         if self._notices is not None:
             self._notices.publish(taken.proofs)
         if taken.changed or noted:
-            self.successors = supersede(self.rack, self.charter.network_id, self.schemes)
-            for fingerprint in self.successors.superseded:
-                folder.intake.forget(fingerprint)
+            self._supersede(self.schemes)
             self._moderate()
 
     def _moderate(self) -> None:

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping
 from types import MappingProxyType
 
 from port17.bottles.rack import BottleStore
+from port17.errors import RecordError
 from port17.records.bottle import Bottle
 from port17.records.identity import node_id
 from port17.records.scheme import IdentityScheme
@@ -23,8 +24,13 @@ _log = logging.getLogger(__name__)
 class Successors:
     """The rotations of one rack. An identity that named two successors has none: its key is in two hands."""
 
-    def __init__(self, pairs: Iterable[tuple[bytes, bytes]]) -> None:
-        """:param pairs: (old, new) fingerprints, verified."""
+    def __init__(self, pairs: Iterable[tuple[bytes, bytes]], unfounded: Iterable[bytes] = ()) -> None:
+        """
+        :param pairs: (old, new) fingerprints, verified.
+        :param unfounded: fingerprints whose claim to have taken a place is false.
+        """
+        self.unfounded = frozenset(unfounded)
+        """Fingerprints whose bottle names a predecessor that never said so."""
         named: dict[bytes, set[bytes]] = {}
         for old, new in pairs:
             named.setdefault(old, set()).add(new)
@@ -45,15 +51,23 @@ class Successors:
     ) -> Successors:
         """What verified bottles say.
 
+        A bottle that was valid may be so no longer: a word under a scheme that nobody could check when it came
+        is checked as soon as the charter allows that scheme. Then the bottle's claim counts for nothing.
+
         :param schemes: the identity schemes that are allowed.
-        :raises RecordError: a bottle was not verified, and is wrong.
         """
         pairs: set[tuple[bytes, bytes]] = set()
+        unfounded: list[bytes] = []
         for bottle in bottles:
             if bottle.label.predecessors:
-                chain = [bottle.fingerprint, *bottle.succeeds(network_id, schemes)]
-                pairs.update(zip(chain[1:], chain, strict=False))
-        return cls(pairs)
+                try:
+                    chain = [bottle.fingerprint, *bottle.succeeds(network_id, schemes)]
+                except RecordError as error:
+                    unfounded.append(bottle.fingerprint)
+                    _log.warning("the bottle of %s is dropped: %s", bottle.node_id, error.message)
+                else:
+                    pairs.update(zip(chain[1:], chain, strict=False))
+        return cls(pairs, unfounded)
 
     def resolve(self, fingerprint: bytes) -> bytes:
         """The newest successor of an identity, or itself if there is none beyond doubt."""
@@ -71,13 +85,13 @@ def _end(old: bytes, steps: Mapping[bytes, bytes]) -> bytes | None:
 
 
 def supersede(rack: BottleStore, network_id: bytes, schemes: Mapping[str, IdentityScheme]) -> Successors:
-    """Takes the bottles of identities that have handed over out of a rack.
+    """Takes the bottles of identities that have handed over out of a rack, and of those who lie about that.
 
-    :param rack: verified bottles, and of these only what is wanted: an unwanted successor displaces nobody.
+    :param rack: bottles that were verified, and of these only what is wanted: an unwanted successor displaces nobody.
     :returns: who has taken whose place.
     """
     found = Successors.of(rack, network_id, schemes)
-    for fingerprint in found.superseded:
+    for fingerprint in found.superseded | found.unfounded:
         rack.remove(fingerprint)
     for fingerprint in sorted(found.disputed):
         _log.warning("the node %s has named two successors: neither is followed", node_id(fingerprint))

@@ -1,0 +1,82 @@
+"""What a process outlives: bottles that lie, clocks that jump."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import anyio
+import pytest
+
+from port17.bottles.rack import save_bottle
+from port17.network import KnownNetwork
+from port17.records.bottle import Bottle
+from port17.records.succession import Predecessor
+from port17_crypto.schemes import Ed25519, Ed25519MlDsa65
+
+from .amended_network import SCHEME, Amended
+
+COMPOSITE = Ed25519MlDsa65()
+BOTH = [Ed25519.name, COMPOSITE.name]
+
+
+@pytest.fixture
+def net(tmp_path: Path) -> Amended:
+    return Amended(tmp_path)
+
+
+def look(known: KnownNetwork) -> None:
+    anyio.run(known.look_again)
+
+
+def names(known: KnownNetwork) -> list[str]:
+    return [node.name for node in known.chart()]
+
+
+def liar(net: Amended) -> Bottle:
+    """A node that names a predecessor who never said so, under a scheme that nobody can check yet."""
+    keyring, honest = net.node("liar")
+    word = Predecessor.made(
+        identity={"scheme": COMPOSITE.name, "public": COMPOSITE.generate().public},
+        signature=bytes(COMPOSITE.signature_size),
+    )
+    label = honest.label.model_copy(update={"predecessors": (word,), "seq": honest.label.seq + 1})
+    contents = honest.contents.model_copy(update={"seq": honest.contents.seq + 1})
+    made = Bottle.seal(net.charter.network_id, SCHEME, keyring.signing_key, label, contents, honest.bundle)
+    save_bottle(net.bottles, made)
+    return made
+
+
+def test_a_lie_that_a_new_scheme_brings_to_light_costs_the_liar_only(net: Amended) -> None:
+    bottle = liar(net)
+    net.node("ash")
+    known = net.known()
+    assert sorted(names(known)) == ["ash", "liar"], (
+        "the word of a scheme that is not allowed is not looked at"
+    )
+    net.amend(schemes=BOTH, not_before=int(net.now) + 100)
+    look(known)
+    net.now += 101
+    # By the clock alone, as a node's answering task asks it.
+    assert known.transcript().revisions == (1, 0)
+    assert list(known.schemes) == BOTH
+    assert known.rack.get(bottle.fingerprint) is None
+    before = known.version
+    net.node("oak")
+    look(known)
+    assert known.version != before
+    assert sorted(names(known)) == ["ash", "oak"]
+
+
+def test_a_lie_is_no_word_for_anybody(net: Amended) -> None:
+    bottle = liar(net)
+    known = net.known()
+    net.amend(schemes=BOTH)
+    look(known)
+    look(known)
+    assert not known.successors.superseded
+    assert known.rack.get(bottle.fingerprint) is None
+    keyring, _ = net.node("ash")
+    net.now += 1
+    net.publish(keyring, "liar", ())
+    look(known)
+    assert names(known) == ["liar"], "its name is free again"
