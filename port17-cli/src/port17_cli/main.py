@@ -9,7 +9,8 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
-from port17_cli.parser import BadUsage, build
+from port17_cli.grammar import BadUsage
+from port17_cli.parser import build
 
 if TYPE_CHECKING:
     import argparse
