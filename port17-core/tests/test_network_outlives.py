@@ -13,7 +13,7 @@ from port17.records.bottle import Bottle
 from port17.records.succession import Predecessor
 from port17_crypto.schemes import Ed25519, Ed25519MlDsa65
 
-from .amended_network import SCHEME, Amended
+from .amended_network import BEGUN, SCHEME, Amended
 
 COMPOSITE = Ed25519MlDsa65()
 BOTH = [Ed25519.name, COMPOSITE.name]
@@ -80,3 +80,15 @@ def test_a_lie_is_no_word_for_anybody(net: Amended) -> None:
     net.publish(keyring, "liar", ())
     look(known)
     assert names(known) == ["liar"], "its name is free again"
+
+
+@pytest.mark.parametrize("amendments", [0, 1])
+def test_a_clock_set_back_to_before_the_network_began_ends_nothing(net: Amended, amendments: int) -> None:
+    for _ in range(amendments):
+        net.amend()
+    known = net.known()
+    net.now = BEGUN - 1.0
+    assert known.transcript().revisions[0] == amendments
+    assert known.until_change_s() >= 0
+    look(known)
+    assert known.revision.seq == amendments

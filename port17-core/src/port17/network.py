@@ -171,7 +171,7 @@ class KnownNetwork:
 
     def _accepted(self) -> tuple[Revision, ...]:
         floor = self.charter.revisions[self._floor].revision
-        return self.charter.accepted(max(self.wall(), floor.not_before) if self._floor else self.wall())
+        return self.charter.accepted(max(self.wall(), floor.not_before))
 
     def _interpret(self) -> _InForce:
         accepted = self._accepted()

@@ -51,8 +51,8 @@ class Successors:
     ) -> Successors:
         """What verified bottles say.
 
-        A bottle that was valid may be so no longer: a word under a scheme that nobody could check when it came
-        is checked as soon as the charter allows that scheme. Then the bottle's claim counts for nothing.
+        A bottle that was valid may be so no longer: a word under a scheme that nobody could check when it
+        came is checked as soon as the charter allows that scheme. If it is false, it counts for nothing.
 
         :param schemes: the identity schemes that are allowed.
         """
@@ -87,7 +87,8 @@ def _end(old: bytes, steps: Mapping[bytes, bytes]) -> bytes | None:
 def supersede(rack: BottleStore, network_id: bytes, schemes: Mapping[str, IdentityScheme]) -> Successors:
     """Takes the bottles of identities that have handed over out of a rack, and of those who lie about that.
 
-    :param rack: bottles that were verified, and of these only what is wanted: an unwanted successor displaces nobody.
+    :param rack: bottles that were verified, and of these only what is wanted: an unwanted successor displaces
+        nobody.
     :returns: who has taken whose place.
     """
     found = Successors.of(rack, network_id, schemes)
