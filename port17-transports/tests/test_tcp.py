@@ -142,9 +142,9 @@ async def test_a_ship_that_never_has_to_wait_lets_others_run() -> None:
         await anyio.lowlevel.checkpoint()
         for move in (lambda: one.send(bytes(65536)), lambda: other.receive(65536)):
             before = turns
-            for _ in range(16):
+            for _ in range(48):
                 await move()
-            assert turns - before >= 3
+            assert turns - before >= 6  # trio draws who is next: not every turn that is offered is taken
         group.cancel_scope.cancel()
     await one.aclose()
     await other.aclose()
