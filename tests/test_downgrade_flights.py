@@ -120,7 +120,9 @@ def weak_tag_and_mask(scene: Scene, flight: bytes) -> bytes:
     size = STRONG.ciphertext_size
     ciphertext = xor(flight[BODY : BODY + size], handshake._mask(STRONG, strong.record_hash, salt))
     masked = xor(ciphertext[: WEAK.ciphertext_size], handshake._mask(WEAK, weak.record_hash, salt))
-    return salt + handshake._tag(WEAK, weak.record_hash, salt) + masked + flight[BODY + WEAK.ciphertext_size :]
+    return (
+        salt + handshake._tag(WEAK, weak.record_hash, salt) + masked + flight[BODY + WEAK.ciphertext_size :]
+    )
 
 
 def weak_encapsulation(scene: Scene, flight: bytes) -> bytes:
