@@ -143,6 +143,8 @@ def test_who_is_no_moderator_signs_nothing(town: Town) -> None:
 
 def test_moderators_come_and_go_with_the_charter(town: Town) -> None:
     town.sign("--block", "oak", "--reason", "spam")
+    running = town.client()
+    assert town.nodes["oak"]["id"] in drawn(running)
     anne = town.run("identity", "show", "--dir", str(town.folder / "anne"))["id"]
     town.run("charter", "amend", "--charter", town.charter, "--dismiss", "nobody", code=2)
     amended = town.run(
@@ -152,6 +154,8 @@ def test_moderators_come_and_go_with_the_charter(town: Town) -> None:
     assert (anne in amended["moderators"], amended["moderators_threshold"]) == (False, 2)
     town.run("moderate", "verify", str(town.list), "--charter", town.charter, code=3)
     assert drawn(town.client())["oak"] == ""
+    anyio.run(running.look_again)
+    assert drawn(running)["oak"] == "", "and so it is where it was in force"
     town.run("charter", "amend", "--charter", town.charter, "--moderators-threshold", "3", code=2)
     assert "3 of 2 moderators cannot be" in town.error
 

@@ -185,6 +185,14 @@ def test_a_local_name_gives_way_to_a_public_one_and_takes_none() -> None:
     assert why(into.take(CAROL.bottle(flavour="local", since=fresh - 9), NEIGHBOUR, TERMS)) is Why.NAME
 
 
+def test_a_node_that_becomes_local_gives_its_public_name_back() -> None:
+    into = intake()
+    take(into, ALICE.bottle(since=NOW - 10))
+    take(into, ALICE.bottle(since=NOW - 10, flavour="local", label_seq=1, seq=NOW + 1), sender=NEIGHBOUR)
+    assert into.names.holder("alice", NOW) is None
+    assert key(take(into, BOB.bottle(since=NOW))) == "stored.node"
+
+
 # -- names ----------------------------------------------------------------------------------------------
 def test_a_name_that_is_taken_is_refused_while_the_claim_is_fresh() -> None:
     into = intake()
@@ -223,7 +231,7 @@ def test_a_successor_takes_the_name_over() -> None:
 
 
 # -- equivocation ---------------------------------------------------------------------------------------
-def test_who_equivocates_is_banned_and_everybody_hears_of_it() -> None:
+def test_who_equivocates_is_banned_and_everybody_hears_of_it(monkeypatch: pytest.MonkeyPatch) -> None:
     into = intake()
     take(into, ALICE.bottle())
     taken = into.take(ALICE.bottle(load=7), LANE, TERMS)
@@ -232,7 +240,10 @@ def test_who_equivocates_is_banned_and_everybody_hears_of_it() -> None:
     assert isinstance(action, ForwardProof)
     assert len(into.rack) == 0
     assert into.names.holder("alice", NOW) is None
-    assert why(into.take(ALICE.bottle(seq=NOW + 9), LANE, TERMS)) is Why.BANNED
+    with monkeypatch.context() as patched:
+        patched.setattr(into, "refusal", lambda *_: pytest.fail("the banned cost a signature check"))
+        assert why(into.take(ALICE.bottle(seq=NOW + 9), LANE, TERMS)) is Why.BANNED
+    assert why(into.admit(ALICE.bottle(seq=NOW + 9), LANE, TERMS)) is Why.BANNED
     elsewhere = intake()
     take(elsewhere, ALICE.bottle(), BOB.bottle(name="bob"))
     received = Proof.parse(action.proof.to_cbor())
@@ -306,7 +317,7 @@ def test_a_failed_check_distrusts_under_our_mark_and_a_later_success_lifts_it() 
     assert len(list(into.rack.trusted())) == 1
 
 
-def test_others_marks_are_advice_until_enough_checkers_agree() -> None:
+def test_others_marks_are_advice_until_enough_checkers_agree(monkeypatch: pytest.MonkeyPatch) -> None:
     into = intake(lane=False, checker=CAROL.fingerprint)
     bottle = ALICE.bottle(addresses=AT)
     take(into, bottle, sender=OURSELVES)
@@ -315,6 +326,10 @@ def test_others_marks_are_advice_until_enough_checkers_agree() -> None:
     assert into.advise(ALICE.fingerprint, label, BOB.fingerprint, "liar", TERMS) is None, "a stranger"
     for number, adviser in enumerate(advisers):
         take(into, adviser.bottle(name=f"n{number}"), sender=OURSELVES)
+    with monkeypatch.context() as patched:
+        patched.setattr(intakes, "is_checker", lambda *_: False)
+        for one in advisers:
+            assert into.advise(ALICE.fingerprint, label, one.fingerprint, "no", TERMS) is None, "no checker"
     said = [into.advise(ALICE.fingerprint, label, one.fingerprint, "no", TERMS) for one in advisers]
     assert said[:-1] == [None] * (QUORUM - 1)
     assert said[-1] is not None
