@@ -70,6 +70,19 @@ def test_a_coming_revision_holds_by_the_clock_alone(net: Amended) -> None:
     assert (list(known.served), seqs(known)) == ([XWING], (1,))
 
 
+def test_two_amendments_within_an_overlap_cut_nobody_off(net: Amended) -> None:
+    net.amend(suites=[XWING, X25519])
+    net.now += 20
+    net.amend(deprecated=[X25519], not_before=int(net.now) + 10)
+    net.now += 20
+    known = net.known()
+    assert seqs(known) == (2, 1, 0), "who missed the first amendment is as late as its overlap allows"
+    assert known.until_change_s() == 3600 - 40
+    net.now += 3600 - 40
+    assert seqs(known) == (2, 1)
+    assert known.until_change_s() == 30
+
+
 def test_a_clock_that_is_set_back_takes_nothing_back(net: Amended) -> None:
     known = net.known()
     net.amend(suites=[XWING])

@@ -12,7 +12,14 @@ from hypothesis import strategies as st
 
 from port17.errors import ConfigError, RecordError
 from port17.records import cbor, genesis
-from port17.records.charter import REVISIONS_CAP, Charter, Genesis, Revision, SignedRevision
+from port17.records.charter import (
+    PREDECESSORS_CAP,
+    REVISIONS_CAP,
+    Charter,
+    Genesis,
+    Revision,
+    SignedRevision,
+)
 from port17.records.envelope import signed_bytes
 from port17.records.framing import digest
 from port17.records.identity import Identity
@@ -86,6 +93,40 @@ def test_which_revision_holds() -> None:
     assert AMENDED.accepted(1000) == AMENDED.accepted(1049) == (second, first)
     assert AMENDED.accepted(1050) == (second,)
     assert AMENDED.current(1000) == second
+
+
+def numbers(charter: Charter, now: float) -> list[int]:
+    return [revision.seq for revision in charter.accepted(now)]
+
+
+def amended(*steps: tuple[int, int]) -> Charter:
+    """A charter with a revision more per (not_before, overlap_s)."""
+    charter = CHARTER
+    for not_before, overlap_s in steps:
+        charter = charter.amended(terms(not_before=not_before, overlap_s=overlap_s), signers(*KEYS))
+    return charter
+
+
+def test_revisions_in_quick_succession_are_each_accepted_for_their_overlap() -> None:
+    charter = amended((1000, 300), (1100, 300), (1200, 300))
+    assert numbers(charter, 1250) == [3, 2, 1, 0]
+    assert numbers(charter, 1299) == [3, 2, 1, 0]
+    assert numbers(charter, 1300) == [3, 2, 1]
+    assert numbers(charter, 1400) == [3, 2]
+    assert numbers(charter, 1500) == [3]
+    assert [charter.accepted_until(seq, 3) for seq in range(3)] == [1300, 1400, 1500]
+
+
+def test_a_shorter_overlap_ends_all_before_it_and_a_longer_one_brings_none_back() -> None:
+    assert numbers(amended((1000, 300), (1100, 20)), 1119) == [2, 1, 0]
+    assert numbers(amended((1000, 300), (1100, 20)), 1120) == [2]
+    assert numbers(amended((1000, 20), (1100, 300)), 1110) == [2, 1], "what is over is over"
+
+
+def test_only_so_many_revisions_are_accepted_at_a_time() -> None:
+    charter = amended(*[(1000 + seq, 300) for seq in range(PREDECESSORS_CAP + 3)])
+    newest = charter.revisions[-1].revision.seq
+    assert numbers(charter, 1100) == list(range(newest, newest - PREDECESSORS_CAP - 1, -1))
 
 
 @pytest.mark.parametrize("keys", [(0, 1), (0, 2), (1, 2), (0, 1, 2)])

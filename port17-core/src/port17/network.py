@@ -221,9 +221,11 @@ class KnownNetwork:
 
     def until_change_s(self) -> float:
         """Seconds until another revision holds, or one is no longer accepted; infinite if none is known."""
-        now_s, current = self.wall(), self.revision
+        now_s, (current, *others) = self.wall(), self._now().accepted
         moments = [one.not_before for one in self.charter.coming(now_s)]
-        moments.append(current.not_before + current.overlap_s)
+        moments += [
+            self.charter.accepted_until(one.seq, current.seq) for one in others if one.seq < current.seq
+        ]
         return min((moment - now_s for moment in moments if moment > now_s), default=math.inf)
 
     @property

@@ -32,6 +32,9 @@ CHARTER_CAP = 4 * 1024 * 1024
 """Longest encoded charter, bytes: every revision with 4 KiB. Read whole, before anything is verified."""
 FILE_CAP = 2 * CHARTER_CAP
 """Longest charter file, bytes: base64 and its line ends make 4 of 3, and the header."""
+PREDECESSORS_CAP = 4
+"""Most revisions before the current one that are accepted at a time: the three of a switch of suites and one
+for a correction. A refused SETUP costs a key derivation and a decryption per revision."""
 LINE_WIDTH = 76
 """Characters of a line of base64: what every mail program leaves alone (RFC 2045, 6.8)."""
 
@@ -99,8 +102,9 @@ class Charter:
         return self.accepted(now)[0]
 
     def accepted(self, now: float) -> tuple[Revision, ...]:
-        """The revisions that a peer may speak of: the one that holds; its predecessor during the overlap; its
-        successor from so long before its start on as clocks may differ.
+        """The revisions that a peer may speak of: the one that holds; each of the last
+        :data:`PREDECESSORS_CAP` before it until :meth:`accepted_until`; its successor from so long before its
+        start on as clocks may differ.
 
         :param now: Unix time, seconds.
         :returns: the one that holds first.
@@ -115,12 +119,24 @@ class Charter:
             )
         current = self.revisions[newest].revision
         accepted = [current]
-        if newest > 0 and now < current.not_before + current.overlap_s:
-            accepted.append(self.revisions[newest - 1].revision)
+        for seq in range(newest - 1, max(newest - PREDECESSORS_CAP, 0) - 1, -1):
+            if now < self.accepted_until(seq, newest):
+                accepted.append(self.revisions[seq].revision)
         for signed in self.revisions[newest + 1 : newest + 2]:
             if signed.revision.not_before <= now + current.clock_skew_s:
                 accepted.append(signed.revision)
         return tuple(accepted)
+
+    def accepted_until(self, seq: int, current: int) -> int:
+        """How long a peer may speak of a revision that has been replaced. Every revision ends all before it,
+        its overlap after its start: so a network in a hurry can, and what is over never begins again.
+
+        :param seq: of the revision that was replaced.
+        :param current: the number of the one that holds.
+        :returns: Unix second.
+        """
+        followers = [signed.revision for signed in self.revisions[seq + 1 : current + 1]]
+        return min(revision.not_before + revision.overlap_s for revision in followers)
 
     def coming(self, now: float) -> tuple[Revision, ...]:
         """The revisions that will hold, the next first.

@@ -54,7 +54,8 @@ class Revision(Record):
     :param classical_bits: least confidentiality of a suite against an attacker without a quantum computer.
     :param quantum_category: least NIST category of a suite against one with; 0 asks for none.
     :param prekey_lifetime_s: seconds of a prekey slot.
-    :param overlap_s: how long a prekey is accepted after its slot, a revision after its successor's start.
+    :param overlap_s: how long a prekey is accepted after its slot, and after this revision's start those that
+        it follows.
     :param clock_skew_s: how far two clocks may differ.
     :param moderators: who may block nodes.
     :param moderators_threshold: how many of them must agree.

@@ -86,8 +86,8 @@ class CipherSuite(ABC):
     cells, 2^28 AES blocks, far inside what is argued for either (draft-irtf-cfrg-aead-limits). It need not
     be key-committing, and GCM and ChaCha20-Poly1305 are not (Len, Grubbs, Ristenpart, "Partitioning Oracle
     Attacks", 2021): no key comes from a password or from any small set. Where a ciphertext is tried
-    under more than one key, the keys are of one sender: SETUP's box under two revisions. Who made it
-    knows both, and gains a box that opens under either; the session's keys bind the revision and
+    under more than one key, the keys are of one sender: SETUP's box under a few revisions. Who made it
+    knows them all, and gains a box that opens under any; the session's keys bind the revision and
     H(box). Which hop spoke is told by a flag inside its layer and the heads of the layers around it,
     whose keys a hop does not have. Nor need it resist nonces that repeat.
 
