@@ -179,7 +179,7 @@ def wheels(session: nox.Session) -> None:
 
 @nox.session
 def conformance(session: nox.Session) -> None:
-    """Check every installed suite, scheme and transport against its contract, as a plugin's author would.
+    """Check every installed suite, scheme, transport and bottle store against its contract, as authors do.
 
     Packages or folders after -- are installed first: `nox -s conformance -- ../my-suite`.
     """

@@ -22,7 +22,7 @@ from port17.records.record import HASH_SIZE
 from port17.records.scheme import IdentityScheme
 
 CAPACITY = 16_384
-"""Bottles kept by default: a network of ten thousand nodes and room, some 60 MiB in memory."""
+"""Bottles kept by default: a network of ten thousand nodes and room, some 230 MiB if all are there."""
 SUFFIX = ".bottle"
 """What a bottle's file is named by."""
 

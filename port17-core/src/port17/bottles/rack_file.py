@@ -68,9 +68,10 @@ class RackFile:
     The process has it for itself: a second one is refused, and SQLite needs no shared memory.
 
     The log is written ahead (WAL), so a process that is killed at any moment loses no call that has returned,
-    and leaves no call half done. When the *machine* dies, ``normal`` may lose the calls of the last seconds,
-    since only each checkpoint waits for the disk, but the file stays whole: the lost bottles come again with
-    the gossip, like those of an hour offline. ``full`` waits for the disk at each call, and loses none.
+    and leaves no call half done. When the *machine* dies, ``normal`` may lose the calls of the last half
+    minute, by which a kernel has written everything, since only checkpoints wait for the disk; but the file
+    stays whole, and what was lost comes again with the gossip, like the news of an hour offline. ``full``
+    waits for the disk at each call, and loses none.
     """
 
     def __init__(self, path: Path, network_id: bytes, synchronous: Synchronous = "normal") -> None:

@@ -48,8 +48,8 @@ class SqliteRack(BottleStore):
         """
         :param path: the file; a relative path counts from the process's state folder.
         :param capacity: most nodes that are held.
-        :param synchronous: ``normal`` may lose the bottles of the last seconds when the machine loses power,
-            which the network brings again; ``full`` waits for the disk at each change.
+        :param synchronous: ``normal`` may lose the bottles of the last half minute when the machine loses
+            power, which the network brings again; ``full`` waits for the disk at each change.
         """
 
         path: Path = Path("rack.sqlite")
