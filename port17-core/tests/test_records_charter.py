@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import time
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +32,11 @@ SCHEMES = {"ed25519": SCHEME}
 KEYS = [SCHEME.generate() for _ in range(3)]
 IDENTITIES = tuple(Identity.made(scheme="ed25519", public=key.public) for key in KEYS)
 SUITE = "p17-1-test"
+ARMOUR_SIZE = 4_000_000
+"""Bytes, of the 8 MiB that a file may have."""
+ARMOUR_S = 3.0
+"""Seconds of a processor for them: a hundred times what they take, and a millionth of what a search takes
+that begins anew at every line."""
 
 
 def founded(threshold: int = 2, keys: tuple[Identity, ...] = IDENTITIES) -> Genesis:
@@ -359,6 +365,19 @@ def test_damaged_files_are_refused(old: str, new: str, why: str) -> None:
     with pytest.raises(RecordError, match=why) as raised:
         Charter.from_armour(AMENDED.to_armour().replace(old, new).encode(), SCHEMES)
     assert why == "malformed|not a charter" or "Get the charter again" in raised.value.cure
+
+
+@pytest.mark.parametrize(
+    "filling",
+    [b"\n", b"\r\n", b"\n\n", b"a\n", b"A\n\n", b" ", b"-----BEGIN PORT17 CHARTER-----\n"],
+)
+@pytest.mark.parametrize("end", [b"", b"\n-----END PORT17 CHARTER-----"])
+def test_a_file_is_refused_in_a_time_that_grows_with_its_size(filling: bytes, end: bytes) -> None:
+    text = b"-----BEGIN PORT17 CHARTER-----\n" + filling * (ARMOUR_SIZE // len(filling)) + end
+    begun = time.process_time()
+    with pytest.raises(RecordError):
+        Charter.from_armour(text, SCHEMES)
+    assert time.process_time() - begun < ARMOUR_S
 
 
 def test_a_missing_file_says_how_to_make_one(tmp_path: Path) -> None:

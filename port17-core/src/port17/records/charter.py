@@ -9,7 +9,7 @@ from __future__ import annotations
 import base64
 import binascii
 import os
-import re
+import string
 import textwrap
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -38,9 +38,9 @@ for a correction. A refused SETUP costs a key derivation and a decryption per re
 LINE_WIDTH = 76
 """Characters of a line of base64: what every mail program leaves alone (RFC 2045, 6.8)."""
 
+_WHITESPACE = string.whitespace.encode("ascii")
 _BEGIN = "-----BEGIN PORT17 CHARTER-----"
 _END = "-----END PORT17 CHARTER-----"
-_ARMOUR = re.compile(rf"\s*{_BEGIN}\r?\n(.*?)\r?\n\r?\n(.*?)\r?\n{_END}\s*\Z", re.DOTALL)
 _CURE = "Get the charter again from where you had it; the file is kept exactly as it was given to you."
 
 
@@ -242,15 +242,13 @@ class Charter:
         """
         if len(text) > FILE_CAP:
             raise RecordError(f"a charter file of more than {FILE_CAP} bytes", cure=_CURE)
-        found = _ARMOUR.match(text.decode("ascii", "replace"))
-        if found is None:
-            raise RecordError(f"not a charter file: it lies between {_BEGIN} and {_END}", cure=_CURE)
+        header, body = _unwrapped(text)
         try:
-            data = base64.b64decode("".join(found[2].split()), validate=True)
+            data = base64.b64decode(body.translate(None, _WHITESPACE), validate=True)
         except (binascii.Error, ValueError) as error:
             raise RecordError("a charter file whose base64 is damaged", cure=_CURE) from error
         charter = cls.parse(data, schemes)
-        if f"Network-Id: {charter.network_id.hex()}" not in found[1].splitlines():
+        if f"Network-Id: {charter.network_id.hex()}" not in header.decode("ascii", "replace").splitlines():
             raise RecordError("a charter file whose header names another network than it holds", cure=_CURE)
         return charter
 
@@ -279,3 +277,16 @@ class Charter:
                 f"the charter {path} can't be written: {error.strerror}",
                 cure="Choose a folder that exists and that you may write to.",
             ) from error
+
+
+def _unwrapped(text: bytes) -> tuple[bytes, bytes]:
+    """Header and base64 of a charter file, found in one pass: anybody may have made the file.
+
+    :raises RecordError: it is none.
+    """
+    text = text.strip().replace(b"\r\n", b"\n")
+    begin, end = f"{_BEGIN}\n".encode(), f"\n{_END}".encode()
+    header, blank, body = text[len(begin) : -len(end)].partition(b"\n\n")
+    if not (text.startswith(begin) and text.endswith(end) and blank):
+        raise RecordError(f"not a charter file: it lies between {_BEGIN} and {_END}", cure=_CURE)
+    return header, body
