@@ -13,6 +13,7 @@ import pytest
 from port17.bottles.notices import save_proof
 from port17.bottles.rack import load_bottle, save_bottle
 from port17.config import ClientConfig, NodeConfig, load
+from port17.navigator.agreement import Standing
 from port17.network import KnownNetwork
 from port17.node.keyring import Keyring
 from port17.plugins.loader import Registry
@@ -192,6 +193,10 @@ def test_a_running_process_takes_a_list_over_and_lets_a_blocked_node_in_nowhere(
     assert network.version > version
     assert drawn(network)["oak"] == "blocked by the moderators: spam"
     assert not network.verify(town.fingerprint("oak"), message, signature)
+    suite = next(iter(network.suites))
+    assert network.standing(town.fingerprint("oak"), suite) is Standing.FORBIDDEN, "its lanes end"
+    assert network.standing(town.fingerprint("elm"), suite) is Standing.GOOD
+    assert 0 < network.until_change_s() <= 90 * 24 * 3600
     held_until = network.wall() + 91 * 24 * 3600
     monkeypatch.setattr(network, "wall", lambda: held_until)
     assert network.version > version + 1, "an entry that expires is news"

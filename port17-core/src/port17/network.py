@@ -16,12 +16,13 @@ import anyio.to_thread
 
 from port17.bottles.folder import BottleFolder, Sight, look
 from port17.bottles.intake import Intake
-from port17.bottles.moderated import Appeal, Moderated, Said
+from port17.bottles.moderated import Appeal
 from port17.bottles.notices import NoticeFolder, Notices, read_notices
 from port17.bottles.rack import BottleStore
+from port17.bottles.reputation import Reputation
 from port17.bottles.successors import supersede
 from port17.bottles.validation import Terms
-from port17.config.settings import ClientConfig, ModerationConfig, NodeConfig
+from port17.config.settings import ClientConfig, NodeConfig
 from port17.errors import ConfigError, PluginError, RecordError
 from port17.navigator.agreement import Standing, agree, standing
 from port17.navigator.chart import Chart, ChartNode
@@ -94,12 +95,11 @@ class KnownNetwork:
         self._folder = folder
         self._complaint = ""
         self._version = 0
-        self._moderated = Moderated(charter.network_id, appeal)
-        self._said = Said()
-        """What moderators and user say now."""
-        self._notices = (
-            NoticeFolder(folder.path, folder.intake, self._moderated) if folder is not None else None
-        )
+        intake = folder.intake if folder is not None else None
+        self._reputation = Reputation(rack, charter.network_id, intake, appeal)
+        self._notices = None
+        if folder is not None:
+            self._notices = NoticeFolder(folder.path, folder.intake, self._reputation.moderated)
         self._floor = 0
         """The newest revision that ever held here: a clock that is set back takes none back."""
         self._held = self._interpret()
@@ -137,7 +137,7 @@ class KnownNetwork:
                 wall,
                 charter_file=charter_file,
                 folder=folder,
-                appeal=_appeal(config.moderation),
+                appeal=Appeal(**{name: frozenset(ids) for name, ids in config.moderation}),
             )
             network._take(folder, *network._look(folder)())
         except OSError as error:
@@ -159,15 +159,15 @@ class KnownNetwork:
     def _now(self) -> _InForce:
         if self._accepted() != self._held.accepted:
             self._interpret_anew()
-        if self.wall() >= self._said.until:
-            self._moderate()
+        if self.wall() >= self._reputation.said.until:
+            self._renew()
         return self._held
 
     def _interpret_anew(self) -> None:
         before, self._held = self._held, self._interpret()
         self._tell(before, self._held)
-        self._moderated.reconsider(self._held.accepted[0], self._installed, self.wall())
-        self._moderate()
+        self._reputation.reconsider(self._held.accepted[0], self._installed, self.wall())
+        self._version += 1
 
     def _accepted(self) -> tuple[Revision, ...]:
         floor = self.charter.revisions[self._floor].revision
@@ -220,9 +220,10 @@ class KnownNetwork:
         return self._version
 
     def until_change_s(self) -> float:
-        """Seconds until another revision holds, or one is no longer accepted; infinite if none is known."""
+        """Seconds until another revision holds, or one is no longer accepted, or what moderators say expires;
+        infinite if none is known."""
         now_s, (current, *others) = self.wall(), self._now().accepted
-        moments = [one.not_before for one in self.charter.coming(now_s)]
+        moments = [self._reputation.said.until, *(one.not_before for one in self.charter.coming(now_s))]
         moments += [
             self.charter.accepted_until(one.seq, current.seq) for one in others if one.seq < current.seq
         ]
@@ -274,7 +275,7 @@ class KnownNetwork:
     def verify(self, fingerprint: bytes, message: bytes, signature: bytes) -> bool:
         """True if a known node, which moderators do not block, signed the message."""
         bottle = self.rack.get(fingerprint)
-        if bottle is None or fingerprint in self._said.blocked:
+        if bottle is None or fingerprint in self._reputation.said.blocked:
             return False
         identity = bottle.label.identity
         scheme = self.schemes.get(identity.scheme)
@@ -291,27 +292,15 @@ class KnownNetwork:
             held.suites,
             held.refused,
             heirs=heirs,
-            barred=self._barred(),
-            unnamed=self._unnamed(),
-            exits=self._said.trusted_exits,
+            barred=self._reputation.barred(),
+            unnamed=self._reputation.unnamed(self.wall()),
+            exits=self._reputation.said.trusted_exits,
         )
-
-    def _barred(self) -> dict[bytes, str]:
-        """Why no route uses a node."""
-        bans: Mapping[bytes, str] = self._folder.intake.bans.reasons if self._folder is not None else {}
-        banned = {one: f"banned: {reason}" for one, reason in bans.items()}
-        return {**self._said.distrusted, **self._said.blocked, **banned}
-
-    def _unnamed(self) -> frozenset[bytes]:
-        """The nodes whose PortName is another's."""
-        if self._folder is None:
-            return frozenset()
-        return self._folder.intake.names.unnamed(self.wall(), self._said.owners)
 
     def standing(self, fingerprint: bytes, suite: str) -> Standing:
         """What has become of a suite that is in use with a node."""
         held = self._now()
-        bottle = self.rack.get(fingerprint)
+        bottle = None if fingerprint in self._reputation.said.blocked else self.rack.get(fingerprint)
         served = None if bottle is None else bottle.label.suites
         return standing(held.accepted[0], served, held.suites, suite)
 
@@ -377,17 +366,14 @@ class KnownNetwork:
             if refusal is not None:
                 raise RecordError(refusal.text)
 
-        def both() -> tuple[Sight, Notices]:
-            return look(folder.path, known, verify), read_notices(folder.path, noticed)
-
-        return both
+        return lambda: (look(folder.path, known, verify), read_notices(folder.path, noticed))
 
     def _take(self, folder: BottleFolder, sight: Sight, notices: Notices) -> None:
         noted = self._notices is not None and self._notices.take(
             notices, self._terms(), self.revision, self._installed
         )
         if noted:
-            self._moderate()
+            self._renew()
         taken = folder.take(sight, self._terms())
         for problem in taken.problems:
             _log.warning("a bottle is refused: %s", problem)
@@ -395,19 +381,12 @@ class KnownNetwork:
             self._notices.publish(taken.proofs)
         if taken.changed or noted:
             self._supersede(self.schemes)
-            self._moderate()
+            self._renew()
 
-    def _moderate(self) -> None:
-        """What moderators and user say has changed, or time has passed."""
-        self._said = self._moderated.said(self.wall(), (stamp.fingerprint for stamp in self.rack.stamps()))
-        if self._folder is not None:
-            self._folder.intake.blocked = self._said.blocked
-            self._folder.intake.settled = self._said.owners
+    def _renew(self) -> None:
+        """Something has changed in what is known or said of nodes."""
+        self._reputation.renew(self.wall())
         self._version += 1
-
-
-def _appeal(config: ModerationConfig) -> Appeal:
-    return Appeal(frozenset(config.trust), frozenset(config.distrust), frozenset(config.ignore_moderator))
 
 
 def _schemes(registry: Registry) -> dict[str, IdentityScheme]:
