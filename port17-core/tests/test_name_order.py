@@ -29,7 +29,10 @@ cases = st.lists(bottles, max_size=12)
 
 
 def order(known: Sequence[Bottle]) -> NameOrder:
-    return NameOrder(NETWORK, known)
+    names = NameOrder(NETWORK)
+    for bottle in known:
+        names.put(bottle)
+    return names
 
 
 def holders(names: NameOrder) -> tuple[bytes | None, ...]:

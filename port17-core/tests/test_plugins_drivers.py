@@ -24,9 +24,11 @@ class Store(BottleStore):
     def write(self, entries): pass
     def remove(self, *fingerprints): pass
     def stamps(self): return iter(())
+    def namings(self): return iter(())
     def named(self, name): return ()
     def bucket(self, prefix_bits, value): return ()
     def trusted(self): return iter(())
+    def successors(self): return iter(())
     def __iter__(self): return iter(())
     def __len__(self): return 0
     def __bool__(self): return False

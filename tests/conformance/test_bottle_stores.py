@@ -8,8 +8,20 @@ from pathlib import Path
 import pytest
 from conformance.conftest import registry
 
-from port17 import Bottle, BottleStore, ConfigError, Identity, Kept, PrekeyRecord, Racked, SigningKey, Stamp
+from port17 import (
+    Bottle,
+    BottleStore,
+    ConfigError,
+    Identity,
+    Kept,
+    Naming,
+    PrekeyRecord,
+    Racked,
+    SigningKey,
+    Stamp,
+)
 from port17.records.bottle import Contents, Label
+from port17.records.succession import hand_over
 
 NETWORK = bytes(range(32))
 SCHEME = registry.make("port17.identity_schemes", "ed25519")
@@ -72,6 +84,7 @@ class Node:
         load: int = 0,
         name: str = "",
         group: str = "",
+        **label_fields: object,
     ) -> Bottle:
         slots: dict[str, list[list[object]]] = {}
         for record in commits:
@@ -81,7 +94,12 @@ class Node:
             SCHEME,
             self.key,
             Label.made(
-                identity=self.identity, name=name or self.name, group=group, suites=list(suites), seq=label
+                identity=self.identity,
+                name=name or self.name,
+                group=group,
+                suites=list(suites),
+                seq=label,
+                **label_fields,
             ),
             Contents.made(fingerprint=self.fingerprint, seq=contents, slots=slots, load=load),
             bundle,
@@ -214,6 +232,28 @@ def test_names_are_found_whatever_their_case(rack: BottleStore) -> None:
     assert rack.named("oak") == ()
     assert rack.named("o%") == ()
     assert rack.named("' OR 1=1") == ()
+
+
+def test_what_names_say_is_read_without_bottles(rack: BottleStore) -> None:
+    one, two = sorted((Node("Oak"), Node("elm")), key=lambda node: node.fingerprint)
+    rack.put(one.bottle(3, 4, since=77, flavour="local"))
+    rack.put(two.bottle(5, 6))
+    assert list(rack.namings()) == [
+        Naming(one.fingerprint, one.name, 77, "local", 3, 4),
+        Naming(two.fingerprint, two.name, 0, "public", 5, 6),
+    ]
+    rack.put(one.bottle(4, 4, since=78))
+    assert next(rack.namings()) == Naming(one.fingerprint, one.name, 78, "public", 4, 4)
+
+
+def test_successors_are_found_among_all(rack: BottleStore) -> None:
+    old, heir, other = Node("oak"), Node("oak"), Node("elm")
+    word = hand_over(NETWORK, SCHEME, old.key, heir.identity)
+    for bottle in (old.bottle(), heir.bottle(predecessors=[word]), other.bottle()):
+        rack.put(bottle)
+    assert [bottle.fingerprint for bottle in rack.successors()] == [heir.fingerprint]
+    assert rack.put(heir.bottle(2, 1)) is Kept.STORED
+    assert list(rack.successors()) == []
 
 
 def test_buckets_and_stamps_of_many(rack: BottleStore) -> None:

@@ -13,6 +13,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from port17.bottles.newest import Kept as Kept
     from port17.bottles.rack import BottleStore as BottleStore
+    from port17.bottles.rack import Naming as Naming
     from port17.bottles.rack import Racked as Racked
     from port17.bottles.rack import Stamp as Stamp
     from port17.bottles.rack import bucket_bounds as bucket_bounds
@@ -74,7 +75,7 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "bottles.newest": "Kept",
-    "bottles.rack": "BottleStore Racked Stamp bucket_bounds",
+    "bottles.rack": "BottleStore Naming Racked Stamp bucket_bounds",
     "bottles.verdict": "ACCEPT Ruling Verdict distrust reject",
     "client.ingress": "Ingress Open",
     "errors": "CircuitFailed ConfigError ConveyorReset HandshakeFailed LinkLost NetworkError NoRoute"

@@ -129,8 +129,8 @@ class Intake:
         self._checker = checker
         self._wanted = wanted
         self._strangers: dict[str, TokenBucket] = {}
-        self.names = NameOrder(network_id, (one for one in rack if one.label.flavour != LOCAL))
-        self._local_names = NameOrder(network_id, (one for one in rack if one.label.flavour == LOCAL))
+        self.names = NameOrder(network_id, (one for one in rack.namings() if one.flavour != LOCAL))
+        self._local_names = NameOrder(network_id, (one for one in rack.namings() if one.flavour == LOCAL))
 
     # -- the pipeline ------------------------------------------------------------------------------
     def take(self, offered: BytesLike | Bottle, sender: Sender, terms: Terms) -> Taken:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Final
 
+from port17.bottles.rack import Naming
 from port17.records.bottle import Bottle
 from port17.records.framing import digest
 
@@ -59,13 +60,15 @@ class NameOrder:
     commutative, associative and idempotent, and the holder is a function of the state and the time alone.
     """
 
-    def __init__(self, network_id: bytes, bottles: Iterable[Bottle] = ()) -> None:
-        """:param bottles: verified ones that are held already."""
+    def __init__(self, network_id: bytes, namings: Iterable[Naming] = ()) -> None:
+        """:param namings: what is held already."""
         self._network_id = network_id
         self._held: dict[bytes, Held] = {}
         self._claimants: dict[str, set[bytes]] = {}
-        for bottle in bottles:
-            self.put(bottle)
+        for one in namings:
+            self._put(
+                one.fingerprint, Held(Claim(one.label_seq, one.name.lower(), one.since), one.contents_seq)
+            )
 
     def put(self, bottle: Bottle) -> None:
         """Count the claim of a verified bottle."""

@@ -44,6 +44,20 @@ class Stamp(NamedTuple):
     contents_seq: int
 
 
+class Naming(NamedTuple):
+    """What the bottle of a node says of its name; fields as of :class:`~port17.records.bottle.Label`.
+
+    :param contents_seq: the contents' sequence, which is a sign of life.
+    """
+
+    fingerprint: bytes
+    name: str
+    since: int
+    flavour: str
+    label_seq: int
+    contents_seq: int
+
+
 @dataclass(frozen=True, slots=True)
 class Racked:
     """A bottle as a store holds it.
@@ -114,6 +128,10 @@ class BottleStore(ABC):
         """What is held, in the order of fingerprints, without reading bottles. As :meth:`__iter__`."""
 
     @abstractmethod
+    def namings(self) -> Iterator[Naming]:
+        """Who is named how, in the order of fingerprints, without reading bottles. As :meth:`__iter__`."""
+
+    @abstractmethod
     def named(self, name: str) -> tuple[bytes, ...]:
         """The nodes whose label claims a PortName, in the order of fingerprints. Case is ignored, as people
         and name servers do; what it means that there are several is others' to say."""
@@ -136,6 +154,10 @@ class BottleStore(ABC):
     @abstractmethod
     def trusted(self) -> Iterator[Bottle]:
         """The same, without those that are distrusted."""
+
+    @abstractmethod
+    def successors(self) -> Iterator[Bottle]:
+        """The same, of those alone whose label names predecessors, which few do."""
 
     @abstractmethod
     def __len__(self) -> int: ...
@@ -272,6 +294,11 @@ class MemoryRack(BottleStore):
             [Stamp(key, *held.bottle.sequence) for key, held in sorted(self._held.items(), key=itemgetter(0))]
         )
 
+    def namings(self) -> Iterator[Naming]:
+        return iter(
+            [_naming(key, held.bottle) for key, held in sorted(self._held.items(), key=itemgetter(0))]
+        )
+
     def named(self, name: str) -> tuple[bytes, ...]:
         return tuple(sorted(self._named.get(name.lower(), ())))
 
@@ -285,8 +312,16 @@ class MemoryRack(BottleStore):
     def trusted(self) -> Iterator[Bottle]:
         return (held.bottle for held in tuple(self._held.values()) if not held.distrust)
 
+    def successors(self) -> Iterator[Bottle]:
+        return (bottle for bottle in self if bottle.label.predecessors)
+
     def __len__(self) -> int:
         return len(self._held)
+
+
+def _naming(fingerprint: bytes, bottle: Bottle) -> Naming:
+    label = bottle.label
+    return Naming(fingerprint, label.name, label.since, label.flavour, *bottle.sequence)
 
 
 def load_directory(

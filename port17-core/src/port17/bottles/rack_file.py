@@ -30,8 +30,10 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
             label_seq INTEGER NOT NULL,
             contents_seq INTEGER NOT NULL,
             name TEXT NOT NULL COLLATE NOCASE,
+            since INTEGER NOT NULL,
             "group" TEXT NOT NULL,
             flavour TEXT NOT NULL,
+            succeeds INTEGER NOT NULL,
             received REAL NOT NULL,
             distrust TEXT NOT NULL,
             label BLOB NOT NULL,
@@ -41,6 +43,7 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
         # Stamps are read from it without touching a row, which lies among kilobytes of its bottle.
         "CREATE INDEX stamps ON bottles (fingerprint, label_seq, contents_seq)",
         "CREATE INDEX names ON bottles (name, fingerprint)",
+        "CREATE INDEX successors ON bottles (id) WHERE succeeds",
     ),
 )
 """What makes each version of the schema of the one before; the first, of an empty file."""

@@ -13,7 +13,7 @@ from typing import Any, cast
 
 from pydantic import Field
 
-from port17.bottles.rack import BottleStore, Racked, Stamp, bucket_bounds
+from port17.bottles.rack import BottleStore, Naming, Racked, Stamp, bucket_bounds
 from port17.bottles.rack_file import RackFile, Synchronous
 from port17.errors import LocalViolation, RecordError
 from port17.records import cbor
@@ -121,16 +121,18 @@ class SqliteRack(BottleStore):
         return None
 
     def stamps(self) -> Iterator[Stamp]:
+        return map(Stamp._make, self._columns_of_all(Stamp._fields))
+
+    def namings(self) -> Iterator[Naming]:
+        return map(Naming._make, self._columns_of_all(Naming._fields))
+
+    def _columns_of_all(self, columns: tuple[str, ...]) -> Iterator[tuple[Any, ...]]:
+        """:param columns: the fingerprint first."""
+        query = f"SELECT {', '.join(columns)} FROM bottles WHERE fingerprint > ? ORDER BY fingerprint LIMIT ?"
         last = b""
         while True:
-            page = self._file.rows(
-                "SELECT fingerprint, label_seq, contents_seq FROM bottles WHERE fingerprint > ?"
-                " ORDER BY fingerprint LIMIT ?",
-                last,
-                PAGE_STAMPS,
-            )
-            for row in page:
-                yield Stamp._make(cast("tuple[Any, ...]", row))
+            page = self._file.rows(query, last, PAGE_STAMPS)
+            yield from page
             if len(page) < PAGE_STAMPS:
                 return
             last = cast(bytes, page[-1][0])
@@ -151,6 +153,9 @@ class SqliteRack(BottleStore):
 
     def trusted(self) -> Iterator[Bottle]:
         return self._bottles("AND distrust = ''")
+
+    def successors(self) -> Iterator[Bottle]:
+        return self._bottles("AND succeeds")
 
     def _bottles(self, which: str) -> Iterator[Bottle]:
         """Page by page, so that no query stays open while the file is written."""
@@ -199,8 +204,10 @@ def _columns(entry: Racked) -> dict[str, object]:
         "label_seq": bottle.label.seq,
         "contents_seq": bottle.contents.seq,
         "name": bottle.label.name,
+        "since": bottle.label.since,
         "group": bottle.label.group,
         "flavour": bottle.label.flavour,
+        "succeeds": bool(bottle.label.predecessors),
         "received": entry.received,
         "distrust": entry.distrust,
         "label": cbor.encode(bottle.label_envelope.to_value()),

@@ -91,7 +91,7 @@ def supersede(rack: BottleStore, network_id: bytes, schemes: Mapping[str, Identi
         nobody.
     :returns: who has taken whose place.
     """
-    found = Successors.of(rack, network_id, schemes)
+    found = Successors.of(rack.successors(), network_id, schemes)
     for fingerprint in found.superseded | found.unfounded:
         rack.remove(fingerprint)
     for fingerprint in sorted(found.disputed):
