@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import time
+from contextlib import closing
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
@@ -25,6 +27,7 @@ from port17.bottles.intake import (
 from port17.bottles.name_order import ESTABLISHED_S
 from port17.bottles.outcome import Aborted, Distrusted, Outcome, Part, Stored, Unchanged, Why, key
 from port17.bottles.rack import MemoryRack
+from port17.bottles.sqlite_rack import SqliteRack
 from port17.errors import RecordError
 from port17.plugins.loader import Registry
 from port17.records.bottle import BOTTLE_CAP, Bottle
@@ -440,3 +443,20 @@ HONEST = [
     CAROL.bottle(name="carol", label_seq=0, seq=NOW - 7),
     CAROL.bottle(name="carol", label_seq=1, seq=NOW - 2),
 ]
+
+
+def test_a_rack_that_was_filled_before_says_who_is_named_how(tmp_path: Path) -> None:
+    first, public, local = SqliteRack(), ALICE.bottle(name="Oak"), BOB.bottle(name="elm", flavour="local")
+    first.open(NETWORK, tmp_path)
+    into = Intake(first, PANEL, NETWORK)
+    take(into, public, local, sender=NEIGHBOUR)
+    first.close()
+    second = SqliteRack()
+    second.open(NETWORK, tmp_path)
+    with closing(second):
+        again = Intake(second, PANEL, NETWORK)
+        assert again.names == into.names
+        assert again.names.holder("oak", NOW) == ALICE.fingerprint
+        assert again.names.holder("elm", NOW) is None
+        assert why(again.take(CAROL.bottle(name="oak", since=NOW).encode(), LANE, TERMS)) is Why.NAME
+        assert isinstance(take(again, CAROL.bottle(name="Elm")), Stored), "public before local"
