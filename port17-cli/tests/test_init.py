@@ -14,8 +14,10 @@ from port17.bottles.rack import MemoryRack, load_directory
 from port17.config import ClientConfig, NodeConfig, load
 from port17.plugins.loader import Registry
 from port17.records.charter import Charter
+from port17.records.level import Status
 from port17_cli import drivers
 from port17_cli.main import main
+from port17_crypto.schemes import Ed25519
 
 
 def run(capsys: pytest.CaptureFixture[str], *arguments: str) -> dict[str, Any]:
@@ -76,6 +78,21 @@ def test_unknown_suites_and_schemes_are_the_plugins_fault(
     for flag in ("--suite", "--identity"):
         assert main(["charter", "init", "--dir", str(tmp_path / "x"), flag, "p17-1-none-such"]) == 4
         assert not (tmp_path / "x").exists()
+
+
+def test_a_broken_scheme_makes_no_keys_and_vouches_for_no_bottle(
+    tmp_path: Path, charter: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = run(capsys, *node(tmp_path, charter, "alpha"))
+    explain = ("suites", "explain", "--config", made["config"])
+    assert run(capsys, *explain)["problems"] == []
+    monkeypatch.setattr(Ed25519, "status", Status.BROKEN)
+    assert "ed25519 is not allowed" in "".join(run(capsys, *explain)["problems"])
+    assert main(["charter", "init", "--dir", str(tmp_path / "new"), "--name", "new"]) == 3
+    assert "is broken" in capsys.readouterr().err
+    assert not (tmp_path / "new").exists()
+    assert main(node(tmp_path, charter, "beta")) == 3
+    assert not (tmp_path / "beta.toml").exists()
 
 
 def test_a_node(tmp_path: Path, charter: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from port17.bottles.moderated import Appeal, Moderated
 from port17.errors import RecordError
 from port17.records.envelope import PAYLOAD_CAP
+from port17.records.level import Status
 from port17.records.moderation import (
     ENTRIES_CAP,
     MODERATION_CAP,
@@ -97,6 +98,14 @@ def test_who_is_no_moderator_any_more_counts_for_nothing_and_harms_nothing() -> 
     verify(held, revision(BEN, CLEO, STRANGER))
     with pytest.raises(RecordError, match="1 of 2"):
         verify(held, revision(CLEO, STRANGER))
+
+
+def test_what_a_broken_scheme_signs_counts_for_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    held = signed(entry(), by=(ANNE, BEN))
+    verify(held)
+    monkeypatch.setattr(type(SCHEME), "status", Status.BROKEN)
+    with pytest.raises(RecordError, match="0 of 2"):
+        verify(held)
 
 
 def test_forged_foreign_and_future_lists() -> None:

@@ -10,10 +10,11 @@ import pytest
 from port17.bottles.rack import save_bottle
 from port17.network import KnownNetwork
 from port17.records.bottle import Bottle
+from port17.records.level import Status
 from port17.records.succession import Predecessor
 from port17_crypto.schemes import Ed25519, Ed25519MlDsa65
 
-from .amended_network import BEGUN, SCHEME, Amended
+from .amended_network import BEGUN, SCHEME, XWING, Amended
 
 COMPOSITE = Ed25519MlDsa65()
 BOTH = [Ed25519.name, COMPOSITE.name]
@@ -92,3 +93,31 @@ def test_a_clock_set_back_to_before_the_network_began_ends_nothing(net: Amended,
     assert known.until_change_s() >= 0
     look(known)
     assert known.revision.seq == amendments
+
+
+def test_nothing_is_believed_that_a_broken_scheme_signs(
+    net: Amended, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    net.amend(schemes=BOTH)
+    _, bottle = net.node("ash")
+    assert names(net.known()) == ["ash"]
+    monkeypatch.setattr(Ed25519, "status", Status.BROKEN)
+    known = net.known()
+    assert (list(known.schemes), names(known)) == ([COMPOSITE.name], [])
+    assert not known.verify(bottle.fingerprint, b"", b"")
+    assert "the identity scheme ed25519 is broken" in caplog.text
+    known.close()
+
+
+def test_no_charter_grows_by_what_a_broken_scheme_signs(
+    net: Amended, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    known = net.known()
+    monkeypatch.setattr(Ed25519, "status", Status.BROKEN)
+    net.amend(suites=[XWING])
+    look(known)
+    assert known.revision.seq == 0
+    assert net.known().revision.seq == 0, "nor with a restart"
+    (net.folder / "elsewhere").mkdir()
+    strangers = Amended(net.folder / "elsewhere")
+    assert strangers.known().revision.seq == 0, "who knows nothing better takes the file's word"

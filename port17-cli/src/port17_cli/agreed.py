@@ -12,6 +12,7 @@ from port17.navigator.agreement import Agreement, agree
 from port17.plugins.loader import Registry
 from port17.plugins.own_suites import OwnSuites
 from port17.records.charter import Charter
+from port17.records.scheme import usable
 from port17_cli import drivers, output, settings
 
 if TYPE_CHECKING:
@@ -27,7 +28,7 @@ def explain(args: argparse.Namespace) -> int:
     charter = Charter.load(config.charter, schemes)
     revision = charter.current(now)
     rack = MemoryRack()
-    allowed = {name: schemes[name] for name in revision.schemes if name in schemes}
+    allowed = usable(revision.schemes, schemes)
     problems = load_directory(
         config.bottles, charter.network_id, allowed, rack, now, skew_s=revision.clock_skew_s
     )

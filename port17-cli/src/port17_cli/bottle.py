@@ -17,6 +17,7 @@ from port17.plugins.loader import Registry
 from port17.records.bottle import BOTTLE_CAP, CONTENTS_KIND, LABEL_KIND, Bottle
 from port17.records.charter import Charter
 from port17.records.identity import node_id
+from port17.records.scheme import usable
 from port17_cli import drivers, output, settings
 
 STDIN = "-"
@@ -156,7 +157,7 @@ def _network(args: argparse.Namespace) -> Network:
     now_s = time.time()
     charter = Charter.load(path, installed)
     accepted = charter.accepted(now_s)
-    allowed = {name: installed[name] for name in accepted[0].schemes if name in installed}
+    allowed = usable(accepted[0].schemes, installed)
     suites = OwnSuites(registry, wanted).across(accepted)
     terms = Terms(charter.network_id, allowed, now_s, accepted[0].clock_skew_s, suites)
     return Network(terms, registry, now_s)

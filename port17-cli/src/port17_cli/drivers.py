@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from port17.errors import ConfigError, PluginError
 from port17.plugins.families import CIPHER_SUITES, IDENTITY_SCHEMES
+from port17.records.level import Status
 
 if TYPE_CHECKING:
     from port17.plugins.loader import Registry
@@ -26,11 +27,18 @@ def suites(registry: Registry, names: Iterable[str]) -> list[CipherSuite]:
 
 
 def scheme(registry: Registry, name: str) -> IdentityScheme:
-    """The identity scheme of a name.
+    """The identity scheme of a name, to make keys of it or to allow it.
 
-    :raises PluginError: it is not installed or broken.
+    :raises ConfigError: its author says that it protects nothing.
+    :raises PluginError: it is not installed, or does not work.
     """
-    return registry.make(IDENTITY_SCHEMES, name)
+    found: IdentityScheme = registry.make(IDENTITY_SCHEMES, name)
+    if found.status is Status.BROKEN:
+        raise ConfigError(
+            f"The identity scheme {name} is broken: nobody believes what it signs.",
+            cure="Take another: `port17 suites list` shows what there is.",
+        )
+    return found
 
 
 def schemes(registry: Registry) -> dict[str, IdentityScheme]:
@@ -38,7 +46,7 @@ def schemes(registry: Registry) -> dict[str, IdentityScheme]:
     found: dict[str, IdentityScheme] = {}
     for name in registry.names(IDENTITY_SCHEMES):
         try:
-            found[name] = scheme(registry, name)
+            found[name] = registry.make(IDENTITY_SCHEMES, name)
         except PluginError:
             continue  # `port17 plugins list` says what is wrong with it
     return found

@@ -12,6 +12,7 @@ from port17.bottles.successors import supersede
 from port17.config import NodeConfig
 from port17.errors import ConfigError, RecordError
 from port17.records.identity import NODE_ID_SIZE, parse_node_id
+from port17.records.scheme import usable
 
 if TYPE_CHECKING:
     from port17.node.keyring import Keyring
@@ -106,7 +107,7 @@ def fingerprints(
     rack = MemoryRack()
     if config.bottles.exists():
         load_directory(config.bottles, charter.network_id, schemes, rack, now)
-    allowed = {name: schemes[name] for name in charter.current(now).schemes if name in schemes}
+    allowed = usable(charter.current(now).schemes, schemes)
     successors = supersede(rack, charter.network_id, allowed)
     by_id = {old[:NODE_ID_SIZE]: heir for old, heir in successors.heirs.items()}
     by_id |= {bottle.fingerprint[:NODE_ID_SIZE]: bottle.fingerprint for bottle in rack}

@@ -31,8 +31,9 @@ from port17.plugins.own_suites import OwnSuites
 from port17.records.bottle import Bottle
 from port17.records.charter import Charter
 from port17.records.charter_file import CharterFile
+from port17.records.level import Status
 from port17.records.revision import Revision
-from port17.records.scheme import IdentityScheme
+from port17.records.scheme import IdentityScheme, usable
 from port17.wire.prekey import Network, ResponderKey
 from port17.wire.suite import CipherSuite
 
@@ -181,7 +182,7 @@ class KnownNetwork:
         prepared = self._own.across((*accepted, *self.charter.coming(revision.not_before)))
         self._floor = revision.seq
         self._version += 1
-        schemes = {name: self._installed[name] for name in revision.schemes if name in self._installed}
+        schemes = usable(revision.schemes, self._installed)
         return _InForce(accepted, choice.suites, choice.refused, served, prepared, schemes)
 
     def _tell(self, before: _InForce, now: _InForce) -> None:
@@ -397,4 +398,7 @@ def _schemes(registry: Registry) -> dict[str, IdentityScheme]:
             schemes[name] = registry.make("port17.identity_schemes", name)
         except PluginError as error:
             _log.warning("an identity scheme is left out: %s", error)
+            continue
+        if schemes[name].status is Status.BROKEN:
+            _log.warning("the identity scheme %s is broken: nothing that it signs is believed", name)
     return schemes

@@ -13,7 +13,7 @@ from pathlib import Path
 from port17.errors import ConfigError, RecordError
 from port17.records.charter import Charter
 from port17.records.file_mark import FileMark, mark
-from port17.records.scheme import IdentityScheme
+from port17.records.scheme import IdentityScheme, usable
 
 MEMORY_SUFFIX = ".charter"
 """What the newest charter that was seen is named by, behind the start of its network's id."""
@@ -48,7 +48,7 @@ class CharterFile:
         charter = Charter.load(self._path, self._schemes)
         known = self._remembered(charter.network_id)
         try:
-            news = known is None or charter.adds_to(known)
+            news = known is None or self._adds(charter, known)
         except RecordError as error:
             if known is None:
                 raise
@@ -79,9 +79,27 @@ class CharterFile:
         self._seen = found
         charter = Charter.load(self._path, self._schemes)
         try:
-            return charter if charter.adds_to(held) else None
+            return charter if self._adds(charter, held) else None
         except RecordError as error:
             raise RecordError(f"{self._path}: {error.message}", cure=error.cure) from error
+
+    def _adds(self, charter: Charter, held: Charter) -> bool:
+        """As :meth:`Charter.adds_to`; what a broken scheme signs adds nothing.
+
+        :raises RecordError: as there, or too few of those who signed have keys of another scheme.
+        """
+        if not charter.adds_to(held):
+            return False
+        keys = charter.genesis.update_keys
+        for signed in charter.revisions[len(held.revisions) :]:
+            signers = [keys[index].scheme for index, _ in signed.signatures]
+            sound = usable(signers, self._schemes)
+            if sum(name in sound for name in signers) < charter.genesis.threshold:
+                raise RecordError(
+                    f"its revision {signed.revision.seq} is signed with a scheme that is broken",
+                    cure="Ask who holds the update keys for one that others sign, or for another network.",
+                )
+        return True
 
     def remember(self, charter: Charter) -> None:
         """Keep the newest charter that was seen; a folder that can't be written is logged."""

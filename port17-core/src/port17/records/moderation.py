@@ -17,6 +17,7 @@ from port17.records import cbor
 from port17.records.envelope import PAYLOAD_CAP, signed_bytes
 from port17.records.framing import BytesLike, digest
 from port17.records.identity import Identity
+from port17.records.level import Status
 from port17.records.record import LAX, Hash, PortName, Record, UnixSecond
 from port17.records.revision import MODERATORS_CAP, Revision, Signer
 from port17.records.scheme import SIGNATURE_CAP, IdentityScheme
@@ -179,7 +180,8 @@ class SignedModeration:
     def signers(
         self, network_id: bytes, revision: Revision, schemes: Mapping[str, IdentityScheme]
     ) -> frozenset[bytes]:
-        """The fingerprints of the present moderators who have signed. Who is none any more does no harm.
+        """The fingerprints of the present moderators who have signed. Who is none any more does no harm, nor
+        does a signature of a broken scheme: it counts for nothing.
 
         :raises RecordError: a present moderator's signature is not valid, or his scheme is not installed.
         """
@@ -192,6 +194,8 @@ class SignedModeration:
             scheme = schemes.get(identity.scheme)
             if scheme is None:
                 raise RecordError(f"the identity scheme {identity.scheme} of a moderator is not installed")
+            if scheme.status is Status.BROKEN:
+                continue
             message = signed_bytes(MODERATION_KIND, network_id, scheme.name, self.payload)
             if not scheme.verify(identity.public, message, signature):
                 raise RecordError(f"the signature of the moderator {identity.node_id} is not valid")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from port17.records.framing import BytesLike, digest
@@ -90,3 +91,10 @@ def fingerprint(public: tuple[tuple[str, bytes], ...]) -> bytes:
     for algorithm, key in public:
         parts += [algorithm.encode("ascii"), key]
     return digest("fingerprint", *parts)
+
+
+def usable(names: Iterable[str], installed: Mapping[str, IdentityScheme]) -> dict[str, IdentityScheme]:
+    """Of the schemes that a charter allows, those that may be believed here, in its order: installed, and not
+    broken."""
+    found = {name: installed[name] for name in names if name in installed}
+    return {name: scheme for name, scheme in found.items() if scheme.status is not Status.BROKEN}
