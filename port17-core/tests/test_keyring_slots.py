@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import threading
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from port17.errors import ConfigError
 from port17.node import key_file, prekeys
 from port17.node.identity_file import IDENTITY_FILE, IdentityFile
 from port17.node.keyring import Keyring, restore
-from port17.node.prekey_journal import JOURNAL_FILE, PrekeyJournal
+from port17.node.prekey_journal import JOURNAL_FILE, RANGES_CAP, Entry, PrekeyJournal
 from port17.records.bottle import SLOTS_CAP, Slot
 from port17_crypto.schemes import Ed25519
 from port17_crypto.suites import X25519ChaCha20Poly1305Blake2s
@@ -63,7 +66,7 @@ def test_a_running_node_puts_a_lost_file_back(tmp_path: Path) -> None:
 def test_a_burned_slot_stays_burned_when_the_clock_is_set_back(tmp_path: Path) -> None:
     keyring = create(tmp_path)
     keyring.burn(710)
-    assert stock(keyring, first=3, slots=6) == [7, 8]
+    assert stock(keyring, first=3, slots=6) == [3, 4, 7, 8], "no others were ever used"
     assert stock(load(tmp_path), first=3, slots=6) == []
 
 
@@ -194,7 +197,53 @@ def test_the_journal_stays_small(tmp_path: Path) -> None:
     held = PrekeyJournal.read(tmp_path)
     assert held is not None
     assert len(held.entries) <= 3
-    assert held.spent == {SUITE.name: 38}
+    assert held.spent == {SUITE.name: ((5, 38),)}
+
+
+def test_a_longer_lifetime_gives_slots_numbers_that_are_free(tmp_path: Path) -> None:
+    """Numbers shrink then: a slot is not spent because a higher one is."""
+    now = 1_800_000_000
+    keyring = create(tmp_path, 0)
+    hours = now // 3600
+    keyring.stock(NETWORK, hours, 3, 3600)
+    keyring.save()
+    now += 4 * 3600
+    assert len(keyring.burn(now)) == 3
+    days = now // 86400
+    made = keyring.stock(NETWORK, days, 3, 86400)
+    keyring.save()
+    assert [record.slot for record in made] == [days, days + 1, days + 2]
+    # Back to hours: what was used for them stays spent.
+    assert [record.slot for record in keyring.stock(NETWORK, hours, 4, 3600)] == [hours + 3]
+
+
+def test_numbers_that_come_again_get_no_second_key(tmp_path: Path) -> None:
+    """A lifetime that is a little longer: soon the numbers are those of some slots ago."""
+    keyring = create(tmp_path, 0)
+    keyring.stock(NETWORK, 1000, 20, LIFETIME)
+    keyring.save()
+    now = 1020 * LIFETIME
+    keyring.burn(now)
+    first = now // 101
+    assert first < 1020
+    made = load(tmp_path).stock(NETWORK, first, 15, 101)
+    assert [record.slot for record in made] == list(range(1020, first + 15))
+
+
+@given(st.lists(st.integers(0, 200), max_size=60))
+@settings(max_examples=50)
+def test_no_spent_slot_is_ever_forgotten(spent: list[int]) -> None:
+    journal = PrekeyJournal(bytes(32))
+    for slot in spent:
+        journal.note(Entry(SUITE.name, slot, 1, bytes(32)))
+        journal.expire(2)
+    assert all(journal.taken(SUITE.name, slot, LIFETIME) for slot in spent)
+    ranges = journal.spent.get(SUITE.name, ())
+    assert len(ranges) <= RANGES_CAP
+    assert all(one.last + 1 < other.first for one, other in pairwise(ranges))
+    if len(set(spent)) <= RANGES_CAP:
+        held = {slot for one in ranges for slot in range(one.first, one.last + 1)}
+        assert held == set(spent), "and no other is taken for one"
 
 
 def test_nothing_is_published_that_is_not_saved(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -123,6 +123,24 @@ def test_prekeys_are_made_in_time(node: Running) -> None:
         assert seen.prekeys[X25519][0].slot == int(node.net.now) // DAY
 
 
+@pytest.mark.parametrize(("before", "after"), [(3600, DAY), (DAY, 3600)])
+def test_another_prekey_lifetime_leaves_no_node_without_prekeys(
+    before: int, after: int, tmp_path: Path
+) -> None:
+    node = Running(Amended(tmp_path, prekey_lifetime_s=before))
+    node.net.amend(prekey_lifetime_s=after)
+    fresh = node.tend()
+    present = int(node.net.now) // after
+    assert slots(fresh, X25519)[0] == present
+    assert max(slot.expiry for slot in fresh.contents.slots[X25519]) >= (present + 8) * after
+    for _ in range(20):
+        node.net.now += after
+        node.keyring.burn(node.net.now)
+        node.tend(RETRY_S + 1)
+        (seen,) = node.known.chart()
+        assert seen.prekeys[X25519][0].slot == int(node.net.now) // after
+
+
 def test_a_node_that_may_not_serve_a_suite_does_not(tmp_path: Path) -> None:
     node = Running(Amended(tmp_path), suites=[X25519])
     node.net.amend(suites=[XWING, X25519])

@@ -85,7 +85,7 @@ def stock(keyring: Keyring, charter: Charter, revision: Revision, span: tuple[in
     first, slots = span
     keyring.stock(charter.network_id, first, slots, revision.prekey_lifetime_s, overlap=revision.overlap_s)
     keyring.save()
-    if not any(record.slot >= first for record in keyring.records()):
+    if not any(first <= record.slot < first + slots for record in keyring.records()):
         raise ConfigError(
             f"The prekeys that {keyring.identity.node_id} may have published are lost; none is made twice.",
             cure="Run `port17 identity rotate`: a successor has published none.",

@@ -6,7 +6,7 @@ Two records for one slot are an equivocation and ban a node, even if the first k
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, NamedTuple
+from typing import Annotated, NamedTuple, TypeAlias
 
 from pydantic import BeforeValidator, Field
 
@@ -20,6 +20,8 @@ ENTRIES_CAP = 4096
 """Most commitments in force: eight suites' slots of a minute each, for some hours ahead."""
 FILE_CAP = 1024 * 1024
 """Longest journal, bytes: each entry has some 120."""
+RANGES_CAP = 16
+"""Most ranges of spent slots per suite: a prekey lifetime that changes begins another, far from the last."""
 NAMES_CAP = 4 * SUITES_CAP
 """Most suites ever served by one identity."""
 
@@ -43,12 +45,24 @@ def _row(value: object) -> object:
     return value
 
 
+class Range(NamedTuple):
+    """Slots in a row, both ends among them."""
+
+    first: Sequence64
+    last: Sequence64
+
+
+Ranges: TypeAlias = Annotated[
+    tuple[Annotated[Range, BeforeValidator(_row)], ...], Field(max_length=RANGES_CAP), LAX
+]
+
+
 class _File(Record):
     fingerprint: Hash
     entries: Annotated[
         tuple[Annotated[Entry, BeforeValidator(_row)], ...], Field(max_length=ENTRIES_CAP), LAX
     ] = ()
-    spent: Annotated[dict[DriverName, Sequence64], Field(default_factory=dict, max_length=NAMES_CAP)]
+    spent: Annotated[dict[DriverName, Ranges], Field(default_factory=dict, max_length=NAMES_CAP)]
     unknown_until: UnixSecond = 0
 
 
@@ -56,15 +70,16 @@ class PrekeyJournal:
     """The commitments of one identity.
 
     :ivar entries: (suite, slot) to what was committed to and has not expired.
-    :ivar spent: suite to the last slot that has expired; neither it nor an earlier one is ever used again,
-        even if the clock is set back.
+    :ivar spent: suite to the slots whose prekeys have expired, in order; none is ever used again, even if the
+        clock is set back. Ranges, since a slot's number depends on the prekey lifetime: a longer one makes
+        them smaller, and one that was the last need not be the highest.
     :ivar unknown_until: what was committed to before this Unix second is not known; 0 if all is.
     """
 
     def __init__(self, fingerprint: bytes) -> None:
         self.fingerprint = fingerprint
         self.entries: dict[tuple[str, int], Entry] = {}
-        self.spent: dict[str, int] = {}
+        self.spent: dict[str, tuple[Range, ...]] = {}
         self.unknown_until = 0
 
     @classmethod
@@ -104,18 +119,18 @@ class PrekeyJournal:
 
         :param lifetime: seconds of a slot.
         """
-        if (suite, slot) in self.entries or slot <= self.spent.get(suite, -1):
+        if (suite, slot) in self.entries or self.is_spent(suite, slot):
             return True
         # A bottle names so many slots, its own day's the first.
         return bool(self.unknown_until) and slot < self.unknown_until // lifetime + SLOTS_CAP
 
     def note(self, entry: Entry) -> None:
         """Keep a commitment; the first for a slot stands."""
-        if entry.slot > self.spent.get(entry.suite, -1):
+        if not self.is_spent(entry.suite, entry.slot):
             self.entries.setdefault((entry.suite, entry.slot), entry)
 
     def expire(self, now: float) -> bool:
-        """Forget what has expired, but for the last slot of each suite.
+        """Forget what has expired, but for the slots that it was for.
 
         :param now: Unix time, seconds.
         :returns: whether anything has changed.
@@ -123,5 +138,22 @@ class PrekeyJournal:
         expired = [entry for entry in self.entries.values() if entry.expiry <= now]
         for entry in expired:
             del self.entries[entry.suite, entry.slot]
-            self.spent[entry.suite] = max(entry.slot, self.spent.get(entry.suite, -1))
+            self.spent[entry.suite] = _with(self.spent.get(entry.suite, ()), entry.slot)
         return bool(expired)
+
+    def is_spent(self, suite: str, slot: int) -> bool:
+        """True if this slot's prekey has expired."""
+        return any(one.first <= slot <= one.last for one in self.spent.get(suite, ()))
+
+
+def _with(ranges: tuple[Range, ...], slot: int) -> tuple[Range, ...]:
+    """Ranges and one slot more, in order; if they become too many, those that lie closest are joined."""
+    joined: list[Range] = []
+    for one in sorted((*ranges, Range(slot, slot))):
+        if joined and one.first <= joined[-1].last + 1:
+            one = Range(joined[-1].first, max(one.last, joined.pop().last))
+        joined.append(one)
+    while len(joined) > RANGES_CAP:
+        at = min(range(1, len(joined)), key=lambda i: joined[i].first - joined[i - 1].last)
+        joined[at - 1 : at + 1] = [Range(joined[at - 1].first, joined[at].last)]
+    return tuple(joined)

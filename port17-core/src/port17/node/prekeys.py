@@ -316,7 +316,7 @@ class Prekeys:
             return False
         place = suite, int(slot)
         entry = self._journal.entries.get(place)
-        return place[1] <= self._journal.spent.get(suite, -1) or (entry is not None and entry.expiry <= now)
+        return self._journal.is_spent(*place) or (entry is not None and entry.expiry <= now)
 
 
 def list_prekeys(folder: Path) -> list[PrekeyRecord]:

@@ -49,18 +49,19 @@ _log = logging.getLogger(__name__)
 def span(revision: Revision, now: float, days: int) -> tuple[int, int]:
     """The prekey slots to make keys for.
 
-    :param days: how long the bottle is to serve; at most as many slots as contents may name.
+    :param days: how long the bottle is to serve. Where the charter's prekeys are so short-lived that a bottle
+        cannot name those of a week, fewer are made, as by a node that runs.
     :returns: (first slot, how many).
-    :raises ConfigError: more than that.
+    :raises ConfigError: more than a bottle can name.
     """
     lifetime = revision.prekey_lifetime_s
-    slots = -(-days * DAY_S // lifetime) + 1  # today's has partly passed
-    if not 1 < slots <= SLOTS_CAP:
+    most = max(DAYS, (SLOTS_CAP - 1) * lifetime // DAY_S)
+    if not 1 <= days <= most:
         raise ConfigError(
             f"{days} days of prekeys cannot be made at once.",
-            cure=f"Give --days 1 to {(SLOTS_CAP - 1) * lifetime // DAY_S}.",
+            cure=f"Give --days 1 to {most}.",
         )
-    return int(now) // lifetime, slots
+    return int(now) // lifetime, _slots(revision, days)
 
 
 def seal(
@@ -133,7 +134,11 @@ def _prekeys(
     present = int(now) // revision.prekey_lifetime_s
     held: dict[str, list[PrekeyRecord]] = {name: [] for name in list(suites)[:SUITES_CAP]}
     for record in keyring.records():
-        if record.slot >= present and len(held.get(record.suite, range(SLOTS_CAP))) < SLOTS_CAP:
+        if (
+            record.slot >= present
+            and record.expiry > now
+            and len(held.get(record.suite, range(SLOTS_CAP))) < SLOTS_CAP
+        ):
             held[record.suite].append(record)
     held = {name: records for name, records in held.items() if records}
     if not held:
@@ -281,10 +286,11 @@ class Publication:
         if set(present.label.suites) != set(served):
             return True
         revision = self._network.revision
-        needed = int(self._network.wall()) // revision.prekey_lifetime_s + _slots(revision) // 2
+        first = int(self._network.wall()) // revision.prekey_lifetime_s
+        # With another lifetime the slots that were made until now have numbers far off, above or below.
+        late = range(first + _slots(revision) // 2, first + SLOTS_CAP + 1)
         return any(
-            max((slot.slot for slot in present.contents.slots.get(name, ())), default=-1) < needed
-            for name in served
+            all(slot.slot not in late for slot in present.contents.slots.get(name, ())) for name in served
         )
 
     def _is_behind(self, present: Bottle) -> bool:
@@ -298,6 +304,6 @@ class Publication:
         )
 
 
-def _slots(revision: Revision) -> int:
-    """How many slots a node that runs has prekeys for."""
-    return min(SLOTS_CAP, -(-DAYS * DAY_S // revision.prekey_lifetime_s) + 1)
+def _slots(revision: Revision, days: int = DAYS) -> int:
+    """How many slots there are in some days, today's, which has partly passed, too; as far as a bottle reaches."""
+    return min(SLOTS_CAP, -(-days * DAY_S // revision.prekey_lifetime_s) + 1)
