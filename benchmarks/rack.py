@@ -242,6 +242,8 @@ def asking(store: BottleStore, fingerprints: list[bytes], press: Press) -> Itera
     yield each("who is named so", store.named, (f"node-{number:06}" for number in range(TIMES)))
     yield each("an id bucket of 10 bits", lambda value: store.bucket(10, value), range(1024))
     yield Figure("stamps of all", timed(lambda: [None for _ in store.stamps()]) * 1e3, "ms")
+    yield Figure("names of all", timed(lambda: [None for _ in store.namings()]) * 1e3, "ms")
+    yield Figure("successors among all", timed(lambda: list(store.successors())) * 1e3, "ms")
     newer = [press.newer(press.bottle(number, fingerprints)) for number in range(0, count, step)]
     yield each("put: newer contents", store.put, newer[: TIMES // 4])
     yield each("put: nothing new", store.put, newer[: TIMES // 4])

@@ -55,7 +55,7 @@ CREATE TABLE bottles (
     contents BLOB NOT NULL,
     bundle BLOB NOT NULL
 );
-CREATE INDEX stamps ON bottles (fingerprint, label_seq, contents_seq);
+CREATE INDEX stamps ON bottles (fingerprint, label_seq, contents_seq, name, since, flavour);
 CREATE INDEX names ON bottles (name, fingerprint);
 CREATE INDEX successors ON bottles (id) WHERE succeeds;
 PRAGMA user_version = 1;
@@ -377,3 +377,25 @@ def test_bottles_are_read_one_page_after_the_other(file: Path) -> None:
             tracemalloc.stop()
     assert size > 3_500_000
     assert peak < size / 3, "a third of all in memory at once"
+
+
+def test_what_is_asked_of_all_nodes_is_read_from_an_index(file: Path) -> None:
+    with closing(opened(file)) as rack:
+        plans: dict[str, str] = {}
+        ask = rack._file.rows
+
+        def explained(query: str, *values: object) -> list[tuple[object, ...]]:
+            plan = " ".join(str(row[3]) for row in ask(f"EXPLAIN QUERY PLAN {query}", *values))
+            plans[query] = plan
+            return ask(query, *values)
+
+        rack._file.rows = explained  # type: ignore[method-assign]
+        list(rack.stamps())
+        list(rack.namings())
+        rack.named("oak")
+        rack.bucket(8, 1)
+        assert len(plans) == 4
+        assert all("USING COVERING INDEX" in plan and "TEMP" not in plan for plan in plans.values()), plans
+        plans.clear()
+        list(rack.successors())
+        assert any("USING INDEX successors" in plan for plan in plans.values()), plans

@@ -40,8 +40,8 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
             contents BLOB NOT NULL,
             bundle BLOB NOT NULL
         )""",
-        # Stamps are read from it without touching a row, which lies among kilobytes of its bottle.
-        "CREATE INDEX stamps ON bottles (fingerprint, label_seq, contents_seq)",
+        # Stamps and names are read from it without touching a row, which lies among kilobytes of its bottle.
+        "CREATE INDEX stamps ON bottles (fingerprint, label_seq, contents_seq, name, since, flavour)",
         "CREATE INDEX names ON bottles (name, fingerprint)",
         "CREATE INDEX successors ON bottles (id) WHERE succeeds",
     ),
