@@ -202,11 +202,15 @@ def interop(session: nox.Session) -> None:
 
 @nox.session
 def bench(session: nox.Session) -> None:
-    """Measure a tunnel beside a private Tor network: `nox -s bench -- --peers DIR`."""
-    if not any(argument.split("=")[0] == "--peers" for argument in session.posargs):
+    """Measure beside a private Tor network: `nox -s bench -- --peers DIR`; or `-- crypto`, `-- rack`."""
+    named = session.posargs[0] if session.posargs else ""
+    script, options = (
+        (named, session.posargs[1:]) if named in ("crypto", "rack") else ("tunnel", session.posargs)
+    )
+    if script == "tunnel" and not any(option.split("=")[0] == "--peers" for option in options):
         session.error("say where the programs to compare with are: -s bench -- --peers DIR")
     install(session, "test")
-    session.run("python", "benchmarks/tunnel.py", *session.posargs)
+    session.run("python", f"benchmarks/{script}.py", *options)
 
 
 @nox.session
