@@ -1,0 +1,107 @@
+"""Moderators block a node and another is caught cheating, while real processes carry traffic."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from rig.destination import Destination
+from rig.house import command
+from rig.patience import until
+from rig.testnet import Testnet
+from rig.traffic import Traffic
+
+from port17.bottles.rack import load_bottle, save_bottle
+from port17.node.keyring import Keyring
+from port17.plugins.loader import Registry
+from port17.records.bottle import Bottle
+from port17.records.charter import Charter
+from port17_cli import drivers
+
+NODES = 5
+SETTLED_S = 45.0
+"""How long anything may take to come about, seconds, on a machine that is busy."""
+
+
+class Watched:
+    """A network of which a folder is the map, and its client's routes."""
+
+    def __init__(self, network: Testnet, traffic: Traffic) -> None:
+        self.network, self._traffic = network, traffic
+        self.charter = network.state["charter"]
+        self.bottles = network.directory / "bottles"
+
+    def avoided(self, name: str) -> None:
+        """Wait until no route goes through a node, and programs go on fetching."""
+        until(lambda: self._fetched_since(time.monotonic()), "programs fetch", SETTLED_S)
+        until(lambda: self._routes() and name not in self._hops(), f"routes avoid {name}", SETTLED_S)
+        for _ in range(10):
+            time.sleep(0.2)
+            assert name not in self._hops()
+
+    def _routes(self) -> bool:
+        return bool(self.network.circuits())
+
+    def _hops(self) -> set[str]:
+        return {hop for hops in self.network.circuits().values() for hop in hops}
+
+    def _fetched_since(self, begun: float) -> bool:
+        deadline = time.monotonic() + SETTLED_S
+        while time.monotonic() < deadline:
+            if any(fetch.begun > begun and not fetch.failure for fetch in list(self._traffic.fetches)):
+                return True
+            time.sleep(0.1)
+        return False
+
+
+@pytest.fixture
+def watched(tmp_path: Path) -> Iterator[Watched]:
+    with (
+        Destination() as destination,
+        Testnet(tmp_path / "net", NODES) as network,
+        Traffic(network, destination) as traffic,
+    ):
+        yield Watched(network, traffic)
+        assert not traffic.failures, "no fetch fails for it"
+
+
+def test_a_blocked_node_and_a_cheat_leave_every_route(watched: Watched, tmp_path: Path) -> None:
+    network = watched.network
+    command("identity", "new", "--dir", str(tmp_path / "anne"))
+    card = str(tmp_path / "anne.id")
+    command("identity", "export", "--dir", str(tmp_path / "anne"), "--out", card)
+    key = str(network.directory / "update.key" / "1")
+    command("charter", "amend", "--charter", watched.charter, "--key", key, "--in", "3", "--moderator", card)
+    until(
+        lambda: all(network.ask("status", of=f"n{at}")["revision"] == 1 for at in range(1, NODES + 1)),
+        "all know the moderator",
+        SETTLED_S,
+    )
+    command(
+        "moderate", "sign", str(watched.bottles / "net.moderation"), "--charter", watched.charter, "--key",
+        str(tmp_path / "anne"), "--bottles", str(watched.bottles), "--block", "n2", "--reason", "a test",
+    )  # fmt: skip
+    watched.avoided("n2")
+
+    cheat(watched, "n4")
+    watched.avoided("n4")
+    (proof,) = watched.bottles.glob("*.proof")
+    assert proof.stem == next(node["id"] for node in network.state["nodes"] if node["name"] == "n4")
+
+
+def cheat(watched: Watched, name: str) -> None:
+    """Signs a second contents for a second, and puts it where the first was."""
+    schemes = drivers.schemes(Registry())
+    charter = Charter.load(Path(watched.charter), schemes)
+    state = watched.network.directory / "nodes" / name / "state"
+    keyring = Keyring.load(state, schemes, {}, charter.network_id)
+    held = load_bottle(watched.bottles / f"{keyring.identity.node_id}.bottle")
+    contents = held.contents.model_copy(update={"load": 999})
+    save_bottle(
+        watched.bottles,
+        Bottle.seal(
+            charter.network_id, keyring.scheme, keyring.signing_key, held.label, contents, held.bundle
+        ),
+    )
