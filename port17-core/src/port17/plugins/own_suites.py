@@ -50,6 +50,8 @@ class OwnSuites:
                 refused[name] = suite
             elif suite.status is Status.BROKEN:
                 refused[name] = "its status is broken"
+            elif not suite.stream_cipher:
+                refused[name] = "it cannot be used for circuits: its AEAD is no stream cipher"
             elif (
                 suite.confidentiality.classical < revision.classical_bits
                 or suite.confidentiality.quantum < revision.quantum_category
