@@ -17,6 +17,8 @@ from port17.navigator.chart import ChartNode
 from port17.network import GRACE_CAP_S, KnownNetwork
 from port17.records.revision import Revision
 from port17.watching import Watch
+from port17.wire.suite import Status
+from port17_crypto.suites import X25519ChaCha20Poly1305Blake2s
 
 from .amended_network import BEGUN, X25519, XWING, Amended
 
@@ -321,3 +323,20 @@ def test_a_rack_that_cannot_be_used_keeps_the_process_from_starting(net: Amended
     with pytest.raises(ConfigError, match="folder of bottles"):
         net.known(config.model_copy(update={"bottles": net.folder / "none"}))
     net.known(config).close()
+
+
+def test_a_suite_that_its_author_deprecates_is_chosen_last(
+    net: Amended, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    net.amend(suites=[X25519, XWING])
+    net.node()
+    (node,) = net.known().chart()
+    assert node.suite == X25519
+    monkeypatch.setattr(X25519ChaCha20Poly1305Blake2s, "status", Status.DEPRECATED)
+    known = net.known()
+    (node,) = known.chart()
+    responder = known.responder(node)
+    assert responder is not None
+    assert (node.suite, responder.suite.name) == (XWING, XWING)
+    assert known.standing(node.fingerprint, X25519) is Standing.SUPERSEDED
+    assert not known.revision.deprecated, "the charter says nothing of the kind"

@@ -72,7 +72,7 @@ def test_a_deprecated_suite_is_for_want_of_any_other() -> None:
     assert [(verdict.name, verdict.reason) for verdict in agreement.verdicts] == [
         ("b", "the node does not serve it"),
         ("c", "the node does not serve it"),
-        ("a", "the best that charter, node and configuration allow, though the charter deprecates it"),
+        ("a", "the best that charter, node and configuration allow, though it is deprecated"),
     ]
 
 
@@ -87,7 +87,7 @@ def test_the_reasons_say_who_narrowed() -> None:
         "a": "it is not installed here",
         "b": "the best that charter, node and configuration allow",
         "c": "the charter prefers b",
-        "d": "the charter deprecates it, and there is b",
+        "d": "it is deprecated, and there is b",
         "x": "the charter does not allow it",
         "y": "the charter does not allow it",
     }

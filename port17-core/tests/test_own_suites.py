@@ -20,6 +20,11 @@ class Siv(ToySuite):
     stream_cipher = False
 
 
+class Aged(ToySuite):
+    name = "p17-0-toy-aged"
+    status = Status.DEPRECATED
+
+
 class Broken(ToySuite):
     name = "p17-0-toy-broken"
     status = Status.BROKEN
@@ -58,3 +63,22 @@ def test_what_no_circuit_can_use_is_refused_and_says_why(unusable: type[CipherSu
     assert list(choice.suites) == [ToySuite.name]
     assert why in choice.refused[unusable.name]
     assert agree(terms, [unusable.name, ToySuite.name], choice.suites).suite == ToySuite.name
+
+
+def test_a_suite_that_its_author_deprecates_is_for_want_of_any_other() -> None:
+    both = own(Aged, ToySuite).under(revision(Aged, ToySuite))
+    assert list(both.suites) == [ToySuite.name, Aged.name], "best first"
+    assert agree(both.terms, [Aged.name, ToySuite.name], both.suites).suite == ToySuite.name
+    agreed = agree(both.terms, [Aged.name], both.suites)
+    assert agreed.suite == Aged.name
+    assert "deprecated" in agreed.verdicts[-1].reason
+    alone = own(Aged).under(revision(Aged, ToySuite))
+    assert list(alone.suites) == [Aged.name]
+
+
+def test_charter_and_author_deprecate_alike() -> None:
+    terms = revision(Aged, ToySuite, deprecated=(ToySuite,))
+    choice = own(Aged, ToySuite).under(terms)
+    assert set(choice.terms.deprecated) == {Aged.name, ToySuite.name}
+    assert list(choice.suites) == [Aged.name, ToySuite.name], "the charter's order decides between the two"
+    assert own(ToySuite).under(terms).terms == terms

@@ -37,7 +37,7 @@ def explain(args: argparse.Namespace) -> int:
     others = [bottle for bottle in rack if bottle.label.name != getattr(config, "name", None)]
     nodes = [
         _explained(
-            bottle, agree(revision, bottle.label.suites, choice.suites, why_not_own=choice.refused), now
+            bottle, agree(choice.terms, bottle.label.suites, choice.suites, why_not_own=choice.refused), now
         )
         for bottle in _asked(others, args.node, str(config.bottles))
     ]

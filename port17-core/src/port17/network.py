@@ -49,6 +49,7 @@ class _InForce:
     """What the charter means at one moment.
 
     :param accepted: the revisions that peers may speak of, the one that holds first.
+    :param terms: the one that holds, as our suites stand: with what their authors deprecate.
     :param suites: what we can use, by name, best first.
     :param refused: of every other suite that the charter allows, why we can't use it.
     :param served: what can be used under any revision that a peer may speak of.
@@ -57,6 +58,7 @@ class _InForce:
     """
 
     accepted: tuple[Revision, ...]
+    terms: Revision
     suites: dict[str, CipherSuite]
     refused: dict[str, str]
     served: dict[str, CipherSuite]
@@ -183,7 +185,7 @@ class KnownNetwork:
         self._floor = revision.seq
         self._version += 1
         schemes = usable(revision.schemes, self._installed)
-        return _InForce(accepted, choice.suites, choice.refused, served, prepared, schemes)
+        return _InForce(accepted, choice.terms, choice.suites, choice.refused, served, prepared, schemes)
 
     def _tell(self, before: _InForce, now: _InForce) -> None:
         """Log what another revision brings, and forget what it ends."""
@@ -288,7 +290,7 @@ class KnownNetwork:
         heirs = self.successors.heirs
         return Chart.from_rack(
             self.rack,
-            held.accepted[0],
+            held.terms,
             self.wall(),
             held.suites,
             held.refused,
@@ -303,14 +305,14 @@ class KnownNetwork:
         held = self._now()
         bottle = None if fingerprint in self._reputation.said.blocked else self.rack.get(fingerprint)
         served = None if bottle is None else bottle.label.suites
-        return standing(held.accepted[0], served, held.suites, suite)
+        return standing(held.terms, served, held.suites, suite)
 
     def responder(self, node: ChartNode) -> ResponderKey | None:
         """How to address a node: by its prekey of the suite to use with it; None if none is held, whatever
         others are."""
         held = self._now()
         now_s = self.wall()
-        suite = held.suites.get(agree(held.accepted[0], node.suites, held.suites).suite or "")
+        suite = held.suites.get(agree(held.terms, node.suites, held.suites).suite or "")
         if suite is None:
             return None
         for record in node.prekeys.get(suite.name, ()):

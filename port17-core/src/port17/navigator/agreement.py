@@ -48,7 +48,10 @@ class Agreement:
 
 
 def preference(revision: Revision) -> tuple[str, ...]:
-    """The suites that the charter allows, best first: in its order, but deprecated ones after all others."""
+    """The suites that the charter allows, best first: in its order, but deprecated ones after all others.
+
+    :param revision: here and below: with what the suites' own authors deprecate added to ``deprecated``.
+    """
     deprecated = frozenset(revision.deprecated)
     return tuple(sorted(revision.suites, key=lambda name: name in deprecated))
 
@@ -75,13 +78,13 @@ def agree(
     for name in order:
         if name == taken:
             better = "the best that charter, node and configuration allow"
-            reason = f"{better}, though the charter deprecates it" if name in deprecated else better
+            reason = f"{better}, though it is deprecated" if name in deprecated else better
         elif name not in served:
             reason = NOT_SERVED
         elif name not in own:
             reason = why_not_own.get(name, NOT_OWN)
         elif name in deprecated:
-            reason = f"the charter deprecates it, and there is {taken}"
+            reason = f"it is deprecated, and there is {taken}"
         else:
             reason = f"the charter prefers {taken}"
         verdicts.append(Verdict(name, name == taken, reason))

@@ -6,7 +6,7 @@ Which of them the charter allows, and which one two ends choose, is not said her
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from port17.errors import ConfigError, PluginError
@@ -23,10 +23,12 @@ _log = logging.getLogger(__name__)
 class Choice:
     """What can be used under one revision of the charter.
 
+    :param terms: the revision; what the suites' authors deprecate is deprecated in it, too.
     :param suites: by name, best first.
     :param refused: of every other suite that the charter allows, why it can't be used.
     """
 
+    terms: Revision
     suites: dict[str, CipherSuite]
     refused: dict[str, str]
 
@@ -44,7 +46,7 @@ class OwnSuites:
         """What can be used while a revision holds."""
         suites: dict[str, CipherSuite] = {}
         refused: dict[str, str] = {}
-        for name in preference(revision):
+        for name in revision.suites:
             suite = self._suite(name)
             if isinstance(suite, str):
                 refused[name] = suite
@@ -59,7 +61,13 @@ class OwnSuites:
                 refused[name] = "it is below the least level that the charter asks for"
             else:
                 suites[name] = suite
-        return Choice(suites, refused)
+        terms = _aged(revision, suites)
+        order = preference(terms)
+        return Choice(
+            terms,
+            {name: suites[name] for name in order if name in suites},
+            {name: refused[name] for name in order if name in refused},
+        )
 
     def across(self, revisions: Iterable[Revision]) -> dict[str, CipherSuite]:
         """What can be used under any of some revisions, by name; the first's come first."""
@@ -123,6 +131,14 @@ class OwnSuites:
             return self._registry.make(CIPHER_SUITES, name)
         except (ConfigError, PluginError) as error:  # broken, or refused by another plugin
             return f"it cannot be used here: {error.message}"
+
+
+def _aged(revision: Revision, suites: Mapping[str, CipherSuite]) -> Revision:
+    """A revision that deprecates what the suites' authors do. Only we go by it: the node that we call takes
+    whatever it serves."""
+    aged = {name for name, suite in suites.items() if suite.status is Status.DEPRECATED}
+    deprecated = tuple(name for name in revision.suites if name in aged or name in revision.deprecated)
+    return revision.model_copy(update={"deprecated": deprecated}) if aged else revision
 
 
 def _listed(names: Iterable[str]) -> str:
