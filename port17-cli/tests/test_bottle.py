@@ -5,11 +5,13 @@ from __future__ import annotations
 import io
 import json
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from port17.bottles.name_order import OFFLINE_S
 from port17.bottles.rack import load_bottle
 from port17.records import cbor
 from port17.records.bottle import BOTTLE_CAP
@@ -129,6 +131,29 @@ def test_one_that_is_valid_and_not_wanted_fails_too(shell: Shell) -> None:
     shown = shell.run("bottle", "verify", odd["bottle"], "--charter", shell.charter, code=3)
     assert (shown["verdict"]["valid"], shown["verdict"]["ruling"]) == (True, "distrust")
     assert "valid, but not used" in shell.error
+
+
+def test_a_name_is_claimed_once_and_kept_through_changes_and_rotation(
+    shell: Shell, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What the order of names goes by; a silence that is too long begins it anew."""
+    config = str(shell.folder / "oak.toml")
+    begun, clock = time.time(), time.time
+
+    def claimed_after(seconds: float, *words: str) -> int:
+        monkeypatch.setattr(time, "time", lambda: clock() + seconds)
+        made = shell.run(*words)
+        label = shell.run("bottle", "show", made["bottle"])["label"]
+        assert label["seq"] >= begun + seconds - 5
+        return int(label["since"])
+
+    first = shell.run("bottle", "show", shell.oak["bottle"])["label"]["since"]
+    assert claimed_after(100, "node", "bottle", "--config", config, "--set", "group=grove") == first
+    assert claimed_after(200, "identity", "rotate", "--config", config) == first
+    renamed = claimed_after(300, "node", "bottle", "--config", config, "--set", "name=ash")
+    assert renamed >= begun + 295
+    away = 400 + OFFLINE_S
+    assert claimed_after(away, "node", "bottle", "--config", config, "--set", "name=ash") >= begun + away - 5
 
 
 def test_verify_needs_something_to_verify_against(shell: Shell) -> None:

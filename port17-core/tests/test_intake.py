@@ -34,6 +34,7 @@ from port17.records.bottle import BOTTLE_CAP, Bottle
 from port17.records.proof import Proof
 
 from .bottle_maker import NETWORK, NOW, TERMS, Maker
+from .conftest import Shelf
 
 PANEL = Registry().panel
 LANE = Sender("lane")
@@ -143,6 +144,17 @@ def test_without_a_plugin_that_checks_signatures_nothing_is_believed() -> None:
     assert why(taken) is Why.FORGED
     assert isinstance(taken.outcome, Aborted)
     assert "no plugin has checked" in taken.outcome.text
+
+
+@pytest.mark.parametrize("answer", ["reject('no')", "distrust('hm')", "None", "True", "1 / 0"])
+def test_whatever_a_plugin_says_but_accept_vouches_for_nothing(shelf: Shelf, answer: str) -> None:
+    source = "from port17 import hookimpl, distrust, reject\n@hookimpl\ndef verify_bottle(bottle):\n"
+    shelf.install("odd", {"port17": {"odd": "odd"}}, odd=f"{source}    return {answer}\n")
+    alone = Intake(MemoryRack(), Registry(blocked=["basic"]).panel, NETWORK)
+    assert why(alone.take(ALICE.bottle(), LANE, TERMS)) is Why.FORGED
+    beside = Intake(MemoryRack(), Registry().panel, NETWORK)
+    outcome = beside.take(ALICE.bottle(), LANE, TERMS).outcome
+    assert isinstance(outcome, Stored if answer == "None" else Aborted)
 
 
 def test_what_validators_say_is_obeyed() -> None:

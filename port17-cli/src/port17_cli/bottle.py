@@ -179,7 +179,7 @@ def _check(bottle: Bottle, network: Network) -> Checked:
         else:
             valid.append(True)
     verified = panel.verify_bottle(bottle, terms)
-    problem = "; ".join(verified.reasons) if verified.ruling is Ruling.REJECT else ""
+    problem = "; ".join(verified.reasons) if verified.ruling is not Ruling.ACCEPT else ""
     verdict = verified if problem else together([verified, panel.judge_bottle(bottle)])
     return Checked(valid[0], valid[1], problem, verdict)
 

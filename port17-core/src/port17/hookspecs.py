@@ -120,7 +120,8 @@ def verify_bottle(bottle: Bottle, terms: Terms) -> Verdict | None:
     """Is a bottle what it claims to be: of this network, signed by its node, of its time, of a fair size?
 
     Asked of every bottle that is not held already, maybe in a thread. Any reject wins, and at least one
-    plugin must answer ``ACCEPT``: the core's own does, if the signatures are right.
+    plugin must answer ``ACCEPT``: the core's own does, if the signatures are right. Who answers so without
+    having checked them opens the door when that one is blocked: answer None.
 
     :returns: ``ACCEPT``, ``reject(reason)``, or None.
     """

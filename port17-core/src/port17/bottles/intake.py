@@ -153,7 +153,7 @@ class Intake:
         Somebody must have vouched for it: where no plugin checks signatures, nothing is believed.
         """
         verdict = self._validators.verify_bottle(bottle, terms)
-        if verdict.ruling is Ruling.REJECT:
+        if verdict.ruling is not Ruling.ACCEPT:
             return _aborted(bottle, _why(verdict, Why.FORGED), "; ".join(verdict.reasons))
         return None
 
