@@ -26,6 +26,8 @@ ROUNDS = 4
 """Bottles of each node that one process writes."""
 KEYS = 4
 """Prekey records of each bottle that is written: it takes some pages of the file."""
+PATIENCE_S = 60
+"""How long a process that has written everything waits to be killed, seconds."""
 PUBLIC_SIZE = 1216
 """Bytes of an X-Wing key: a bottle has its real size."""
 
@@ -82,7 +84,7 @@ def write(folder: Path, begun: int, aim_s: float) -> None:
         for number in range(FLEET, FLEET + CROWD):
             assert rack.put(bottles[number])
             os.write(1, b"%d %d\n" % (number, seq))
-    time.sleep(3600)
+    time.sleep(PATIENCE_S)
 
 
 def main() -> None:
