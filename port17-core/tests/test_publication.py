@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import logging
 import os
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import anyio
 import pytest
 
+from port17.bottles.rack import load_bottle, save_bottle
 from port17.errors import ConfigError
 from port17.network import KnownNetwork
 from port17.node import publication
-from port17.node.keyring import Keyring
-from port17.node.publication import RETRY_S, Publication, seal, span
+from port17.node.identity_file import IDENTITY_FILE, IdentityFile
+from port17.node.keyring import Keyring, restore
+from port17.node.publication import RETRY_S, Numbers, Publication, publish, seal, span
 from port17.records.bottle import Bottle
+from port17.records.proof import Proof
 
 from .amended_network import SCHEME, X25519, XWING, Amended
 
@@ -249,3 +253,115 @@ def test_without_any_prekey_there_is_no_bottle(node: Running) -> None:
             node.net.now,
         )
     assert "port17 node bottle" in refused.value.cure
+
+
+def command(node: Running, keyring: Keyring, **config: object) -> Bottle:
+    """What `port17 node bottle` signs and saves."""
+    net, revision = node.net, node.known.revision
+    first, count = span(revision, net.now, 7)
+    keyring.stock(
+        net.charter.network_id, first, count, revision.prekey_lifetime_s, overlap=revision.overlap_s
+    )
+    keyring.save()
+
+    def make(previous: Bottle | None, signed: Numbers) -> Bottle:
+        lanes = [bytes([1]) * 32, bytes([2]) * 32]
+        values = net.config(**config), revision, net.charter.network_id, keyring, [X25519], lanes
+        return seal(*values, net.now, previous, signed=signed)
+
+    done = publish(net.bottles, revision, net.charter.network_id, keyring, net.now, make)
+    assert done is not None
+    return done[0]
+
+
+@pytest.mark.parametrize("later_s", [0, 1])
+def test_a_command_beside_a_renewal_is_no_equivocation_and_is_not_undone(later_s: int, node: Running) -> None:
+    """Both begin with the bottle that was there before."""
+    other = loaded(node)
+    node.net.now += 10
+    node.net.amend(suites=[XWING, X25519])
+    anyio.run(node.known.look_again)
+    theirs = command(node, other, advertise={"tcp": ["192.0.2.1:7"]})
+    witness = node.net.known()
+    node.net.now += later_s
+    anyio.run(node.publication.renew, 1e9)
+    ours = load_bottle(node.net.bottles / f"{theirs.node_id}.bottle")
+    assert ours.label.suites == (XWING, X25519), "it has renewed"
+    assert Proof.between(theirs, ours) is None
+    assert ours.contents.seq > theirs.contents.seq
+    assert ours.label.seq > theirs.label.seq
+    assert ours.contents.lanes == theirs.contents.lanes
+    assert ours.label.addresses == {"tcp": ("192.0.2.1:7",)}
+    anyio.run(witness.look_again)
+    assert [one.name for one in witness.chart()] == ["ash"]
+
+
+def test_whoever_signs_at_once_signs_other_numbers(node: Running) -> None:
+    keyrings = [loaded(node) for _ in range(6)]
+    with ThreadPoolExecutor(len(keyrings)) as pool:
+        made = list(
+            pool.map(lambda each: command(node, each[1], group=f"owner-{each[0]}"), list(enumerate(keyrings)))
+        )
+    assert len({bottle.label.seq for bottle in made}) == len({bottle.contents.seq for bottle in made}) == 6
+    newest = max(made, key=lambda bottle: bottle.sequence)
+    assert load_bottle(node.net.bottles / f"{newest.node_id}.bottle").sequence == newest.sequence
+
+
+@pytest.mark.parametrize("set_back_s", [0, 60])
+def test_numbers_stay_used_when_the_bottle_is_lost_and_the_clock_set_back(
+    set_back_s: int, node: Running
+) -> None:
+    before = command(node, loaded(node))
+    (node.net.bottles / f"{before.node_id}.bottle").unlink()
+    node.net.now -= set_back_s
+    after = command(node, loaded(node), group="other")
+    assert after.label.seq > before.label.seq
+    assert after.contents.seq > before.contents.seq
+
+
+def test_an_older_bottle_put_in_place_takes_no_number_twice(node: Running) -> None:
+    older = command(node, loaded(node))
+    newer = command(node, loaded(node), group="other")
+    save_bottle(node.net.bottles, older)
+    again = command(node, loaded(node))
+    assert again.sequence[0] > newer.sequence[0]
+    assert again.sequence[1] > newer.sequence[1]
+
+
+def test_a_crash_before_the_bottle_is_saved_costs_its_numbers_only(
+    node: Running, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made: list[Bottle] = []
+
+    def dies(folder: Path, bottle: Bottle) -> Path:
+        made.append(bottle)
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(publication, "save_bottle", dies)
+        with pytest.raises(KeyboardInterrupt):
+            command(node, loaded(node), group="other")
+    after = command(node, loaded(node))
+    assert after.contents.seq > made[0].contents.seq
+    assert after.label.seq > made[0].label.seq
+
+
+def test_a_restored_identity_signs_above_all_that_it_may_have_signed(node: Running, tmp_path: Path) -> None:
+    held = IdentityFile.read(node.keyring.folder / IDENTITY_FILE)
+    restore(tmp_path / "restored", held, node.net.now + 30, unused=False)
+    network_id = node.net.charter.network_id
+    suites = {X25519: node.net.registry.make("port17.cipher_suites", X25519)}
+    keyring = Keyring.load(tmp_path / "restored", {"ed25519": SCHEME}, suites, network_id)
+    with keyring.signing() as journal:
+        assert journal.signed == (int(node.net.now) + 30,) * 2
+
+
+def test_a_clock_that_is_far_behind_signs_nothing(node: Running) -> None:
+    before = command(node, loaded(node))
+    node.net.now -= 3600
+    with pytest.raises(ConfigError, match="is in the future") as refused:
+        command(node, loaded(node), group="other")
+    assert "identity rotate" in refused.value.cure
+    assert load_bottle(node.net.bottles / f"{before.node_id}.bottle") == before
+    node.net.now += 3600
+    assert command(node, loaded(node)).contents.seq == before.contents.seq + 1

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from port17.bottles.rack import SUFFIX, MemoryRack, load_bottle, load_directory
 from port17.bottles.successors import supersede
 from port17.config import NodeConfig
-from port17.errors import ConfigError, RecordError
+from port17.errors import ConfigError
 from port17.records.identity import NODE_ID_SIZE, parse_node_id
 from port17.records.scheme import usable
 
@@ -36,42 +36,38 @@ def served(config: NodeConfig, charter: Charter, registry: Registry, now: float)
     return own.across((*charter.accepted(now), *charter.coming(now)))
 
 
-def seal(
+def publish(
     config: NodeConfig,
     charter: Charter,
     keyring: Keyring,
     suites: Iterable[str],
     lanes: Iterable[bytes],
     now: float,
-) -> Bottle:
-    """A node's bottle, as its configuration has it, in the place of the one that is published.
+) -> tuple[Bottle, Path]:
+    """Publishes a node's bottle, as its configuration has it, in the place of the one that is there.
 
     :param lanes: fingerprints of the nodes that it keeps lanes with.
-    :raises ConfigError: the configuration has no address that others could dial.
+    :returns: the bottle and its file.
+    :raises ConfigError: the configuration has no address that others could dial, or nothing can be written.
     """
     from port17.node import publication
 
-    revision, previous = charter.current(now), published(config, charter, keyring, now)
+    revision, network_id = charter.current(now), charter.network_id
     handed_over = None
     for predecessor in keyring.predecessors[:1]:
         file = config.bottles / f"{predecessor.identity.node_id}{SUFFIX}"
         handed_over = load_bottle(file) if file.exists() else None
-    return publication.seal(
-        config, revision, charter.network_id, keyring, suites, lanes, now, previous, handed_over
-    )
+    neighbours = list(lanes)
 
+    def make(previous: Bottle | None, signed: publication.Numbers) -> Bottle:
+        return publication.seal(
+            config, revision, network_id, keyring, suites, neighbours, now, previous, handed_over, signed
+        )
 
-def published(config: NodeConfig, charter: Charter, keyring: Keyring, now: float) -> Bottle | None:
-    """The bottle that a node has in its folder; None if there is none that it has signed."""
-    file = config.bottles / f"{keyring.identity.node_id}{SUFFIX}"
-    if not file.exists():
-        return None
-    try:
-        bottle = load_bottle(file)
-        bottle.verify(charter.network_id, {keyring.scheme.name: keyring.scheme}, now)
-    except RecordError:
-        return None
-    return bottle
+    config.bottles.mkdir(parents=True, exist_ok=True)
+    done = publication.publish(config.bottles, revision, network_id, keyring, now, make)
+    assert done is not None  # it makes one whatever there was
+    return done
 
 
 def read_lanes(config: NodeConfig) -> list[str]:

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from port17.bottles.rack import SUFFIX, MemoryRack, load_directory, save_bottle
+from port17.bottles.rack import SUFFIX, MemoryRack, load_directory
 from port17.bottles.successors import supersede
 from port17.config import NodeConfig
 from port17.errors import ConfigError, RecordError, UsageError
@@ -138,8 +138,7 @@ def rotate(args: argparse.Namespace) -> int:
     keyring = old.succeed(scheme, suites, charter.network_id, locker=lock)
     keyring.burn(now)
     keys.stock(keyring, charter, revision, span)
-    sealed = enrolment.seal(config, charter, keyring, suites, lanes, now)
-    bottle = save_bottle(config.bottles, sealed)
+    _, bottle = enrolment.publish(config, charter, keyring, suites, lanes, now)
     (config.bottles / f"{old.identity.node_id}{SUFFIX}").unlink(missing_ok=True)
     values = {"bottle": str(bottle), "predecessor": old.identity.fingerprint.hex()}
     _tell(args, "port17.identity.rotate/1", IdentityFile.read(config.state / IDENTITY_FILE), values)

@@ -72,7 +72,7 @@ def open_node(
         find_suite=lambda name: drivers.suites(registry, [name])[0],
         now=now,
     )
-    _note_bottle(config, charter, keyring, now)
+    _note_bottle(config, charter, keyring)
     return keyring
 
 
@@ -92,8 +92,10 @@ def stock(keyring: Keyring, charter: Charter, revision: Revision, span: tuple[in
         )
 
 
-def _note_bottle(config: NodeConfig, charter: Charter, keyring: Keyring, now: float) -> None:
+def _note_bottle(config: NodeConfig, charter: Charter, keyring: Keyring) -> None:
     """What is published stays published, even if the keys were restored from a backup that is older."""
-    bottle = enrolment.published(config, charter, keyring, now)
+    from port17.node.publication import published
+
+    bottle = published(config.bottles, charter.network_id, keyring)
     if bottle is not None:
         keyring.committed(bottle.contents.slots)

@@ -9,7 +9,6 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from port17.bottles.rack import save_bottle
 from port17.config import ClientConfig, NodeConfig
 from port17.errors import ConfigError, UsageError
 from port17.node import publication
@@ -143,8 +142,7 @@ def make(
             "A node of a test network",
         )
         enrolment.write_lanes(folder / "lanes.json", [fingerprint.hex() for fingerprint in neighbours])
-        bottle = enrolment.seal(config, charter, keyring, served, neighbours, now)
-        save_bottle(bottles, bottle)
+        bottle, _ = enrolment.publish(config, charter, keyring, served, neighbours, now)
         plans.append(NodePlan(name, bottle.node_id, address, folder / "node.toml", control))
     client = _client(place, charter_path, bottles, socks or f"{HOST}:{ports[nodes]}")
     return Plan(charter_path, tuple(plans), client)

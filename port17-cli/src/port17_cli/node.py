@@ -8,7 +8,6 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from port17.bottles.rack import save_bottle
 from port17.config import NodeConfig
 from port17.errors import ConfigError
 from port17_cli import drivers, enrolment, keys, output, settings
@@ -74,8 +73,8 @@ def init(args: argparse.Namespace) -> int:
             keys.stock(keyring, charter, revision, (first, slots))
         if config.lanes is not None:
             enrolment.write_lanes(config.lanes, [fingerprint.hex() for fingerprint in lanes])
-        sealed = enrolment.seal(config, charter, keyring, suites, lanes, now)
-    _tell(args, config, sealed, "port17.node.init/1", keys_kept=not fresh)
+        sealed, file = enrolment.publish(config, charter, keyring, suites, lanes, now)
+    _tell(args, config, sealed, file, "port17.node.init/1", keys_kept=not fresh)
     return 0
 
 
@@ -101,8 +100,8 @@ def bottle(args: argparse.Namespace) -> int:
     keyring = keys.open_node(args, config, charter, registry, now)
     keyring.burn(now)
     keys.stock(keyring, charter, revision, publication.span(revision, now, args.days))
-    sealed = enrolment.seal(config, charter, keyring, suites, lanes, now)
-    _tell(args, config, sealed, "port17.node.bottle/1", keys_kept=True)
+    sealed, file = enrolment.publish(config, charter, keyring, suites, lanes, now)
+    _tell(args, config, sealed, file, "port17.node.bottle/1", keys_kept=True)
     return 0
 
 
@@ -154,10 +153,8 @@ def _values(args: argparse.Namespace, path: Path) -> dict[str, object]:
 
 
 def _tell(
-    args: argparse.Namespace, config: NodeConfig, sealed: Bottle, schema: str, *, keys_kept: bool
+    args: argparse.Namespace, config: NodeConfig, sealed: Bottle, file: Path, schema: str, *, keys_kept: bool
 ) -> None:
-    config.bottles.mkdir(parents=True, exist_ok=True)
-    file = save_bottle(config.bottles, sealed)
     fingerprint = sealed.fingerprint.hex()
     if args.json:
         values = {

@@ -181,6 +181,19 @@ class Keyring:
         with _writing(self.folder):
             self._prekeys.committed(slots)
 
+    @contextmanager
+    def signing(self) -> Iterator[PrekeyJournal]:
+        """Alone with the journal of what this identity has signed, as it is on disk.
+
+        Two processes that sign for one identity, say a node and a command about it, do it one after the
+        other, and neither a number that the other has used. What is signed goes into the journal before
+        anybody gets it. The keyring's other methods must not be called meanwhile.
+
+        :raises ConfigError: the folder can't be written, or the journal is damaged or another identity's.
+        """
+        with _writing(self.folder):
+            yield self._prekeys.journal()
+
     def burn(self, now: float) -> list[PrekeyRecord]:
         """Erases every prekey that has expired, in memory and on disk, also of suites that are not served.
 

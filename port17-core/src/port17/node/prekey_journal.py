@@ -1,6 +1,6 @@
-"""Which prekeys an identity has ever committed to: what was published once never gets a second key.
+"""What an identity has ever committed to: a slot never gets a second prekey, a number never a second payload.
 
-Two records for one slot are an equivocation and ban a node, even if the first key was lost by accident.
+Either would be an equivocation and ban the node, even if the first one was lost by accident.
 """
 
 from __future__ import annotations
@@ -64,10 +64,12 @@ class _File(Record):
     ] = ()
     spent: Annotated[dict[DriverName, Ranges], Field(default_factory=dict, max_length=NAMES_CAP)]
     unknown_until: UnixSecond = 0
+    label: Sequence64 = 0
+    contents: Sequence64 = 0
 
 
 class PrekeyJournal:
-    """The commitments of one identity.
+    """The commitments of one identity, and the numbers that it has signed.
 
     :ivar entries: (suite, slot) to what was committed to and has not expired.
     :ivar spent: suite to the slots whose prekeys have expired, in order; none is ever used again, even if the
@@ -81,6 +83,7 @@ class PrekeyJournal:
         self.entries: dict[tuple[str, int], Entry] = {}
         self.spent: dict[str, tuple[Range, ...]] = {}
         self.unknown_until = 0
+        self._signed = 0, 0
 
     @classmethod
     def read(cls, folder: Path) -> PrekeyJournal | None:
@@ -102,6 +105,7 @@ class PrekeyJournal:
         journal.entries = {(entry.suite, entry.slot): entry for entry in held.entries}
         journal.spent = dict(held.spent)
         journal.unknown_until = held.unknown_until
+        journal._signed = held.label, held.contents
         return journal
 
     def write(self, folder: Path) -> None:
@@ -111,8 +115,21 @@ class PrekeyJournal:
             entries=[self.entries[place] for place in sorted(self.entries)],
             spent=self.spent,
             unknown_until=self.unknown_until,
+            label=self._signed[0],
+            contents=self._signed[1],
         )
         key_file.write(folder / JOURNAL_FILE, value.to_cbor())
+
+    @property
+    def signed(self) -> tuple[int, int]:
+        """The last numbers of a label and of contents that were signed, or may have been; 0 for none."""
+        label, contents = self._signed
+        return max(label, self.unknown_until), max(contents, self.unknown_until)
+
+    def sign(self, sequence: tuple[int, int]) -> None:
+        """Keep the numbers of a bottle that is about to be published."""
+        label, contents = self._signed
+        self._signed = max(label, sequence[0]), max(contents, sequence[1])
 
     def taken(self, suite: str, slot: int, lifetime: int) -> bool:
         """True if a record for this slot was published, or may have been.

@@ -181,6 +181,14 @@ class Prekeys:
             journal.write(self._folder)
         self._journal = journal
 
+    def journal(self) -> PrekeyJournal:
+        """What is on disk of this identity's commitments. To be called by who holds the folder's lock.
+
+        :raises ConfigError: it can't be read, is damaged or another's.
+        """
+        self._journal = self._read_journal()
+        return self._journal
+
     def burn(self, now: float) -> list[PrekeyRecord]:
         """Erases what has expired, of whatever suite, and what a process that died has left behind.
 

@@ -7,16 +7,19 @@ in a static network it is shared, or copied.
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Mapping, Sequence
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final, TypeAlias
 
 import anyio.to_thread
 
 from port17.bottles.name_order import OFFLINE_S
-from port17.bottles.rack import save_bottle
+from port17.bottles.newest import newest
+from port17.bottles.rack import SUFFIX, load_bottle, save_bottle
 from port17.config.settings import NodeConfig
-from port17.errors import ConfigError
+from port17.errors import ConfigError, RecordError
 from port17.network import KnownNetwork
 from port17.node.keyring import Keyring
 from port17.records import envelope
@@ -42,6 +45,10 @@ DAYS = 7
 for less finds it again with the bottle that was last seen."""
 RETRY_S = 60.0
 """Seconds before what could not be published is tried again."""
+
+Numbers: TypeAlias = tuple[int, int]
+"""Of a label and of contents."""
+NONE_SIGNED: Final[Numbers] = 0, 0
 
 _log = logging.getLogger(__name__)
 
@@ -74,6 +81,7 @@ def seal(
     now: float,
     previous: Bottle | None = None,
     handed_over: Bottle | None = None,
+    signed: Numbers = NONE_SIGNED,
 ) -> Bottle:
     """A node's bottle, as its configuration has it.
 
@@ -81,6 +89,7 @@ def seal(
     :param lanes: fingerprints of the nodes that it keeps lanes with.
     :param previous: the node's bottle until now; the new one takes its place everywhere.
     :param handed_over: the last bottle of the identity whose place the node's has taken.
+    :param signed: the last numbers that were signed; the bottle gets higher ones.
     :raises ConfigError: the configuration has no address that others could dial, or there is no prekey.
     """
     held = _prekeys(keyring, revision, suites, now)
@@ -95,7 +104,8 @@ def seal(
         since=_since(config, previous or handed_over, now),
         seq=int(now),
     )
-    return _signed(network_id, keyring, label, held, [Lane(one, 0, 0) for one in lanes], now, previous)
+    stand = [Lane(one, 0, 0) for one in lanes]
+    return _signed(network_id, keyring, label, held, stand, now, previous, signed)
 
 
 def _since(config: NodeConfig, previous: Bottle | None, now: float) -> int:
@@ -112,15 +122,17 @@ def renewed(
     keyring: Keyring,
     suites: Iterable[str],
     now: float,
+    signed: Numbers = NONE_SIGNED,
 ) -> Bottle:
     """A node's bottle once more, with other suites or later prekeys; what else it says stays.
 
     :param suites: what the node serves, best first; one without a prekey is left out.
+    :param signed: the last numbers that were signed; the bottle gets higher ones.
     :raises ConfigError: there is no prekey.
     """
     held = _prekeys(keyring, revision, suites, now)
     label = previous.label.model_copy(update={"suites": tuple(held)})
-    return _signed(network_id, keyring, label, held, previous.contents.lanes, now, previous)
+    return _signed(network_id, keyring, label, held, previous.contents.lanes, now, previous, signed)
 
 
 def _prekeys(
@@ -157,11 +169,13 @@ def _signed(
     lanes: Iterable[Lane],
     now: float,
     previous: Bottle | None,
+    signed: Numbers,
 ) -> Bottle:
+    # Two bottles of one second would be two payloads for one sequence.
+    last = _higher(signed, previous.sequence) if previous is not None else signed
     contents = Contents.made(
         fingerprint=keyring.identity.fingerprint,
-        # Two bottles of one second would be two payloads for one sequence.
-        seq=max(int(now), previous.contents.seq + 1 if previous is not None else 0),
+        seq=max(int(now), last[1] + 1),
         slots={name: [(one.slot, one.expiry, one.hash) for one in records] for name, records in held.items()},
         lanes=list(lanes),
     )
@@ -170,15 +184,74 @@ def _signed(
         return envelope.sign(kind, network_id, keyring.scheme, keyring.signing_key, payload)
 
     bundle = [record for records in held.values() for record in records]
-    # The slow part changes its number only with what it says.
-    if previous is None:
-        slow = sign(LABEL_KIND, label.to_cbor())
-    elif label.model_copy(update={"seq": previous.label.seq}) == previous.label:
+    # The slow part changes its number only with what it says, unless others may have a later one already.
+    if (
+        previous is not None
+        and previous.label.seq == last[0]
+        and label.model_copy(update={"seq": last[0]}) == previous.label
+    ):
         slow = previous.label_envelope
     else:
-        seq = max(int(now), previous.label.seq + 1)
+        seq = max(int(now), last[0] + 1)
         slow = sign(LABEL_KIND, label.model_copy(update={"seq": seq}).to_cbor())
     return Bottle.of(slow, sign(CONTENTS_KIND, contents.to_cbor()), bundle)
+
+
+def _higher(one: Numbers, other: Numbers) -> Numbers:
+    return max(one[0], other[0]), max(one[1], other[1])
+
+
+def published(folder: Path, network_id: bytes, keyring: Keyring) -> Bottle | None:
+    """The bottle that a folder has of an identity; None if there is none that it has signed.
+
+    By whatever clock it was signed: what is published is.
+    """
+    try:
+        bottle = load_bottle(folder / f"{keyring.identity.node_id}{SUFFIX}")
+        bottle.verify(network_id, {keyring.scheme.name: keyring.scheme}, bottle.contents.seq)
+    except RecordError:
+        return None
+    return bottle if bottle.fingerprint == keyring.identity.fingerprint else None
+
+
+def publish(
+    folder: Path,
+    revision: Revision,
+    network_id: bytes,
+    keyring: Keyring,
+    now: float,
+    make: Callable[[Bottle | None, Numbers], Bottle | None],
+    known: Bottle | None = None,
+) -> tuple[Bottle, Path] | None:
+    """Signs an identity's next bottle and puts it into a folder, while nobody else signs for the identity.
+
+    :param folder: of bottles.
+    :param make: gets the newest bottle until now, if there is one, and the last numbers signed. It returns
+        the next, with higher numbers; or None if there is no need.
+    :param known: what was seen of the identity elsewhere, verified.
+    :returns: the bottle and its file; None if there was no need.
+    :raises ConfigError: a folder can't be written, or this clock is far behind the last bottle's.
+    """
+    with keyring.signing() as journal:
+        previous, signed = known, journal.signed
+        found = published(folder, network_id, keyring)
+        for one in (known, found):
+            signed = _higher(signed, one.sequence) if one is not None else signed
+        if found is not None:
+            # A node and a command about it see each other's bottles late: the newest counts.
+            previous = found if known is None else newest(known, found)[0]
+        bottle = make(previous, signed)
+        if bottle is None:
+            return None
+        if bottle.contents.seq > now + revision.clock_skew_s:
+            at = time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime(signed[1]))
+            raise ConfigError(
+                f"the last bottle of {keyring.identity.node_id} was signed at {at}, which is in the future",
+                cure="Set this machine's clock; if it was wrong then, run `port17 identity rotate`.",
+            )
+        journal.sign(bottle.sequence)
+        journal.write(keyring.folder)
+        return bottle, save_bottle(folder, bottle)
 
 
 def check(config: NodeConfig) -> None:
@@ -263,13 +336,22 @@ class Publication:
         lifetime = revision.prekey_lifetime_s
         first, slots = int(task.now) // lifetime, _slots(revision)
         keyring.serve(task.suites, task.now)
-        keyring.committed(task.present.contents.slots)  # keys from a backup may be older than the bottle
+        for one in (task.present, published(self._folder, task.network_id, keyring)):
+            if one is not None:
+                keyring.committed(one.contents.slots)  # keys from a backup may be older than the bottle
         keyring.stock(task.network_id, first, slots, lifetime, overlap=revision.overlap_s)
         keyring.save()
-        fresh = renewed(task.present, revision, task.network_id, keyring, task.suites, task.now)
-        if fresh.contents.slots == task.present.contents.slots:
-            return None  # what is missing could not be made, and that was logged
-        file = save_bottle(self._folder, fresh)
+
+        def make(previous: Bottle | None, signed: Numbers) -> Bottle | None:
+            previous = previous or task.present
+            fresh = renewed(previous, revision, task.network_id, keyring, task.suites, task.now, signed)
+            # A command has done it; or what is missing could not be made, and that was logged.
+            return None if fresh.contents.slots == previous.contents.slots else fresh
+
+        done = publish(self._folder, revision, task.network_id, keyring, task.now, make, known=task.present)
+        if done is None:
+            return None
+        fresh, file = done
         _log.info("the node's bottle is published anew: %s serves %s", file, ", ".join(fresh.label.suites))
         return fresh
 
@@ -305,5 +387,5 @@ class Publication:
 
 
 def _slots(revision: Revision, days: int = DAYS) -> int:
-    """How many slots there are in some days, today's, which has partly passed, too; as far as a bottle reaches."""
+    """How many slots there are in some days, as far as a bottle reaches; today's has partly passed."""
     return min(SLOTS_CAP, -(-days * DAY_S // revision.prekey_lifetime_s) + 1)
