@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import socket
 from collections.abc import Callable
 from pathlib import Path
 
@@ -9,7 +11,7 @@ import pytest
 
 from port17.bottles.folder import RETRY_S, BottleFolder, Sight, Taken, look
 from port17.bottles.intake import Intake
-from port17.bottles.rack import MemoryRack, save_bottle
+from port17.bottles.rack import MemoryRack, load_directory, save_bottle
 from port17.bottles.validation import NOTHING_KNOWN, Known, Terms
 from port17.bottles.verdict import ACCEPT, Verdict, distrust
 from port17.records.bottle import Bottle, Contents, Label
@@ -202,6 +204,49 @@ def test_everything_is_read_again_when_it_is_to_be(watched: Watched, tmp_path: P
     watched.folder.forget()
     assert watched.look() == Taken()
     assert watched.read == ["node"]
+
+
+def _bind(file: Path) -> None:
+    with socket.socket(socket.AF_UNIX) as found:
+        found.bind(str(file))
+
+
+STRANGE: dict[str, Callable[[Path], None]] = {
+    "a link to itself": lambda file: file.symlink_to(file.name),
+    "a link to nothing": lambda file: file.symlink_to("nothing"),
+    "a pipe": os.mkfifo,
+    "a folder": Path.mkdir,
+    "a socket": _bind,
+    "a device": lambda file: file.symlink_to("/dev/zero"),
+}
+
+
+@pytest.mark.parametrize("strange", STRANGE)
+def test_what_is_no_file_keeps_nobody_from_reading_the_others(
+    watched: Watched, tmp_path: Path, strange: str
+) -> None:
+    file = tmp_path / "a.bottle"  # the first that is looked at
+    STRANGE[strange](file)
+    save_bottle(tmp_path, bottle())
+    taken = watched.look()
+    assert watched.names == ["node"]
+    assert len(taken.problems) == (0 if strange == "a link to nothing" else 1)
+    assert watched.look() == Taken(), "it is said once"
+    store = MemoryRack()
+    problems = load_directory(tmp_path, NETWORK, {"ed25519": SCHEME}, store, NOW)
+    assert ([problem.message.split(":")[0] for problem in problems], len(store)) == ([str(file)], 1)
+
+
+def test_a_file_that_becomes_a_pipe_leaves_what_it_said(watched: Watched, tmp_path: Path) -> None:
+    file = save_bottle(tmp_path, bottle())
+    watched.look()
+    file.unlink()
+    os.mkfifo(file)
+    assert len(watched.look().problems) == 1
+    assert watched.names == ["node"]
+    file.unlink()
+    save_bottle(tmp_path, bottle(label_seq=6, seq=NOW + 1, name="again"))
+    assert watched.look().problems == []
 
 
 def test_a_folder_that_is_gone_is_said(watched: Watched, tmp_path: Path) -> None:

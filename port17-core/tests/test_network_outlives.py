@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 
 import anyio
@@ -121,3 +124,20 @@ def test_no_charter_grows_by_what_a_broken_scheme_signs(
     (net.folder / "elsewhere").mkdir()
     strangers = Amended(net.folder / "elsewhere")
     assert strangers.known().revision.seq == 0, "who knows nothing better takes the file's word"
+
+
+@pytest.mark.parametrize("suffix", [".bottle", ".proof", ".moderation"])
+@pytest.mark.parametrize("strange", [os.mkfifo, lambda file: file.symlink_to(file.name)])
+def test_what_is_no_file_keeps_nobody_from_starting_or_looking(
+    net: Amended, suffix: str, strange: Callable[[Path], None], caplog: pytest.LogCaptureFixture
+) -> None:
+    file = net.bottles / f"a{suffix}"
+    known = net.known()
+    strange(file)
+    net.node("ash")
+    look(known)
+    look(known)
+    assert names(known) == ["ash"]
+    assert caplog.text.count(file.name) >= 1
+    with closing(net.known()) as started:
+        assert names(started) == ["ash"]

@@ -17,7 +17,7 @@ from port17.bottles.rack import SUFFIX, load_bottle
 from port17.bottles.validation import Terms
 from port17.errors import RecordError
 from port17.records.bottle import Bottle
-from port17.records.file_mark import FileMark, mark
+from port17.records.file_mark import FileMark, mark_of
 from port17.records.proof import Proof
 
 RETRY_S = 60.0
@@ -52,12 +52,12 @@ def look(path: Path, known: Mapping[str, FileMark], verify: Callable[[Bottle], N
     files: dict[str, FileMark] = {}
     read: dict[str, Bottle | RecordError] = {}
     for name in names:
-        try:
-            # Before it is read: if it changes meanwhile, the next look reads it again.
-            files[name] = mark(os.stat(path / name))
-        except FileNotFoundError:
+        # Before it is read: if it changes meanwhile, the next look reads it again.
+        found = mark_of(path / name)
+        if found is None:
             continue  # gone since
-        if files[name] == known.get(name):
+        files[name] = found
+        if found == known.get(name):
             continue
         try:
             bottle = load_bottle(path / name)

@@ -16,10 +16,11 @@ from port17.bottles.intake import Intake
 from port17.bottles.moderated import Moderated
 from port17.bottles.validation import Terms
 from port17.errors import ConfigError, RecordError
-from port17.records.file_mark import FileMark, mark
+from port17.records.file_mark import FileMark, mark_of
 from port17.records.identity import node_id
 from port17.records.moderation import MODERATION_CAP, SignedModeration
 from port17.records.proof import PROOF_CAP, Proof
+from port17.records.regular_file import read_regular
 from port17.records.revision import Revision
 from port17.records.scheme import IdentityScheme
 
@@ -62,11 +63,11 @@ def read_notices(path: Path, known: Mapping[str, FileMark]) -> Notices:
     files: dict[str, FileMark] = {}
     read: dict[str, Notice | RecordError] = {}
     for name in names:
-        try:
-            files[name] = mark(os.stat(path / name))
-        except FileNotFoundError:
+        mark = mark_of(path / name)
+        if mark is None:
             continue  # gone since
-        if files[name] != known.get(name):
+        files[name] = mark
+        if mark != known.get(name):
             try:
                 read[name] = load_notice(path / name)
             except RecordError as error:
@@ -129,8 +130,7 @@ def load_notice(file: Path) -> Notice:
     """
     parse, cap = _READERS.get(file.suffix, _READERS[MODERATION_SUFFIX])
     try:
-        with open(file, "rb") as stream:
-            data = stream.read(cap + 1)
+        data = read_regular(file, cap)
     except OSError as error:
         raise RecordError(f"can't be read: {error.strerror}", cure="Check the file's permissions.") from error
     return parse(data)

@@ -19,6 +19,7 @@ from port17.bottles.newest import Kept, newest
 from port17.errors import ConfigError, RecordError
 from port17.records.bottle import BOTTLE_CAP, CLOCK_SKEW_S, Bottle
 from port17.records.record import HASH_SIZE
+from port17.records.regular_file import read_regular
 from port17.records.scheme import IdentityScheme
 
 CAPACITY = 16_384
@@ -367,8 +368,7 @@ def load_bottle(file: Path) -> Bottle:
     :raises RecordError: it can't be read, or is no bottle.
     """
     try:
-        with open(file, "rb") as stream:
-            data = stream.read(BOTTLE_CAP + 1)
+        data = read_regular(file, BOTTLE_CAP)
     except OSError as error:
         raise RecordError(f"can't be read: {error.strerror}", cure="Check the file's permissions.") from error
     return Bottle.parse(data)
