@@ -328,6 +328,23 @@ def test_an_older_bottle_put_in_place_takes_no_number_twice(node: Running) -> No
     assert again.sequence[1] > newer.sequence[1]
 
 
+def test_the_numbers_of_a_bottle_that_fits_to_no_other_count_too(node: Running) -> None:
+    """Of a copy of the node, say: what is seen elsewhere stands, but nothing is signed below either."""
+    net, first, keyring = node.net, node.first, node.keyring
+    label = first.label.model_copy(update={"group": "copy"})
+    contents = first.contents.model_copy(update={"seq": first.contents.seq + 50})
+    copy = Bottle.seal(net.charter.network_id, keyring.scheme, keyring.signing_key, label, contents)
+    save_bottle(net.bottles, copy)
+    seen: list[object] = []
+
+    def make(previous: Bottle | None, signed: Numbers) -> None:
+        seen.extend((previous, signed))
+
+    values = net.bottles, node.known.revision, net.charter.network_id, keyring, net.now, make
+    assert publish(*values, known=first) is None
+    assert seen == [first, copy.sequence]
+
+
 def test_a_crash_before_the_bottle_is_saved_costs_its_numbers_only(
     node: Running, monkeypatch: pytest.MonkeyPatch
 ) -> None:

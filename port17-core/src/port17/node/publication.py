@@ -185,11 +185,7 @@ def _signed(
 
     bundle = [record for records in held.values() for record in records]
     # The slow part changes its number only with what it says, unless others may have a later one already.
-    if (
-        previous is not None
-        and previous.label.seq == last[0]
-        and label.model_copy(update={"seq": last[0]}) == previous.label
-    ):
+    if previous is not None and label.model_copy(update={"seq": last[0]}) == previous.label:
         slow = previous.label_envelope
     else:
         seq = max(int(now), last[0] + 1)
