@@ -10,7 +10,6 @@ import logging
 import math
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 
 import anyio.to_thread
 
@@ -23,17 +22,18 @@ from port17.bottles.reputation import Reputation
 from port17.bottles.successors import supersede
 from port17.bottles.validation import Terms
 from port17.config.settings import ClientConfig, NodeConfig
-from port17.errors import ConfigError, PluginError, RecordError
+from port17.errors import ConfigError, RecordError
+from port17.in_force import InForce, installed_schemes
 from port17.navigator.agreement import Standing, agree, standing
 from port17.navigator.chart import Chart, ChartNode
+from port17.plugins.families import BOTTLE_STORES
 from port17.plugins.loader import Registry
 from port17.plugins.own_suites import OwnSuites
 from port17.records.bottle import Bottle
 from port17.records.charter import Charter
 from port17.records.charter_file import CharterFile
-from port17.records.level import Status
 from port17.records.revision import Revision
-from port17.records.scheme import IdentityScheme, usable
+from port17.records.scheme import IdentityScheme
 from port17.wire.prekey import Network, ResponderKey
 from port17.wire.suite import CipherSuite
 
@@ -42,28 +42,6 @@ GRACE_CAP_S = 600.0
 its time, and a broken suite is gone the same hour."""
 
 _log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class _InForce:
-    """What the charter means at one moment.
-
-    :param accepted: the revisions that peers may speak of, the one that holds first.
-    :param terms: the one that holds, as our suites stand: with what their authors deprecate.
-    :param suites: what we can use, by name, best first.
-    :param refused: of every other suite that the charter allows, why we can't use it.
-    :param served: what can be used under any revision that a peer may speak of.
-    :param prepared: the same, and what can be used under revisions that will hold.
-    :param schemes: the identity schemes that the charter allows and we have.
-    """
-
-    accepted: tuple[Revision, ...]
-    terms: Revision
-    suites: dict[str, CipherSuite]
-    refused: dict[str, str]
-    served: dict[str, CipherSuite]
-    prepared: dict[str, CipherSuite]
-    schemes: dict[str, IdentityScheme]
 
 
 class KnownNetwork:
@@ -121,12 +99,12 @@ class KnownNetwork:
         :raises ConfigError: a file is missing or wrong, or charter and configuration have no suite in common.
         :raises PluginError: a driver that the charter names and the configuration asks for is unusable.
         """
-        installed = _schemes(registry)
+        installed = installed_schemes(registry)
         charter_file = CharterFile(config.charter, config.state, installed)
         charter = charter_file.load()
         own = OwnSuites(registry, config.suites)
         own.check(charter.current(wall()))
-        rack: BottleStore = registry.make("port17.bottle_stores", config.rack.store, config.rack.options)
+        rack: BottleStore = registry.make(BOTTLE_STORES, config.rack.store, config.rack.options)
         rack.open(charter.network_id, config.state)
         try:
             # The folder is the truth: what an earlier process kept was judged by what held then.
@@ -159,7 +137,7 @@ class KnownNetwork:
         self.rack.close()
 
     # -- what holds now ---------------------------------------------------------------------------
-    def _now(self) -> _InForce:
+    def _now(self) -> InForce:
         if self._accepted() != self._held.accepted:
             self._interpret_anew()
         if self.wall() >= self._reputation.said.until:
@@ -176,18 +154,13 @@ class KnownNetwork:
         floor = self.charter.revisions[self._floor].revision
         return self.charter.accepted(max(self.wall(), floor.not_before))
 
-    def _interpret(self) -> _InForce:
-        accepted = self._accepted()
-        revision = accepted[0]
-        choice = self._own.under(revision)
-        served = self._own.across(accepted)
-        prepared = self._own.across((*accepted, *self.charter.coming(revision.not_before)))
-        self._floor = revision.seq
+    def _interpret(self) -> InForce:
+        held = InForce.of(self.charter, self._accepted(), self._own, self._installed)
+        self._floor = held.accepted[0].seq
         self._version += 1
-        schemes = usable(revision.schemes, self._installed)
-        return _InForce(accepted, choice.terms, choice.suites, choice.refused, served, prepared, schemes)
+        return held
 
-    def _tell(self, before: _InForce, now: _InForce) -> None:
+    def _tell(self, before: InForce, now: InForce) -> None:
         """Log what another revision brings, and forget what it ends."""
         revision = now.accepted[0]
         if revision != before.accepted[0]:
@@ -390,17 +363,3 @@ class KnownNetwork:
         """Something has changed in what is known or said of nodes."""
         self._reputation.renew(self.wall())
         self._version += 1
-
-
-def _schemes(registry: Registry) -> dict[str, IdentityScheme]:
-    """Every installed scheme that works: which one signed the charter is known only once it is read."""
-    schemes: dict[str, IdentityScheme] = {}
-    for name in registry.names("port17.identity_schemes"):
-        try:
-            schemes[name] = registry.make("port17.identity_schemes", name)
-        except PluginError as error:
-            _log.warning("an identity scheme is left out: %s", error)
-            continue
-        if schemes[name].status is Status.BROKEN:
-            _log.warning("the identity scheme %s is broken: nothing that it signs is believed", name)
-    return schemes

@@ -29,6 +29,7 @@ from port17.node.operation import Operation
 from port17.node.passphrase import source
 from port17.node.publication import Publication
 from port17.node.replays import Replays
+from port17.plugins.families import CIPHER_SUITES
 from port17.plugins.loader import Registry
 from port17.watching import Watch
 from port17.wire.block import BLOCK_SIZE
@@ -76,7 +77,7 @@ class Node:
             network.charter.network_id,
             passphrase=passphrase
             or source(None, config.identity.passphrase_file, f"Passphrase of {config.name}"),
-            find_suite=lambda name: registry.make("port17.cipher_suites", name),
+            find_suite=lambda name: registry.make(CIPHER_SUITES, name),
             now=network.wall(),
         )
         self._burn_now()

@@ -30,8 +30,9 @@ ANSWER_S = 120.0
 """Seconds that a step may stay unanswered. A responder answers at once; the rest is for queues of a slow
 line. Past it the keys would grow old unseen, so the session ends."""
 STEPS_PER_S, STEPS_BURST = 1.0, 3.0
-"""Steps that the responder of a session answers, per second and at once: each costs it some 0.5 ms for one cell
-of the initiator's. An honest one asks for two in a row at most, the first of a session and one that is due."""
+"""Steps that the responder of a session answers, per second and at once: each costs it some 0.5 ms for one
+cell of the initiator's. An honest one asks for two in a row at most, the first of a session and one that is
+due."""
 CELLS_PER_ANSWER = 128
 """Cells of use that entitle to one more: half a mebibyte, which costs the responder several milliseconds."""
 NEVER = sys.maxsize

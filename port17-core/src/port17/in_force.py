@@ -1,0 +1,84 @@
+"""What the charter means to one process at one moment: whose word counts, and which suites are used.
+
+When another revision begins to hold, and what that ends, is :mod:`port17.network`'s to say.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from port17.errors import PluginError
+from port17.plugins.families import IDENTITY_SCHEMES
+from port17.plugins.loader import Registry
+from port17.plugins.own_suites import OwnSuites
+from port17.records.charter import Charter
+from port17.records.level import Status
+from port17.records.revision import Revision
+from port17.records.scheme import IdentityScheme, usable
+from port17.wire.suite import CipherSuite
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class InForce:
+    """Changes as a whole, when another revision holds or one is accepted no longer.
+
+    :param accepted: the revisions that peers may speak of, the one that holds first.
+    :param terms: the one that holds, as our suites stand: with what their authors deprecate.
+    :param suites: what we can use, by name, best first.
+    :param refused: of every other suite that the charter allows, why we can't use it.
+    :param served: what can be used under any revision that a peer may speak of.
+    :param prepared: the same, and what can be used under revisions that will hold.
+    :param schemes: the identity schemes that the charter allows and we have.
+    """
+
+    accepted: tuple[Revision, ...]
+    terms: Revision
+    suites: dict[str, CipherSuite]
+    refused: dict[str, str]
+    served: dict[str, CipherSuite]
+    prepared: dict[str, CipherSuite]
+    schemes: dict[str, IdentityScheme]
+
+    @classmethod
+    def of(
+        cls,
+        charter: Charter,
+        accepted: tuple[Revision, ...],
+        own: OwnSuites,
+        schemes: Mapping[str, IdentityScheme],
+    ) -> InForce:
+        """What a charter means to an end.
+
+        :param accepted: of its revisions, those that peers may speak of, the one that holds first.
+        :param own: the suites of this end.
+        :param schemes: every identity scheme that is installed.
+        """
+        revision = accepted[0]
+        choice = own.under(revision)
+        return cls(
+            accepted,
+            choice.terms,
+            choice.suites,
+            choice.refused,
+            served=own.across(accepted),
+            prepared=own.across((*accepted, *charter.coming(revision.not_before))),
+            schemes=usable(revision.schemes, schemes),
+        )
+
+
+def installed_schemes(registry: Registry) -> dict[str, IdentityScheme]:
+    """Every installed scheme that works: which one signed the charter is known only once it is read."""
+    schemes: dict[str, IdentityScheme] = {}
+    for name in registry.names(IDENTITY_SCHEMES):
+        try:
+            schemes[name] = registry.make(IDENTITY_SCHEMES, name)
+        except PluginError as error:
+            _log.warning("an identity scheme is left out: %s", error)
+            continue
+        if schemes[name].status is Status.BROKEN:
+            _log.warning("the identity scheme %s is broken: nothing that it signs is believed", name)
+    return schemes
