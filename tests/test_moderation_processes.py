@@ -87,6 +87,10 @@ def test_a_blocked_node_and_a_cheat_leave_every_route(watched: Watched, tmp_path
 
     cheat(watched, "n4")
     watched.avoided("n4")
+    said = [network.ask("status", of=f"n{at}")["bottles"] for at in range(1, NODES + 1)]
+    assert [one["barred"] for one in said] == [2] * NODES
+    # Whoever looked later met the first one's proof before the bottle.
+    assert any("aborted.equivocated" in one["outcomes"] for one in said)
     (proof,) = watched.bottles.glob("*.proof")
     assert proof.stem == next(node["id"] for node in network.state["nodes"] if node["name"] == "n4")
 

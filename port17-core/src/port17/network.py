@@ -77,10 +77,10 @@ class KnownNetwork:
         self._complaint = ""
         self._version = 0
         intake = folder.intake if folder is not None else None
-        self._reputation = Reputation(rack, charter.network_id, intake, appeal)
+        self.reputation = Reputation(rack, charter.network_id, intake, appeal)
         self._notices = None
         if folder is not None:
-            self._notices = NoticeFolder(folder.path, folder.intake, self._reputation.moderated)
+            self._notices = NoticeFolder(folder.path, folder.intake, self.reputation.moderated)
         self._floor = 0
         """The newest revision that ever held here: a clock that is set back takes none back."""
         self._held = self._interpret()
@@ -140,14 +140,14 @@ class KnownNetwork:
     def _now(self) -> InForce:
         if self._accepted() != self._held.accepted:
             self._interpret_anew()
-        if self.wall() >= self._reputation.said.until:
+        if self.wall() >= self.reputation.said.until:
             self._renew()
         return self._held
 
     def _interpret_anew(self) -> None:
         before, self._held = self._held, self._interpret()
         self._tell(before, self._held)
-        self._reputation.reconsider(self._held.accepted[0], self._installed, self.wall())
+        self.reputation.reconsider(self._held.accepted[0], self._installed, self.wall())
         self._version += 1
 
     def _accepted(self) -> tuple[Revision, ...]:
@@ -199,7 +199,7 @@ class KnownNetwork:
         """Seconds until another revision holds, or one is no longer accepted, or what moderators say expires;
         infinite if none is known."""
         now_s, (current, *others) = self.wall(), self._now().accepted
-        moments = [self._reputation.said.until, *(one.not_before for one in self.charter.coming(now_s))]
+        moments = [self.reputation.said.until, *(one.not_before for one in self.charter.coming(now_s))]
         moments += [
             self.charter.accepted_until(one.seq, current.seq) for one in others if one.seq < current.seq
         ]
@@ -251,7 +251,7 @@ class KnownNetwork:
     def verify(self, fingerprint: bytes, message: bytes, signature: bytes) -> bool:
         """True if a known node, which moderators do not block, signed the message."""
         bottle = self.rack.get(fingerprint)
-        if bottle is None or fingerprint in self._reputation.said.blocked:
+        if bottle is None or fingerprint in self.reputation.said.blocked:
             return False
         identity = bottle.label.identity
         scheme = self.schemes.get(identity.scheme)
@@ -268,15 +268,15 @@ class KnownNetwork:
             held.suites,
             held.refused,
             heirs=heirs,
-            barred=self._reputation.barred(),
-            unnamed=self._reputation.unnamed(self.wall()),
-            exits=self._reputation.said.trusted_exits,
+            barred=self.reputation.barred(),
+            unnamed=self.reputation.unnamed(self.wall()),
+            exits=self.reputation.said.trusted_exits,
         )
 
     def standing(self, fingerprint: bytes, suite: str) -> Standing:
         """What has become of a suite that is in use with a node."""
         held = self._now()
-        bottle = None if fingerprint in self._reputation.said.blocked else self.rack.get(fingerprint)
+        bottle = None if fingerprint in self.reputation.said.blocked else self.rack.get(fingerprint)
         served = None if bottle is None else bottle.label.suites
         return standing(held.terms, served, held.suites, suite)
 
@@ -361,5 +361,5 @@ class KnownNetwork:
 
     def _renew(self) -> None:
         """Something has changed in what is known or said of nodes."""
-        self._reputation.renew(self.wall())
+        self.reputation.renew(self.wall())
         self._version += 1

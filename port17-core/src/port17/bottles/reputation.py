@@ -41,6 +41,15 @@ class Reputation:
         self.moderated.reconsider(revision, installed, now_s)
         self.renew(now_s)
 
+    def bottles(self) -> dict[str, object]:
+        """How many bottles are held, how many nodes barred, and what became of every bottle that came."""
+        outcomes = self._intake.tally.counts if self._intake is not None else {}
+        return {
+            "held": len(self._rack),
+            "barred": len(self.barred()),
+            "outcomes": dict(sorted(outcomes.items())),
+        }
+
     def barred(self) -> dict[bytes, str]:
         """Why no route uses a node, by fingerprint."""
         bans: Mapping[bytes, str] = self._intake.bans.reasons if self._intake is not None else {}

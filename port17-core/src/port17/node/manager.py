@@ -268,6 +268,7 @@ class Node:
             "suites": list(self._network.served),
             "listen": self.bound,
             "lanes": {"standing": len(self._lanes.standing), "wanted": len(self._lanes.wanted)},
+            "bottles": self._network.reputation.bottles(),
             "links": len(self._cranes),
             "circuits": self._engine.circuits,
             "operations": self._engine.operations_open,
