@@ -88,7 +88,6 @@ class Node:
                 f"the keyring {config.state} has no prekey that can still be used",
                 cure="Make new ones with `port17 node bottle --config FILE`, or nobody can call the node.",
             )
-        self._replays = Replays.load(config.state, network.revision.clock_skew_s, network.wall())
         self._transports: dict[str, Transport] = {
             name: registry.make("port17.transports", name, config.transports.get(name))
             for name in {**config.listen, **config.advertise, **config.transports}
@@ -97,13 +96,17 @@ class Node:
         grants = Budget(int(memory * GRANTS_SHARE) // BLOCK_SIZE)
         self.signer = NodeSigner(self.identity.fingerprint, self._sign)
         self._spare_keys = SpareKeys(network.served.values())
+        operations = _operations(config, registry)
+        wanted = read_lanes(config.lanes, network) if config.lanes is not None else []
+        # The last that can fail: only a node that was made is stopped, and leaves the sets behind.
+        self._replays = Replays.load(config.state, network.revision.clock_skew_s, network.wall())
         self._engine = Engine(
             fingerprint=self.identity.fingerprint,
             network=network.transcript,
             prekeys=self._prekey,
             replays=self._replays.setups,
             lane=self._lane,
-            operations=_operations(config, registry),
+            operations=operations,
             budget=Budget(int(memory * (1 - GRANTS_SHARE))),
             grants=grants,
             wall=network.wall,
@@ -119,7 +122,6 @@ class Node:
             wall=network.wall,
             steps=config.ratchet.terms(),
         )
-        wanted = read_lanes(config.lanes, network) if config.lanes is not None else []
         self._lanes = Lanes(
             self.identity.fingerprint, wanted, network, self._transports, self._terms, self._keep, tasks
         )
