@@ -28,6 +28,11 @@ class LocalFile:
     """Marks a string that may name a file as ``./file.py:Name``, relative to where it was written."""
 
 
+@dataclass(frozen=True)
+class FileOrUrl:
+    """Marks a string that is an address with a scheme, or else a file, relative to where it was written."""
+
+
 def _ingress_listen(value: dict[str, Options]) -> dict[str, Options]:
     if not value:
         raise ValueError("a client needs at least one ingress, e.g. [ingress.socks5]")
@@ -150,6 +155,33 @@ class RackConfig(_Section):
     options: Options = {}
 
 
+def _is_source(value: str) -> str:
+    scheme, separator, rest = value.partition("://")
+    if separator and (scheme != "https" or not rest):
+        raise ValueError("neither a file nor an address that begins with https://")
+    return value
+
+
+Source: TypeAlias = Annotated[str, FileOrUrl(), AfterValidator(_is_source)]
+"""Where a bootstrap list is: an address, or a file."""
+SOURCES_CAP = 16
+"""Most sources: who tries more of them without luck has no network."""
+
+
+class BootstrapConfig(_Section):
+    """``[bootstrap]``: where somebody who knows nobody yet learns of some nodes.
+
+    :param sources: of signed lists, in the order in which they are asked; the first that is in order will do.
+    :param pin: PEM file of the only certificates that vouch for the servers: an authority's, or the
+        servers' own. Where it is not set, the authorities that the machine trusts do.
+    :param timeout_s: seconds that one source may take.
+    """
+
+    sources: Annotated[list[Source], Field(max_length=SOURCES_CAP)] = []
+    pin: Path | None = None
+    timeout_s: Annotated[float, Field(gt=0, le=600)] = 20.0
+
+
 class _Common(_Section):
     """What nodes and clients have in common.
 
@@ -172,6 +204,7 @@ class _Common(_Section):
     limits: LimitsConfig = LimitsConfig()
     moderation: ModerationConfig = ModerationConfig()
     rack: RackConfig = RackConfig()
+    bootstrap: BootstrapConfig = BootstrapConfig()
 
 
 class NodeConfig(_Common):

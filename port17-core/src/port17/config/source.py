@@ -16,7 +16,7 @@ from typing import Any, Literal, TypeAlias, TypeVar, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
 
-from port17.config.settings import MODELS, LocalFile
+from port17.config.settings import MODELS, FileOrUrl, LocalFile
 from port17.errors import ConfigError
 
 ENV_PREFIX = "PORT17_"
@@ -261,8 +261,12 @@ def _resolve(annotation: object, value: object, base: Path) -> object:
     options = (annotation, *get_args(annotation))
     if Path in options and isinstance(value, str | Path):
         return base / Path(value).expanduser()
-    if isinstance(value, list) and get_origin(annotation) is list and _is_local(get_args(annotation)[0]):
-        return [_resolve_local(entry, base) for entry in value]
+    if isinstance(value, list) and get_origin(annotation) is list:
+        (element,) = get_args(annotation)
+        if _is_local(element):
+            return [_resolve_local(entry, base) for entry in value]
+        if any(isinstance(mark, FileOrUrl) for mark in get_args(element)):
+            return [_resolve_source(entry, base) for entry in value]
     return value
 
 
@@ -285,6 +289,12 @@ def _resolve_local(entry: object, base: Path) -> object:
         return entry
     file, colon, name = entry.rpartition(":")
     return f"{base / Path(file).expanduser()}:{name}" if colon and file.endswith(".py") else entry
+
+
+def _resolve_source(entry: object, base: Path) -> object:
+    if not isinstance(entry, str) or "://" in entry:
+        return entry
+    return str(base / Path(entry).expanduser())
 
 
 def _refusal(model: type[BaseModel], error: ValidationError, found: _Found, path: Path | None) -> ConfigError:

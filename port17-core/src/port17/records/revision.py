@@ -26,6 +26,8 @@ SUITES_CAP = 32
 """Most suites, or schemes, that a network allows at a time."""
 MODERATORS_CAP = 16
 """Most moderators, as many as update keys."""
+PUBLISHERS_CAP = 16
+"""Most publishers of bootstrap lists, as many as update keys."""
 EXITS_CAP = 1024
 """Most exits trusted for plain text: a list that people look through."""
 DAY_S = 24 * 3600
@@ -59,6 +61,8 @@ class Revision(Record):
     :param clock_skew_s: how far two clocks may differ.
     :param moderators: who may block nodes.
     :param moderators_threshold: how many of them must agree.
+    :param publishers: who may sign bootstrap lists; none leaves that to the update keys.
+    :param publishers_threshold: how many of them must.
     :param plain_text_exits: fingerprints of the exits trusted with unencrypted connections.
     :param attack_budget_eur: what an attack on the network is to cost at least.
     :param canary_interval_s: how often a sign of life is due; 0 is never.
@@ -77,6 +81,8 @@ class Revision(Record):
     clock_skew_s: Annotated[int, Field(ge=1, le=CLOCK_SKEW_CAP_S)] = 120
     moderators: Annotated[tuple[Identity, ...], Field(max_length=MODERATORS_CAP), LAX] = ()
     moderators_threshold: Annotated[int, Field(ge=0)] = 0
+    publishers: Annotated[tuple[Identity, ...], Field(max_length=PUBLISHERS_CAP), LAX] = ()
+    publishers_threshold: Annotated[int, Field(ge=0)] = 0
     plain_text_exits: Annotated[tuple[Hash, ...], Field(max_length=EXITS_CAP), LAX] = ()
     attack_budget_eur: Annotated[int, Field(ge=0, lt=1 << 53)] = 1_000_000
     canary_interval_s: Annotated[int, Field(ge=0, le=366 * DAY_S)] = 0
@@ -94,6 +100,9 @@ class Revision(Record):
             raise ValueError("a suite is deprecated that is not allowed at all")
         if self.moderators_threshold > len({key.fingerprint for key in self.moderators}):
             raise ValueError("the moderators' threshold is above their number")
+        named = len({key.fingerprint for key in self.publishers})
+        if named != len(self.publishers) or not min(1, named) <= self.publishers_threshold <= named:
+            raise ValueError("the publishers' threshold is 1 to their number, each counted once")
         return self
 
 
