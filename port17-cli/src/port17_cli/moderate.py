@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from port17.bottles.notices import MODERATION_SUFFIX, load_notice, save
+from port17.bottles.notices import MODERATION_SUFFIX, load_notice
 from port17.bottles.rack import SUFFIX, load_bottle
 from port17.errors import ConfigError, RecordError, UsageError
 from port17.node.keyring import Keyring
@@ -19,6 +19,7 @@ from port17.records.identity import Identity, node_id
 from port17.records.identity_card import CARD_CAP, NO_NETWORK, read_card
 from port17.records.moderation import Action, Entry, Moderation, SignedModeration, moderators
 from port17.records.record import HASH_SIZE
+from port17.records.whole_file import write_whole
 from port17_cli import drivers, keys, output
 
 if TYPE_CHECKING:
@@ -51,7 +52,7 @@ def sign(args: argparse.Namespace) -> int:
     seq = max(now, before.seq + 1 if before is not None else 0)
     made = SignedModeration.of(Moderation.made(seq=seq, entries=[entry.to_value() for entry in entries]))
     signed = made.signed(charter.network_id, revision, _signers(args, registry))
-    save(file, signed.encode())
+    write_whole(file, signed.encode())
     return _tell(args, "port17.moderate.sign/1", file, signed, charter, revision, registry)
 
 
@@ -63,7 +64,7 @@ def cosign(args: argparse.Namespace) -> int:
     signed = _read(file)
     signed.signers(charter.network_id, revision, drivers.schemes(registry))  # add nothing to a forged list
     signed = signed.signed(charter.network_id, revision, _signers(args, registry))
-    save(file, signed.encode())
+    write_whole(file, signed.encode())
     return _tell(args, "port17.moderate.cosign/1", file, signed, charter, revision, registry)
 
 

@@ -23,6 +23,7 @@ from port17.records.proof import PROOF_CAP, Proof
 from port17.records.regular_file import read_regular
 from port17.records.revision import Revision
 from port17.records.scheme import IdentityScheme
+from port17.records.whole_file import write_whole
 
 MODERATION_SUFFIX: Final = ".moderation"
 PROOF_SUFFIX: Final = ".proof"
@@ -141,22 +142,4 @@ def save_proof(folder: Path, proof: Proof) -> Path:
 
     :raises ConfigError: it can't be written.
     """
-    return save(folder / f"{node_id(proof.fingerprint)}{PROOF_SUFFIX}", proof.to_cbor())
-
-
-def save(file: Path, data: bytes) -> Path:
-    """Writes a file, so that readers see the old one or the new one.
-
-    :raises ConfigError: it can't be written.
-    """
-    fresh = file.with_name(f".{file.name}.{os.getpid()}")
-    try:
-        fresh.write_bytes(data)
-        fresh.replace(file)
-    except OSError as error:
-        fresh.unlink(missing_ok=True)
-        raise ConfigError(
-            f"{file} can't be written: {error.strerror}",
-            cure="Choose a folder that exists and that you may write to.",
-        ) from error
-    return file
+    return write_whole(folder / f"{node_id(proof.fingerprint)}{PROOF_SUFFIX}", proof.to_cbor())

@@ -21,6 +21,7 @@ from port17.records.bottle import BOTTLE_CAP, CLOCK_SKEW_S, Bottle
 from port17.records.record import HASH_SIZE
 from port17.records.regular_file import read_regular
 from port17.records.scheme import IdentityScheme
+from port17.records.whole_file import write_whole
 
 CAPACITY = 16_384
 """Bottles kept by default: a network of ten thousand nodes and room, some 230 MiB if all are there."""
@@ -380,14 +381,4 @@ def save_bottle(folder: Path, bottle: Bottle) -> Path:
     :returns: the file.
     :raises ConfigError: it can't be written.
     """
-    file = folder / f"{bottle.node_id}{SUFFIX}"
-    fresh = file.with_suffix(".new")
-    try:
-        fresh.write_bytes(bottle.encode())
-        fresh.replace(file)
-    except OSError as error:
-        raise ConfigError(
-            f"the bottle {file} can't be written: {error.strerror}",
-            cure="Choose a folder that exists and that you may write to.",
-        ) from error
-    return file
+    return write_whole(folder / f"{bottle.node_id}{SUFFIX}", bottle.encode())

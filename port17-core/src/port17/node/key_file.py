@@ -61,7 +61,8 @@ def check(file: Path, mode: int) -> None:
 
 
 def write(file: Path, data: bytes) -> None:
-    """Writes a file; it is there whole or not at all, also if the power fails. One writer at a time.
+    """Writes a file; it is there whole or not at all, also if the power fails. One writer at a time, in a
+    folder of ours: what is there of this name with :data:`FRESH` behind it goes.
 
     :raises OSError: it can't be written.
     """
@@ -74,6 +75,24 @@ def write(file: Path, data: bytes) -> None:
         stream.flush()
         os.fsync(stream.fileno())
     fresh.replace(file)
+    sync(file.parent)
+
+
+def create(file: Path, data: bytes, mode: int = FILE_MODE) -> None:
+    """Writes a file where there is none, and nothing beside it: for folders that are not ours.
+
+    :param mode: its permissions, less what the process never gives.
+    :raises OSError: something is there already, also a link to nothing; or it can't be written, and is not.
+    """
+    descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
+    try:
+        with open(descriptor, "wb") as stream:
+            stream.write(data)
+            stream.flush()
+            os.fsync(stream.fileno())
+    except BaseException:
+        file.unlink(missing_ok=True)
+        raise
     _sync(file.parent)
 
 
@@ -129,8 +148,11 @@ def _overwrite(descriptor: int) -> None:
     os.fsync(descriptor)
 
 
-def _sync(folder: Path) -> None:
-    """A name is on disk only once its folder is."""
+def sync(folder: Path) -> None:
+    """Waits until a folder's entries are on the disk: a name is there only once its folder is.
+
+    :raises OSError: they can't be written.
+    """
     descriptor = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(descriptor)

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import logging
-import os
 import time
 from dataclasses import dataclass
 from pathlib import Path
 
 from port17.errors import ConfigError, RecordError
+from port17.node import key_file
 from port17.records import cbor
 from port17.wire.replay import REPLAY_CAP, REPLAY_KEY_SIZE, STAMP_UNIT_S, ReplaySet
 
@@ -48,7 +48,7 @@ class Replays:
             stored = None if unclean or not file.exists() else file.read_bytes()[: FILE_CAP + 1]
             mark.touch(mode=0o600)
             file.unlink(missing_ok=True)
-            _sync(folder)
+            key_file.sync(folder)
         except OSError as error:
             raise ConfigError(
                 f"the node's state in {folder} can't be used: {error.strerror}",
@@ -83,25 +83,10 @@ class Replays:
         :raises OSError: they can't be written; the next start then counts as after an unclean stop.
         """
         data = cbor.encode([b"".join(self.links.entries()), b"".join(self.setups.entries())])
-        fresh = folder / f"{FILE}.new"
-        fresh.touch(mode=0o600)
-        with fresh.open("wb") as stream:
-            stream.write(data)
-            stream.flush()
-            os.fsync(stream.fileno())
-        fresh.replace(folder / FILE)
-        _sync(folder)  # what a power loss leaves: the mark without the sets, never the reverse
+        # What a power loss leaves: the mark without the sets, never the reverse.
+        key_file.write(folder / FILE, data)
         (folder / MARK).unlink(missing_ok=True)
-        _sync(folder)
-
-
-def _sync(folder: Path) -> None:
-    """Have a folder's entries on the disk before anything else is done."""
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+        key_file.sync(folder)
 
 
 def _decode(stored: bytes) -> tuple[list[bytes], list[bytes]]:

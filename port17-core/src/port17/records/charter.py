@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import base64
 import binascii
-import os
 import string
 import textwrap
 from collections.abc import Iterable, Mapping
@@ -23,6 +22,7 @@ from port17.records.framing import BytesLike
 from port17.records.genesis import CELL_SIZE, MAX_HOPS, Genesis, network_id, read_genesis
 from port17.records.revision import Revision, SignedRevision, Signer
 from port17.records.scheme import IdentityScheme
+from port17.records.whole_file import write_whole
 
 __all__ = ["CELL_SIZE", "MAX_HOPS", "Charter", "Genesis", "Revision", "SignedRevision", "Signer"]
 
@@ -267,16 +267,7 @@ class Charter:
 
         :raises ConfigError: it can't be written.
         """
-        fresh = path.with_name(f".{path.name}.{os.getpid()}")
-        try:
-            fresh.write_text(self.to_armour(), encoding="ascii")
-            fresh.replace(path)
-        except OSError as error:
-            fresh.unlink(missing_ok=True)
-            raise ConfigError(
-                f"the charter {path} can't be written: {error.strerror}",
-                cure="Choose a folder that exists and that you may write to.",
-            ) from error
+        write_whole(path, self.to_armour().encode("ascii"))
 
 
 def _unwrapped(text: bytes) -> tuple[bytes, bytes]:
