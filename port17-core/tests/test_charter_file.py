@@ -134,7 +134,7 @@ def test_no_restart_brings_an_older_charter_back(net: Amended, caplog: pytest.Lo
     assert reader(net).load() == amended, "nor does a fork"
 
 
-def test_what_is_remembered_is_by_network_and_never_in_the_way(net: Amended, tmp_path: Path) -> None:
+def test_what_is_remembered_is_never_in_the_way(net: Amended) -> None:
     reader(net).load()
     (memory,) = (net.folder / "memory").iterdir()
     assert memory.name == f"{net.charter.network_id[:8].hex()}.charter"
@@ -142,6 +142,10 @@ def test_what_is_remembered_is_by_network_and_never_in_the_way(net: Amended, tmp
     assert reader(net).load() == net.charter
     (net.folder / "taken").write_text("a file where a folder should be")
     assert CharterFile(net.file, net.folder / "taken", SCHEMES).load() == net.charter
+
+
+def test_no_restart_takes_a_process_into_another_network(net: Amended, tmp_path: Path) -> None:
+    reader(net).load()
     (tmp_path / "second").mkdir()
     second = Amended(tmp_path / "second")
     second.charter = type(second.charter).found(
@@ -150,5 +154,17 @@ def test_what_is_remembered_is_by_network_and_never_in_the_way(net: Amended, tmp
         [(SCHEME, UPDATE_KEY)],
     )
     second.charter.dump(second.file)
-    assert CharterFile(second.file, net.folder / "memory", SCHEMES).load() == second.charter
-    assert len(list((net.folder / "memory").iterdir())) == 2
+    ours = net.charter
+    second.charter.dump(net.file)
+    with pytest.raises(ConfigError, match="belongs to another network") as refused:
+        reader(net).load()
+    assert "`state`" in refused.value.cure
+    assert second.charter.network_id[:8].hex() in refused.value.message
+    assert ours.network_id[:8].hex() in refused.value.message
+    (memory,) = (net.folder / "memory").iterdir()
+    memory.write_bytes(b"damaged")
+    with pytest.raises(ConfigError, match="belongs to another network"):
+        reader(net).load()
+    assert CharterFile(net.file, net.folder / "new", SCHEMES).load() == second.charter
+    ours.dump(net.file)
+    assert reader(net).load() == ours

@@ -7,6 +7,8 @@ a restart. When to look again is left to whoever owns the process.
 from __future__ import annotations
 
 import logging
+import os
+import re
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -20,6 +22,7 @@ MEMORY_SUFFIX = ".charter"
 MEMORY_NAME_SIZE = 8
 """Bytes of the network id in that name: enough that no two networks of one process meet by chance."""
 FOLDER_MODE = 0o700
+_MEMORY = re.compile(rf"[0-9a-f]{{{2 * MEMORY_NAME_SIZE}}}{re.escape(MEMORY_SUFFIX)}")
 
 _log = logging.getLogger(__name__)
 
@@ -41,11 +44,12 @@ class CharterFile:
     def load(self) -> Charter:
         """The charter to begin with: the file's, or the newest that was seen if that says more.
 
-        :raises ConfigError: the file can't be read.
+        :raises ConfigError: the file can't be read, or it is of another network than what was seen.
         :raises RecordError: it holds no valid charter.
         """
         self._seen = self._mark()
         charter = Charter.load(self._path, self._schemes)
+        self._refuse_stranger(charter)
         known = self._remembered(charter.network_id)
         try:
             news = known is None or self._adds(charter, known)
@@ -115,6 +119,24 @@ class CharterFile:
                 type(error).__name__,
             )
 
+    def _refuse_stranger(self, charter: Charter) -> None:
+        """A process belongs to the first network that it has seen: whoever can replace its charter takes it
+        nowhere else.
+
+        :raises ConfigError: it belongs to another one.
+        """
+        memory = self._memory_of(charter.network_id).name
+        try:
+            seen = sorted(name for name in os.listdir(self._memory) if _MEMORY.fullmatch(name))
+        except OSError:
+            return  # there is none yet, or it is not for us to read
+        if seen and memory not in seen:
+            raise ConfigError(
+                f"{self._path} is the charter of the network {charter.genesis.name} (id {_short(memory)}...),"
+                f" and {self._memory} belongs to another network (id {_short(seen[0])}...)",
+                cure="Put the right charter back. For another network, name another folder as `state`.",
+            )
+
     def _remembered(self, network_id: bytes) -> Charter | None:
         file = self._memory_of(network_id)
         if not file.exists():
@@ -134,3 +156,8 @@ class CharterFile:
             return mark(self._path.stat())
         except OSError:
             return None
+
+
+def _short(memory: str) -> str:
+    """The start of a network's id, as the name of what was seen of it says it."""
+    return memory.removesuffix(MEMORY_SUFFIX)
