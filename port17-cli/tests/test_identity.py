@@ -182,6 +182,28 @@ def test_a_backup_is_locked_and_restores_the_identity(
     assert "exists already" in refused(*words, passphrase=PASSPHRASE)
 
 
+@pytest.mark.parametrize("half", [["--private"], []], ids=["private", "public"])
+@pytest.mark.parametrize("beside", [".new", ".gone"])
+def test_an_export_touches_nobodys_file(
+    half: list[str], beside: str, tmp_path: Path, run: Callable[..., Any], refused: Callable[..., str]
+) -> None:
+    run("identity", "new", "--dir", str(tmp_path / "a"))
+    out, notes = tmp_path / "b.key", tmp_path / f"b.key{beside}"
+    notes.write_text("notes")
+    words = ["identity", "export", "--dir", str(tmp_path / "a"), "--out", str(out), *half]
+    typed = {"new_passphrase": "x"} if half else {}
+    run(*words, **typed)
+    assert notes.read_text() == "notes"
+    mode = stat.S_IMODE(out.stat().st_mode)
+    assert mode == 0o600 if half else mode & 0o600 == 0o600
+    # Nor through a link that leads nowhere.
+    link, target = tmp_path / "link", tmp_path / "target"
+    link.symlink_to(target)
+    words[words.index(str(out))] = str(link)
+    assert "exists already" in refused(*words, **typed)
+    assert not target.exists()
+
+
 def test_a_passphrase_is_set_changed_and_removed(
     tmp_path: Path, run: Callable[..., Any], refused: Callable[..., str]
 ) -> None:

@@ -27,6 +27,9 @@ if TYPE_CHECKING:
     from port17.node.identity_file import Passphrase
     from port17.records.scheme import IdentityScheme, SigningKey
 
+CARD_MODE = 0o666
+"""Permissions of a public half: whatever the user's files usually have."""
+
 
 def new(args: argparse.Namespace) -> int:
     """``port17 identity new``."""
@@ -68,8 +71,8 @@ def export(args: argparse.Namespace) -> int:
     """``port17 identity export``."""
     folder, file = _place(args)
     out = Path(args.out)
-    if out.exists():
-        raise ConfigError(f"{out} exists already; nothing was written.", cure="Choose another file.")
+    if out.exists():  # before a passphrase is asked for
+        raise _refuse_existing(out)
     registry = Registry()
     held = IdentityFile.read(folder / IDENTITY_FILE)
     if not args.private:
@@ -81,10 +84,9 @@ def export(args: argparse.Namespace) -> int:
     else:
         data = held.to_cbor()
     try:
-        if args.private:
-            key_file.write(out, data)
-        else:
-            out.write_bytes(data)
+        key_file.create(out, data, key_file.FILE_MODE if args.private else CARD_MODE)
+    except FileExistsError:
+        raise _refuse_existing(out) from None
     except OSError as error:
         raise ConfigError(
             f"{out} can't be written: {error.strerror}", cure="Choose a folder that you may write to."
@@ -92,6 +94,10 @@ def export(args: argparse.Namespace) -> int:
     values = {"file": str(out.absolute()), "private": args.private}
     _tell(args, "port17.identity.export/1", held, values)
     return 0
+
+
+def _refuse_existing(out: Path) -> ConfigError:
+    return ConfigError(f"{out} exists already; nothing was written.", cure="Choose another file.")
 
 
 def passphrase(args: argparse.Namespace) -> int:

@@ -79,7 +79,7 @@ def drafted(path: Path, values: Mapping[str, Any], model: type[Model], comment: 
     :param comment: the file's first line.
     :raises ConfigError: a value is wrong, or the file cannot be written.
     """
-    fresh = path.with_name(f".{path.name}.new")
+    fresh = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         try:

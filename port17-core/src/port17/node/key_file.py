@@ -69,11 +69,7 @@ def write(file: Path, data: bytes) -> None:
     fresh = file.with_name(file.name + FRESH)
     with suppress(FileNotFoundError):
         fresh.unlink()  # of a process that died in between; O_EXCL refuses what anybody else put there
-    descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, FILE_MODE)
-    with open(descriptor, "wb") as stream:
-        stream.write(data)
-        stream.flush()
-        os.fsync(stream.fileno())
+    _write_new(fresh, data, FILE_MODE)
     fresh.replace(file)
     sync(file.parent)
 
@@ -84,16 +80,20 @@ def create(file: Path, data: bytes, mode: int = FILE_MODE) -> None:
     :param mode: its permissions, less what the process never gives.
     :raises OSError: something is there already, also a link to nothing; or it can't be written, and is not.
     """
+    _write_new(file, data, mode)
+    sync(file.parent)
+
+
+def _write_new(file: Path, data: bytes, mode: int) -> None:
     descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
     try:
         with open(descriptor, "wb") as stream:
             stream.write(data)
             stream.flush()
             os.fsync(stream.fileno())
-    except BaseException:
+    except OSError:
         file.unlink(missing_ok=True)
         raise
-    _sync(file.parent)
 
 
 def replace(file: Path, data: bytes) -> None:
