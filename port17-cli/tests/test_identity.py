@@ -182,6 +182,46 @@ def test_a_backup_is_locked_and_restores_the_identity(
     assert "exists already" in refused(*words, passphrase=PASSPHRASE)
 
 
+def test_who_gives_a_passphrase_gets_locked_keys(
+    tmp_path: Path, run: Callable[..., Any], refused: Callable[..., str]
+) -> None:
+    made = run("identity", "new", "--dir", str(tmp_path / "a"), passphrase=PASSPHRASE)
+    assert made["protection"]["kind"] == "passphrase"
+    made = run("charter", "init", "--dir", str(tmp_path / "c"), passphrase=PASSPHRASE)
+    assert run("identity", "show", "--dir", made["update_keys"][0])["protection"]["kind"] == "passphrase"
+    # A suite is of what locks it: then there is something to lock it with.
+    words = ["identity", "new", "--dir", str(tmp_path / "b"), "--suite", drivers.USUAL_SUITE]
+    assert "no terminal" in refused(*words)
+    assert not (tmp_path / "b").exists()
+
+
+def test_a_passphrase_that_would_lock_nothing_is_refused(
+    network: Path, run: Callable[..., Any], refused: Callable[..., str]
+) -> None:
+    oak = run(*init(network, "oak"))
+    state, secret = network / "oak-state", network / "secret"
+    secret.write_text(PASSPHRASE)
+    secret.chmod(0o600)
+    out = str(network / "out")
+    place, config = ["--dir", str(state)], ["--config", oak["config"]]
+    said = "is not locked"
+    assert said in refused(*init(network, "oak", "--force"), passphrase="x", code=2)
+    assert "not locked" in refused(*init(network, "oak", "--force", "--passphrase-file", str(secret)))
+    assert said in refused("identity", "rotate", *config, passphrase="x", code=2)
+    assert said in refused("identity", "passphrase", *place, passphrase="x", code=2)
+    assert said in refused("identity", "export", "--private", *place, "--out", out, passphrase="x", code=2)
+    words = ["identity", "new", "--dir", str(network / "new"), "--from", str(state / IDENTITY_FILE)]
+    assert said in refused(*words, passphrase="x", code=2)
+    public = ["identity", "export", *place, "--out", out]
+    assert "public half" in refused(*public, new_passphrase="x", code=2)
+    run("identity", "passphrase", *place, new_passphrase="x")
+    typed = {"passphrase": "x", "new_passphrase": "y"}
+    assert "keeps its passphrase" in refused(*public, "--private", **typed, code=2)
+    assert "two wishes" in refused("identity", "passphrase", *place, "--remove", **typed, code=2)
+    assert not (network / "out").exists()
+    assert not (network / "new").exists()
+
+
 @pytest.mark.parametrize("half", [["--private"], []], ids=["private", "public"])
 @pytest.mark.parametrize("beside", [".new", ".gone"])
 def test_an_export_touches_nobodys_file(

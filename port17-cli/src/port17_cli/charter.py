@@ -47,7 +47,9 @@ def init(args: argparse.Namespace) -> int:
     schemes = [drivers.scheme(registry, name) for name in args.identity or [drivers.USUAL_SCHEME]]
     exits = tuple(map(_fingerprint, args.plain_text_exit))
     moderators = moderate.elected(args, registry)
-    locker = keys.locker(registry, None, args.passphrase_fd, None, "the update keys") if args.lock else None
+    locker = None
+    if keys.wants_lock(args):
+        locker = keys.locker(registry, None, args.passphrase_fd, None, "the update keys")
     directory.mkdir(parents=True, exist_ok=True)
     if folder.exists():
         shutil.rmtree(folder)

@@ -43,9 +43,9 @@ def new(args: argparse.Namespace) -> int:
             raise UsageError("--unused says something of a backup.", cure="Give --from FILE too.")
         scheme = drivers.scheme(registry, args.identity or drivers.USUAL_SCHEME)
         refuse_identity(folder)  # before a passphrase is asked for
-        lock = (
-            keys.locker(registry, args.suite, args.passphrase_fd, None, "the identity") if args.lock else None
-        )
+        lock = None
+        if keys.wants_lock(args) or args.suite:
+            lock = keys.locker(registry, args.suite, args.passphrase_fd, None, "the identity")
         Keyring.create(folder, scheme, [], NO_NETWORK, 0, 0, 1, locker=lock)
         held = IdentityFile.read(folder / IDENTITY_FILE)
     _tell(args, "port17.identity.new/1", held, {"file": str(folder / IDENTITY_FILE)})
@@ -75,6 +75,15 @@ def export(args: argparse.Namespace) -> int:
         raise _refuse_existing(out)
     registry = Registry()
     held = IdentityFile.read(folder / IDENTITY_FILE)
+    keys.refuse_unlocked(args, held, str(folder / IDENTITY_FILE))
+    if args.new_passphrase_fd is not None or args.suite:
+        if not args.private:
+            raise UsageError("A public half is not locked.", cure="Give --private to write a backup.")
+        if held.lock is not None:
+            raise UsageError(
+                "A backup of a locked identity keeps its passphrase.",
+                cure="Change it first: `port17 identity passphrase`; or that of the backup, once restored.",
+            )
     if not args.private:
         scheme, key, _ = _opened(args, registry, folder, held, file)
         data = card(scheme, key)
@@ -107,6 +116,11 @@ def passphrase(args: argparse.Namespace) -> int:
     held = IdentityFile.read(folder / IDENTITY_FILE)
     if args.remove and held.lock is None:
         raise UsageError(f"{folder / IDENTITY_FILE} has no passphrase.")
+    if args.remove and (args.new_passphrase_fd is not None or args.suite):
+        raise UsageError(
+            "To remove a passphrase and to set one are two wishes.", cure="Leave out one of the flags."
+        )
+    keys.refuse_unlocked(args, held, str(folder / IDENTITY_FILE))
     _, _, private = _opened(args, registry, folder, held, file)
     fresh = held.unlocked(private)
     if not args.remove:
@@ -130,12 +144,13 @@ def rotate(args: argparse.Namespace) -> int:
     publication.check(config)
     lanes = enrolment.fingerprints(enrolment.read_lanes(config), config, charter, schemes, now)
     span = publication.span(revision, now, args.days)
+    held = IdentityFile.read(config.state / IDENTITY_FILE)
+    keys.refuse_unlocked(args, held, str(config.state / IDENTITY_FILE))
     ask = functools.cache(keys.asked(args, config.identity.passphrase_file, f"the node {config.name}"))
     old = keys.open_node(args, config, charter, registry, now, ask)
     _refuse_second(config, charter, old.identity, schemes, now)
     wanted = args.identity or old.identity.scheme
     scheme = drivers.scheme(registry, drivers.allowed([wanted], revision.schemes, "identity scheme")[0])
-    held = IdentityFile.read(config.state / IDENTITY_FILE)
     lock = None
     if held.lock is not None:
         from port17.node.identity_file import Locker
@@ -206,6 +221,7 @@ def _backup(args: argparse.Namespace, registry: Registry) -> IdentityFile:
         )
     file = Path(args.from_file)
     held = IdentityFile.read(file)
+    keys.refuse_unlocked(args, held, str(file))
     _unlocked(registry, held, str(file), keys.asked(args, None, held.identity.node_id))
     return held
 

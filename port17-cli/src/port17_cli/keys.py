@@ -6,12 +6,12 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from port17.errors import ConfigError
+from port17.errors import ConfigError, UsageError
 from port17_cli import drivers, enrolment
 
 if TYPE_CHECKING:
     from port17.config import NodeConfig
-    from port17.node.identity_file import Locker, Passphrase
+    from port17.node.identity_file import IdentityFile, Locker, Passphrase
     from port17.node.keyring import Keyring
     from port17.plugins.loader import Registry
     from port17.records.charter import Charter
@@ -28,6 +28,20 @@ def asked(args: argparse.Namespace, file: Path | None, whose: str) -> Passphrase
 
     forbid_core_dumps()
     return source(args.passphrase_fd, file, f"Passphrase of {whose}")
+
+
+def wants_lock(args: argparse.Namespace) -> bool:
+    """Whether new keys are to be locked: whoever says with what means it."""
+    return bool(args.lock or args.passphrase_fd is not None)
+
+
+def refuse_unlocked(args: argparse.Namespace, held: IdentityFile, name: str) -> None:
+    """:raises UsageError: a passphrase is given for a key that has none."""
+    if args.passphrase_fd is not None and held.lock is None:
+        raise UsageError(
+            f"{name} is not locked: --passphrase-fd has nothing to open.",
+            cure="Leave it out; `port17 identity passphrase` locks what exists, with --new-passphrase-fd.",
+        )
 
 
 def locker(

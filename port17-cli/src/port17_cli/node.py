@@ -21,7 +21,7 @@ LANES = "lanes.json"
 def init(args: argparse.Namespace) -> int:
     """``port17 node init``."""
     from port17.node import publication
-    from port17.node.identity_file import IDENTITY_FILE
+    from port17.node.identity_file import IDENTITY_FILE, IdentityFile
     from port17.node.keyring import Keyring
     from port17.plugins.loader import Registry
     from port17.records.charter import Charter
@@ -48,7 +48,7 @@ def init(args: argparse.Namespace) -> int:
         if fresh:
             secret = config.identity.passphrase_file
             locker = None
-            if args.lock or secret is not None or args.passphrase_fd is not None:
+            if keys.wants_lock(args) or secret is not None:
                 locker = keys.locker(registry, suites[0], args.passphrase_fd, secret, f"the node {args.name}")
             keyring = Keyring.create(
                 config.state,
@@ -67,6 +67,13 @@ def init(args: argparse.Namespace) -> int:
                     f"The keys in {config.state} are kept as they are.",
                     cure="Leave out --lock; `port17 identity passphrase` locks what exists.",
                 )
+            held = IdentityFile.read(config.state / IDENTITY_FILE)
+            if args.passphrase_file and held.lock is None:
+                raise ConfigError(
+                    f"The keys in {config.state} are kept as they are, and they are not locked.",
+                    cure="Leave out --passphrase-file, or lock them first: `port17 identity passphrase`.",
+                )
+            keys.refuse_unlocked(args, held, str(config.state / IDENTITY_FILE))
             keyring = keys.open_node(args, config, charter, registry, now)
             drivers.allowed([keyring.identity.scheme], revision.schemes, "identity scheme")
             keyring.burn(now)
