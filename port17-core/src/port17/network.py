@@ -9,14 +9,16 @@ from __future__ import annotations
 import logging
 import math
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
+import anyio.lowlevel
 import anyio.to_thread
 
 from port17.bottles.folder import BottleFolder, Sight, look
-from port17.bottles.intake import Intake
+from port17.bottles.intake import ForwardProof, Intake, Sender
 from port17.bottles.moderated import Appeal
 from port17.bottles.notices import NoticeFolder, Notices, read_notices
+from port17.bottles.outcome import Distrusted, Outcome, Stored
 from port17.bottles.rack import BottleStore
 from port17.bottles.reputation import Reputation
 from port17.bottles.successors import supersede
@@ -32,6 +34,7 @@ from port17.plugins.own_suites import OwnSuites
 from port17.records.bottle import Bottle
 from port17.records.charter import Charter
 from port17.records.charter_file import CharterFile
+from port17.records.proof import Proof
 from port17.records.revision import Revision
 from port17.records.scheme import IdentityScheme
 from port17.wire.prekey import Network, ResponderKey
@@ -293,6 +296,11 @@ class KnownNetwork:
                 return ResponderKey(suite, node.fingerprint, record.hash, record.slot, record.public)
         return None
 
+    @property
+    def installed(self) -> Mapping[str, IdentityScheme]:
+        """Every identity scheme that works here, also those that the charter allows nobody."""
+        return self._installed
+
     # -- kept current -----------------------------------------------------------------------------
     async def look_again(self) -> None:
         """Take over what has changed in the charter's file and in the folder of bottles. What is wrong with
@@ -327,6 +335,27 @@ class KnownNetwork:
             self._interpret_anew()
             newest = charter.revisions[-1].revision
             _log.info("the charter has a revision %d, from Unix second %d on", newest.seq, newest.not_before)
+
+    async def offer(self, bottles: Sequence[bytes], sender: Sender) -> list[Outcome]:
+        """Put bottles through the intake, as they came; other tasks run between two of them.
+
+        :returns: what became of each.
+        """
+        if self._folder is None:
+            return []
+        outcomes: list[Outcome] = []
+        proofs: list[Proof] = []
+        for offered in bottles:
+            taken = self._folder.intake.take(offered, sender, self._terms())
+            outcomes.append(taken.outcome)
+            proofs += [action.proof for action in taken.next if isinstance(action, ForwardProof)]
+            await anyio.lowlevel.checkpoint()
+        if self._notices is not None:
+            self._notices.publish(proofs)
+        if proofs or any(isinstance(outcome, Stored | Distrusted) for outcome in outcomes):
+            self._supersede(self.schemes)
+            self._renew()
+        return outcomes
 
     def _terms(self) -> Terms:
         skew_s = self.revision.clock_skew_s

@@ -14,6 +14,7 @@ import anyio
 from anyio.abc import TaskGroup, TaskStatus
 
 from port17 import control
+from port17.bootstrapping import Bootstrap
 from port17.client.circuits import Built, Circuits
 from port17.client.entries import Entries
 from port17.client.ingress import Ingress
@@ -285,7 +286,10 @@ async def run(
     keep_buffers()
     network = KnownNetwork.load(config, registry)
     with closing(network):
+        bootstrap = Bootstrap(config.bootstrap, config.state, network)
+        await bootstrap.begin()
         async with anyio.create_task_group() as tasks:
+            tasks.start_soon(bootstrap.tend)
             tunnel = Tunnel(config, registry, network, tasks, folder)
             status = await tunnel.run()
             settle()

@@ -1,7 +1,7 @@
 """A file from the web: over HTTPS alone, and bounded in size, time and redirects.
 
-It goes over the open network, beside the tunnel. What the file means, and whether to believe it, is for whoever
-asked for it.
+It goes over the open network, beside the tunnel. What the file means, and whether to believe it, is for
+whoever asked for it.
 """
 
 from __future__ import annotations
@@ -27,6 +27,11 @@ _HEADERS: Final = {
     "Accept-Encoding": "identity",  # what is not compressed cannot swell
     "User-Agent": "port17",
 }
+
+
+def is_address(text: str) -> bool:
+    """Whether this is for :func:`fetch`, not the name of a file."""
+    return text.startswith(f"{SCHEME}://")
 
 
 def context(authority: Path | None) -> ssl.SSLContext:

@@ -14,6 +14,7 @@ import anyio.to_thread
 from anyio.abc import TaskGroup, TaskStatus
 
 from port17 import control
+from port17.bootstrapping import Bootstrap
 from port17.config.settings import NodeConfig
 from port17.errors import ConfigError
 from port17.links.crane import Crane, Terms, answer
@@ -328,7 +329,10 @@ async def run(
     network = KnownNetwork.load(config, registry)
     async with AsyncExitStack() as stack:
         stack.callback(network.close)
+        bootstrap = Bootstrap(config.bootstrap, config.state, network, config.name)
+        await bootstrap.begin()
         tasks = await stack.enter_async_context(anyio.create_task_group())
+        tasks.start_soon(bootstrap.tend)
         node = Node(config, registry, network, tasks, passphrase)
         try:
             status = await node.run(stack)

@@ -115,6 +115,24 @@ class SignedBootstrap:
         :param now_s: Unix time, seconds.
         :raises RecordError: anything else.
         """
+        self.verify_signatures(charter, revision, schemes)
+        if self.held.seq > now_s + revision.clock_skew_s:
+            raise RecordError(
+                "it was signed in the future", cure="Set this machine's clock, or the signer's."
+            )
+        if self.held.expiry <= now_s:
+            raise RecordError(
+                f"it expired {now_s - self.held.expiry:.0f} s ago",
+                cure="Ask who publishes it for a fresh one, or set this machine's clock.",
+            )
+
+    def verify_signatures(
+        self, charter: Charter, revision: Revision, schemes: Mapping[str, IdentityScheme]
+    ) -> None:
+        """The same whenever it was: a list that has expired tells still that no older one is to be believed.
+
+        :raises RecordError: too few publishers have signed it for this network.
+        """
         if self.held.network_id != charter.network_id:
             raise RecordError(
                 f"it lists nodes of the network {self.held.network_id.hex()}, not of {charter.genesis.name}",
@@ -126,15 +144,6 @@ class SignedBootstrap:
             raise RecordError(
                 f"it has {len(counted)} of {by.threshold} signatures that count",
                 cure="Ask who publishes it for one that the charter's publishers have signed.",
-            )
-        if self.held.seq > now_s + revision.clock_skew_s:
-            raise RecordError(
-                "it was signed in the future", cure="Set this machine's clock, or the signer's."
-            )
-        if self.held.expiry <= now_s:
-            raise RecordError(
-                f"it expired {now_s - self.held.expiry:.0f} s ago",
-                cure="Ask who publishes it for a fresh one, or set this machine's clock.",
             )
 
     # -- its file -----------------------------------------------------------------------------------
