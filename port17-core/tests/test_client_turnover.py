@@ -21,6 +21,7 @@ from port17.navigator.policy import NoPolicies, Request
 from port17.wire.pace import USUAL
 from port17.wire.quota import Budget
 from port17.wire.reasons import Reason
+from port17_crypto.suites import X25519ChaCha20Poly1305Blake2s
 
 from .amended_network import X25519, XWING, Amended
 
@@ -147,6 +148,42 @@ def test_a_better_suite_is_for_new_connections(tmp_path: Path) -> None:
         assert busy.circuit.closed is Reason.DONE
 
     on_virtual_clock(tmp_path, test)
+
+
+@pytest.mark.parametrize("broken", ["generate", "expand"])
+def test_a_suite_that_fails_costs_a_circuit(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, broken: str
+) -> None:
+    def fail(self: object, *args: object) -> None:
+        raise OSError("the card was pulled out")
+
+    async def test(client: Client) -> None:
+        await client.circuits.get(REQUEST)
+        with monkeypatch.context() as patched:
+            patched.setattr(X25519ChaCha20Poly1305Blake2s, broken, fail)
+            with pytest.raises(NetworkError, match="fails here"):
+                await client.circuits.build(REQUEST)
+        await client.circuits.build(REQUEST)
+
+    on_virtual_clock(tmp_path, test)
+    assert "a cipher suite fails: OSError" in caplog.text
+    assert "card" not in caplog.text
+
+
+def test_a_circuit_whose_keys_cannot_step_ends_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def test(client: Client) -> None:
+        one, other = await client.circuits.build(REQUEST), await client.circuits.build(REQUEST)
+        monkeypatch.setattr(one.circuit, "tend", lambda now_s: 1 / 0)
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(client.circuits.tend)
+            await anyio.sleep(5)
+            tasks.cancel_scope.cancel()
+        assert (one.circuit.closed, other.circuit.closed) == (Reason.DONE, None)
+
+    on_virtual_clock(tmp_path, test)
+    assert "a circuit was ended by a fault: ZeroDivisionError" in caplog.text
 
 
 def test_a_forbidden_suite_ends_with_the_grace(tmp_path: Path) -> None:

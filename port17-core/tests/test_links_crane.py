@@ -203,6 +203,23 @@ def test_an_unusable_prekey_costs_the_ship_alone() -> None:
     on_virtual_clock(run)
 
 
+def test_a_suite_that_fails_costs_the_link_that_needs_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(self: object) -> None:
+        raise OSError("the card was pulled out")
+
+    async def run() -> None:
+        async with world(1) as made:
+            ship = await made.ship_to(made.nodes[0])
+            public = made.nodes[0].host.public
+            with monkeypatch.context() as patched:
+                patched.setattr(type(public.suite), "generate", fail)
+                with pytest.raises(HandshakeFailed, match="fails here"):
+                    await dial(ship, Terms(network, verify, Budget(100), wall=wall_s), public)
+            assert ship.closed_at is not None
+
+    on_virtual_clock(run)
+
+
 def _flight(host: Host) -> bytes:
     return Initiator(network(), host.public, WALL_S).flight
 

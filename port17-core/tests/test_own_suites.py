@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from typing import cast
 
+import anyio
 import pytest
 
+from port17.errors import ConfigError
+from port17.links.spare_keys import SpareKeys
 from port17.navigator.agreement import agree
 from port17.plugins.loader import Registry
 from port17.plugins.own_suites import OwnSuites
 from port17.records.revision import Revision
-from port17.wire.suite import CipherSuite, Status
+from port17.wire.suite import CipherSuite, KemKey, Status
 
 from .wire_suites import ToySuite
 
@@ -28,6 +31,20 @@ class Aged(ToySuite):
 class Broken(ToySuite):
     name = "p17-0-toy-broken"
     status = Status.BROKEN
+
+
+class Mute(ToySuite):
+    name = "p17-0-toy-mute"
+
+    def generate(self) -> KemKey:
+        raise OSError("the card was pulled out")
+
+
+class Deaf(ToySuite):
+    name = "p17-0-toy-deaf"
+
+    def decapsulate(self, private: object, ciphertext: bytes) -> bytes:
+        return b"some other secret of 32 bytes..."
 
 
 class Installed:
@@ -63,6 +80,35 @@ def test_what_no_circuit_can_use_is_refused_and_says_why(unusable: type[CipherSu
     assert list(choice.suites) == [ToySuite.name]
     assert why in choice.refused[unusable.name]
     assert agree(terms, [unusable.name, ToySuite.name], choice.suites).suite == ToySuite.name
+
+
+@pytest.mark.parametrize(("faulty", "why"), [(Mute, "no keys (OSError)"), (Deaf, "differ")])
+def test_what_makes_no_keys_is_refused_before_anybody_needs_one(faulty: type[CipherSuite], why: str) -> None:
+    choice = own(faulty, ToySuite).under(revision(faulty, ToySuite))
+    assert list(choice.suites) == [ToySuite.name]
+    assert why in choice.refused[faulty.name]
+    with pytest.raises(ConfigError, match="can be used here") as refused:
+        own(faulty).check(revision(faulty))
+    assert why in refused.value.message
+    assert "card" not in refused.value.message
+
+
+def test_a_suite_that_fails_later_costs_nobody_else_a_key(caplog: pytest.LogCaptureFixture) -> None:
+    mute, good = Mute(), ToySuite()
+
+    async def run() -> None:
+        keys = SpareKeys([mute, good])
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(keys.restock)
+            await anyio.wait_all_tasks_blocked()
+            assert keys.take(good).public
+            with pytest.raises(OSError, match="pulled out"):
+                keys.take(mute)
+            tasks.cancel_scope.cancel()
+
+    anyio.run(run)
+    assert f"{Mute.name} makes no keys: OSError" in caplog.text
+    assert "card" not in caplog.text
 
 
 def test_a_suite_that_its_author_deprecates_is_for_want_of_any_other() -> None:

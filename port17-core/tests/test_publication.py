@@ -19,6 +19,7 @@ from port17.node.keyring import Keyring, restore
 from port17.node.publication import RETRY_S, Numbers, Publication, publish, seal, span
 from port17.records.bottle import Bottle
 from port17.records.proof import Proof
+from port17_crypto.suites import XWingAes256GcmSha256
 
 from .amended_network import SCHEME, X25519, XWING, Amended
 
@@ -143,6 +144,28 @@ def test_another_prekey_lifetime_leaves_no_node_without_prekeys(
         node.tend(RETRY_S + 1)
         (seen,) = node.known.chart()
         assert seen.prekeys[X25519][0].slot == int(node.net.now) // after
+
+
+def test_a_suite_that_makes_no_keys_any_more_leaves_the_others_theirs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    node = Running(Amended(tmp_path, [X25519, XWING]))
+    monkeypatch.setattr(XWingAes256GcmSha256, "generate", _broken)
+    node.net.now += 4 * DAY
+    fresh = node.tend()
+    present = int(node.net.now) // DAY
+    assert slots(fresh, X25519) == list(range(present, present + 8))
+    assert max(slots(fresh, XWING)) < present + 7
+    assert f"{XWING} makes no prekeys: OSError" in caplog.text
+    monkeypatch.setattr(node.keyring, "stock", _broken)
+    node.net.now += 4 * DAY
+    assert node.tend(RETRY_S + 1) == fresh
+    assert "not published: OSError" in caplog.text
+    assert "card" not in caplog.text
+
+
+def _broken(*args: object, **named: object) -> None:
+    raise OSError("a card was pulled out")
 
 
 def test_a_node_that_may_not_serve_a_suite_does_not(tmp_path: Path) -> None:

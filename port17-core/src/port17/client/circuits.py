@@ -195,8 +195,8 @@ class Circuits:
             raise
         if self._network.version != version:
             raise NetworkError("the network has changed while a circuit was made")
-        ratchet_keys = [self._spare_keys.take(key.suite) for key in keys]
         try:
+            ratchet_keys = [self._spare_keys.take(key.suite) for key in keys]
             circuit = Circuit(
                 self._network.transcript(),
                 keys,
@@ -209,6 +209,9 @@ class Circuits:
         except HandshakeFailed:
             self._set_aside_unusable(keys)
             raise
+        except Exception as fault:  # a plugin's suite: it may cost this circuit
+            _log.error("no circuit is made: a cipher suite fails: %s", type(fault).__name__)
+            raise NetworkError("a cipher suite of the route fails here") from fault
         leg = crane.link.open(circuit)
         if leg is None or crane.lost:
             raise NetworkError("the entry link takes no more circuits")
@@ -240,7 +243,11 @@ class Circuits:
             await anyio.sleep(TEND_S)
             now_s = anyio.current_time()
             for built in list(self._all.values()):
-                built.circuit.tend(now_s)
+                try:
+                    built.circuit.tend(now_s)
+                except Exception as fault:  # noqa: BLE001 - a plugin's suite: it may cost this circuit
+                    _log.error("a circuit was ended by a fault: %s", type(fault).__name__)
+                    self.end(built)
 
     def changed(self) -> None:
         """Charter, clock or bottles have changed."""

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 import anyio
 import anyio.lowlevel
 
-from port17.errors import HandshakeFailed, LinkLost, LocalViolation, PeerViolation
+from port17.errors import HandshakeFailed, LinkLost, LocalViolation, PeerViolation, Port17Error
 from port17.links.batch import BATCH, BLOCKS_AT_ONCE
 from port17.links.clock import clock
 from port17.links.transport import RECEIVE_SIZE, Ship
@@ -139,6 +139,9 @@ class Crane:
                     return
         except (anyio.BrokenResourceError, anyio.ClosedResourceError, OSError):
             _log.debug("a link's ship ended")  # The reader sees it, too, and ends the link.
+        except Exception as fault:  # noqa: BLE001 - as in run: whoever flushes has done nothing wrong
+            _log.error("a link was ended by a fault: %s", type(fault).__name__)
+            self.end()
         self._wanted.set()
         self._wanted = None
 
@@ -231,7 +234,7 @@ async def dial(ship: Ship, terms: Terms, to: ResponderKey) -> Crane:
     :raises OSError: or anyio's errors; the ship ended.
     """
     try:
-        initiator = Initiator(terms.network(), to, terms.wall(), signer=terms.signer)
+        initiator = _call(terms, to)
         size = len(initiator.flight)
 
         async def begin(crane: Crane) -> None:
@@ -254,6 +257,17 @@ async def dial(ship: Ship, terms: Terms, to: ResponderKey) -> Crane:
         peer=to.fingerprint,
         begin=begin,
     )
+
+
+def _call(terms: Terms, to: ResponderKey) -> Initiator:
+    """A plugin's suite that raises costs this link."""
+    try:
+        return Initiator(terms.network(), to, terms.wall(), signer=terms.signer)
+    except Port17Error:
+        raise
+    except Exception as fault:
+        _log.error("no link is begun: the cipher suite %s fails: %s", to.suite.name, type(fault).__name__)
+        raise HandshakeFailed(f"the cipher suite {to.suite.name} fails here") from fault
 
 
 async def answer(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections import deque
 from collections.abc import Iterable
 
@@ -14,6 +15,8 @@ SPARE_KEYS = 8
 """Keys that lie ready per suite: a few circuits' at once. Each is two kilobytes and used once."""
 QUIET_S = 0.02
 """Seconds after a key was taken before new ones are made: the cells of the set-up it was for go first."""
+
+_log = logging.getLogger(__name__)
 
 
 class SpareKeys:
@@ -37,13 +40,20 @@ class SpareKeys:
         return keys.popleft() if keys else suite.generate()
 
     async def restock(self) -> None:
-        """Keep the stock full, until cancelled."""
+        """Keep the stock full, until cancelled. A suite that fails gets none: whoever needs a key of it then
+        fails, and nobody else."""
         while True:
             self._taken = anyio.Event()
             for suite in self._suites:
-                keys = self._keys.get(suite.name, deque())  # another list may be in force by now
-                while len(keys) < SPARE_KEYS:
-                    keys.append(suite.generate())
-                    await anyio.lowlevel.checkpoint()
+                try:
+                    await self._fill(suite)
+                except Exception as fault:  # noqa: BLE001 - a plugin's
+                    _log.error("the cipher suite %s makes no keys: %s", suite.name, type(fault).__name__)
             await self._taken.wait()
             await anyio.sleep(QUIET_S)
+
+    async def _fill(self, suite: CipherSuite) -> None:
+        keys = self._keys.get(suite.name, deque())  # another list may be in force by now
+        while len(keys) < SPARE_KEYS:
+            keys.append(suite.generate())
+            await anyio.lowlevel.checkpoint()

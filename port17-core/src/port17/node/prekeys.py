@@ -121,7 +121,11 @@ class Prekeys:
                         suite.name,
                     )
                     continue
-                key = suite.generate()
+                try:
+                    key = suite.generate()
+                except Exception as fault:  # noqa: BLE001 - a plugin's: the other suites' keys are made all the same
+                    _log.error("the cipher suite %s makes no prekeys: %s", suite.name, type(fault).__name__)
+                    break
                 record = PrekeyRecord.made(
                     network_id=network_id,
                     fingerprint=self._fingerprint,

@@ -325,6 +325,9 @@ class Publication:
                     error.message,
                     error.cure,
                 )
+        except Exception as fault:  # noqa: BLE001 - a plugin's suite or scheme: it may not end a node
+            _log.error("the node's new bottle is not published: %s", type(fault).__name__)
+            _log.debug("traceback", exc_info=fault)
 
     def _renew(self, task: _Task) -> Bottle | None:
         """Everything that takes its time on a disk."""

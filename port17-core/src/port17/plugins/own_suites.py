@@ -14,6 +14,7 @@ from port17.navigator.agreement import preference
 from port17.plugins.families import CIPHER_SUITES
 from port17.plugins.loader import Registry
 from port17.records.revision import Revision
+from port17.wire import kem
 from port17.wire.suite import CipherSuite, Status
 
 _log = logging.getLogger(__name__)
@@ -128,9 +129,22 @@ class OwnSuites:
         if name not in self._registry.names(CIPHER_SUITES):
             return "it is not installed here"
         try:
-            return self._registry.make(CIPHER_SUITES, name)
+            suite = self._registry.make(CIPHER_SUITES, name)
         except (ConfigError, PluginError) as error:  # broken, or refused by another plugin
             return f"it cannot be used here: {error.message}"
+        return _tried(suite)
+
+
+def _tried(suite: CipherSuite) -> CipherSuite | str:
+    """A suite that makes keys which work, or what is wrong with it: better said now than by the first
+    circuit. A plugin may need what this machine's libraries lack."""
+    try:
+        key = suite.generate()
+        secret, ciphertext = kem.encapsulate(suite, key.public)
+        agrees = kem.decapsulate(suite, key.private, ciphertext) == secret
+    except Exception as fault:  # noqa: BLE001 - a plugin's; its message could show a key
+        return f"it cannot be used here: it makes no keys ({type(fault).__name__})"
+    return suite if agrees else "it cannot be used here: the two ends of its key agreement differ"
 
 
 def _aged(revision: Revision, suites: Mapping[str, CipherSuite]) -> Revision:
