@@ -23,6 +23,14 @@ if sys.argv[3] == "forbid":
     print(*resource.getrlimit(resource.RLIMIT_CORE), flush=True)
 os.abort()
 """
+TELLS = """
+import ctypes, resource, sys
+from port17.links.process import forbid_core_dumps
+resource.setrlimit(resource.RLIMIT_CORE, (0, int(sys.argv[1])))
+forbid_core_dumps()
+PR_GET_DUMPABLE = 3
+print(resource.getrlimit(resource.RLIMIT_CORE)[0], ctypes.CDLL(None).prctl(PR_GET_DUMPABLE, 0, 0, 0, 0))
+"""
 LARGE = 1 << 30
 
 
@@ -56,6 +64,17 @@ def test_a_crash_leaves_no_memory_behind(soft: int, tmp_path: Path) -> None:
     assert limits == [min(CORE_LIMIT, hard)] * 2  # hard, too: nothing in the process can raise it again
     assert not dumped
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("hard", [0, LARGE])
+def test_no_crash_collector_gets_a_dump(hard: int) -> None:
+    """Linux pipes a dump to a collector although the limit is 0 (core(5)): then none must be made."""
+    hard = min(hard, largest())
+    done = subprocess.run(
+        [sys.executable, "-c", TELLS, str(hard)], check=True, stdout=subprocess.PIPE, text=True
+    )
+    limit, dumpable = map(int, done.stdout.split())
+    assert limit == CORE_LIMIT or not dumpable
 
 
 def test_a_limit_that_is_lower_still_stays(tmp_path: Path) -> None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import ctypes
 import gc
 import resource
+import sys
 from contextlib import suppress
 
 WARM_UP = 4 * 1024 * 1024
@@ -21,14 +23,21 @@ limit, with every few connections, and hardly any of them is in a cycle."""
 CORE_LIMIT = 1
 """Largest core dump, bytes. No system writes one that small; and to Linux this number, unlike zero, also says
 not to hand the process's memory to a program that collects crashes (fs/coredump.c)."""
+PR_SET_DUMPABLE = 4
+"""prctl(2): whether the process is dumped at all."""
 
 
 def forbid_core_dumps() -> None:
     """Let no crash write the process's memory, keys and all, to disk. Before the first key is read."""
-    # A hard limit that is lower still stays, and is as good.
     hard = resource.getrlimit(resource.RLIMIT_CORE)[1]
-    least = CORE_LIMIT if hard == resource.RLIM_INFINITY or hard >= CORE_LIMIT else hard
-    resource.setrlimit(resource.RLIMIT_CORE, (least, least))
+    if hard == resource.RLIM_INFINITY or hard >= CORE_LIMIT:
+        resource.setrlimit(resource.RLIMIT_CORE, (CORE_LIMIT, CORE_LIMIT))
+        return
+    # A hard limit of zero stays: then only this keeps Linux from handing a dump to a collector. Not always,
+    # since it also hides the process's /proc from its owner.
+    resource.setrlimit(resource.RLIMIT_CORE, (hard, hard))
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(PR_SET_DUMPABLE, 0, 0, 0, 0)
 
 
 def keep_buffers() -> None:

@@ -85,7 +85,9 @@ class CipherSuite(ABC):
     RFC 8439 for ChaCha20-Poly1305). Nonces are counters and are never reused; a key seals at most 2^20
     cells, 2^28 AES blocks, far inside what is argued for either (draft-irtf-cfrg-aead-limits). It need not
     be key-committing, and GCM and ChaCha20-Poly1305 are not (Len, Grubbs, Ristenpart, "Partitioning Oracle
-    Attacks", 2021): no key comes from a password or from any small set. Where a ciphertext is tried
+    Attacks", 2021): on the wire no key comes from a password or from any small set. At rest one does, the
+    lock of an identity's file; but nobody answers guesses there, a guess at one box costs scrypt, and what
+    opens counts only if it is the private key of the public one beside it. Where a ciphertext is tried
     under more than one key, the keys are of one sender: SETUP's box under a few revisions. Who made it
     knows them all, and gains a box that opens under any; the session's keys bind the revision and
     H(box). Which hop spoke is told by a flag inside its layer and the heads of the layers around it,
