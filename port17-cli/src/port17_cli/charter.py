@@ -9,6 +9,7 @@ import shutil
 import time
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import Any
 
 from port17.errors import ConfigError, UsageError
 from port17.navigator.agreement import preference
@@ -20,6 +21,7 @@ from port17.records.genesis import UPDATE_KEYS_CAP, Genesis
 from port17.records.revision import Revision, Signer
 from port17.records.scheme import IdentityScheme
 from port17_cli import drivers, keys, moderate, output
+from port17_cli.offices import Holders
 
 CLOCK_SLACK_S = 120
 """A new network holds from a little before its founding on, seconds: for members whose clocks are slow."""
@@ -46,7 +48,7 @@ def init(args: argparse.Namespace) -> int:
     drivers.suites(registry, suites)  # a charter that names what nobody has is of no use
     schemes = [drivers.scheme(registry, name) for name in args.identity or [drivers.USUAL_SCHEME]]
     exits = tuple(map(_fingerprint, args.plain_text_exit))
-    moderators = moderate.elected(args, registry)
+    officers = {**moderate.elected(args, registry), **appointed(args, registry)}
     locker = None
     if keys.wants_lock(args):
         locker = keys.locker(registry, None, args.passphrase_fd, None, "the update keys")
@@ -55,7 +57,7 @@ def init(args: argparse.Namespace) -> int:
         shutil.rmtree(folder)
     now = time.time()
     holders = update_keys(folder, schemes[0], args.update_keys, locker)
-    first = Revision.made(**{**terms(suites, schemes, exits, now).to_value(), **moderators})
+    first = Revision.made(**{**terms(suites, schemes, exits, now).to_value(), **officers})
     charter = Charter.found(genesis(args.name, holders, threshold, now), first, signers(holders))
     charter.dump(path)
     if args.json:
@@ -66,8 +68,7 @@ def init(args: argparse.Namespace) -> int:
             "threshold": threshold,
             "suites": suites,
             "schemes": [scheme.name for scheme in schemes],
-            "moderators": _moderator_ids(charter.revisions[-1].revision),
-            "moderators_threshold": charter.revisions[-1].revision.moderators_threshold,
+            **_offices(charter.revisions[-1].revision),
         }
         print(output.document("port17.charter.init/1", values))
         return 0
@@ -84,21 +85,7 @@ def amend(args: argparse.Namespace) -> int:
     registry = Registry()
     schemes = drivers.schemes(registry)
     charter = Charter.load(path, schemes)
-    beside = path.with_name(f"{path.stem}{UPDATE_KEYS}")
-    folders = [Path(key) for key in args.key] if args.key else sorted(beside.glob("*"))
-    if not folders:
-        raise UsageError(f"There are no update keys in {beside}.", cure="Name them with --key DIR.")
-    holders = [
-        Keyring.load(
-            folder,
-            schemes,
-            {},
-            NO_NETWORK,
-            passphrase=ask,
-            find_suite=lambda name: drivers.suites(registry, [name])[0],
-        )
-        for folder, ask in _asked(args, folders)
-    ]
+    holders = update_key_holders(args, path, registry)
     last = charter.revisions[-1].revision
     drivers.suites(registry, args.suite or ())
     for name in args.identity or ():
@@ -121,6 +108,7 @@ def amend(args: argparse.Namespace) -> int:
         "schemes": args.identity or list(last.schemes),
         "plain_text_exits": list(trusted),
         **moderate.elected(args, registry, last),
+        **appointed(args, registry, last),
     }
     amended = charter.amended(Revision.made(**{**last.to_value(), **changes}), signers(holders))
     amended.dump(path)
@@ -136,8 +124,7 @@ def amend(args: argparse.Namespace) -> int:
             "deprecated": list(current.deprecated),
             "schemes": list(current.schemes),
             "plain_text_exits": [fingerprint.hex() for fingerprint in current.plain_text_exits],
-            "moderators": _moderator_ids(current),
-            "moderators_threshold": current.moderators_threshold,
+            **_offices(current),
         }
         print(output.document("port17.charter.amend/1", values))
         return 0
@@ -148,8 +135,51 @@ def amend(args: argparse.Namespace) -> int:
     return 0
 
 
-def _moderator_ids(revision: Revision) -> list[str]:
-    return [identity.node_id for identity in revision.moderators]
+def update_key_holders(args: argparse.Namespace, charter: Path, registry: Registry) -> list[Keyring]:
+    """The update keys that are to sign: those of ``--key``, or those beside the charter.
+
+    :raises UsageError: there are none.
+    """
+    beside = charter.with_name(f"{charter.stem}{UPDATE_KEYS}")
+    folders = [Path(key) for key in args.key] if args.key else sorted(beside.glob("*"))
+    if not folders:
+        raise UsageError(f"There are no update keys in {beside}.", cure="Name them with --key DIR.")
+    schemes = drivers.schemes(registry)
+    return [
+        Keyring.load(
+            folder,
+            schemes,
+            {},
+            NO_NETWORK,
+            passphrase=ask,
+            find_suite=lambda name: drivers.suites(registry, [name])[0],
+        )
+        for folder, ask in _asked(args, folders)
+    ]
+
+
+def appointed(
+    args: argparse.Namespace, registry: Registry, present: Revision | None = None
+) -> dict[str, Any]:
+    """What the flags make of the publishers of bootstrap lists.
+
+    :param present: what holds until now.
+    :raises UsageError: the threshold can't be reached, or nobody of that id is dismissed.
+    """
+    held = {one.fingerprint: one for one in present.publishers} if present is not None else {}
+    before = Holders(held, present.publishers_threshold if present is not None else 0)
+    dismissed = getattr(args, "dismiss_publisher", ())
+    after = before.changed(registry, "publisher", args.publisher, dismissed, args.publishers_threshold)
+    return {"publishers": after.values(), "publishers_threshold": after.threshold}
+
+
+def _offices(revision: Revision) -> dict[str, object]:
+    return {
+        "moderators": [identity.node_id for identity in revision.moderators],
+        "moderators_threshold": revision.moderators_threshold,
+        "publishers": [identity.node_id for identity in revision.publishers],
+        "publishers_threshold": revision.publishers_threshold,
+    }
 
 
 def _long(seconds: int) -> str:
@@ -164,9 +194,9 @@ def _suite_words(revision: Revision) -> list[str]:
 def _asked(args: argparse.Namespace, folders: Iterable[Path]) -> Iterable[tuple[Path, Passphrase]]:
     """Who is asked for each key's passphrase: the descriptor once for all, a terminal for each."""
     if args.passphrase_fd is not None:
-        once = functools.cache(keys.asked(args, None, "the update keys"))
+        once = functools.cache(keys.asked(args, None, "the keys"))
         return zip(folders, itertools.repeat(once))
-    return [(folder, keys.asked(args, None, f"the update key {folder}")) for folder in folders]
+    return [(folder, keys.asked(args, None, f"the key {folder}")) for folder in folders]
 
 
 def update_keys(

@@ -10,17 +10,17 @@ from typing import TYPE_CHECKING, Any
 
 from port17.bottles.notices import MODERATION_SUFFIX, load_notice
 from port17.bottles.rack import SUFFIX, load_bottle
-from port17.errors import ConfigError, RecordError, UsageError
+from port17.errors import RecordError, UsageError
 from port17.node.keyring import Keyring
 from port17.plugins.loader import Registry
 from port17.records.charter import Charter
-from port17.records.genesis import UPDATE_KEYS_CAP
-from port17.records.identity import Identity, node_id
-from port17.records.identity_card import CARD_CAP, NO_NETWORK, read_card
+from port17.records.identity import node_id
+from port17.records.identity_card import NO_NETWORK
 from port17.records.moderation import Action, Entry, Moderation, SignedModeration, moderators
 from port17.records.record import HASH_SIZE
 from port17.records.whole_file import write_whole
 from port17_cli import drivers, keys, output
+from port17_cli.offices import Holders
 
 if TYPE_CHECKING:
     from port17.records.bottle import Bottle
@@ -98,46 +98,10 @@ def elected(args: argparse.Namespace, registry: Registry, present: Revision | No
     :raises UsageError: the threshold can't be reached, or nobody of that id is dismissed.
     """
     held = moderators(present) if present is not None else {}
-    chosen = dict(held)
-    for file in args.moderator:
-        identity = _card(Path(file), registry)
-        chosen[identity.fingerprint] = identity
-    for text in getattr(args, "dismiss", ()):
-        gone = [one for one in chosen if text in (one.hex(), node_id(one))]
-        if not gone:
-            raise UsageError(
-                f"There is no moderator {text}.",
-                cure=f"There are {', '.join(map(node_id, chosen)) or 'none'}.",
-            )
-        del chosen[gone[0]]
-    threshold = args.moderators_threshold
-    if threshold is None:
-        same = present is not None and chosen.keys() == held.keys()
-        threshold = present.moderators_threshold if present is not None and same else len(chosen)
-    if not min(1, len(chosen)) <= threshold <= len(chosen) <= UPDATE_KEYS_CAP:
-        raise UsageError(
-            f"{threshold} of {len(chosen)} moderators cannot be.",
-            cure=f"Give --moderators-threshold 1 to as many as there are, at most {UPDATE_KEYS_CAP}.",
-        )
-    return {
-        "moderators": [identity.to_value() for identity in chosen.values()],
-        "moderators_threshold": threshold,
-    }
-
-
-def _card(file: Path, registry: Registry) -> Identity:
-    try:
-        with open(file, "rb") as stream:
-            data = stream.read(CARD_CAP + 1)
-        return read_card(data, drivers.schemes(registry))
-    except OSError as error:
-        raise ConfigError(
-            f"{file} can't be read: {error.strerror}", cure="It is what `port17 identity export` wrote."
-        ) from error
-    except RecordError as error:
-        raise RecordError(
-            f"{file}: {error.message}", cure="It is what `port17 identity export` wrote, not the key itself."
-        ) from error
+    before = Holders(held, present.moderators_threshold if present is not None else 0)
+    dismissed = getattr(args, "dismiss", ())
+    after = before.changed(registry, "moderator", args.moderator, dismissed, args.moderators_threshold)
+    return {"moderators": after.values(), "moderators_threshold": after.threshold}
 
 
 def _signers(args: argparse.Namespace, registry: Registry) -> list[Signer]:

@@ -41,6 +41,7 @@ def charter(groups: Groups) -> None:
         help="trust this exit with unencrypted connections; repeat",
     )
     _moderators(parser)
+    _publishers(parser)
     lock(parser)
     passphrase(parser)
     force(parser)
@@ -80,6 +81,10 @@ def charter(groups: Groups) -> None:
     parser.add_argument(
         "--dismiss", action="append", default=[], metavar="ID", help="a moderator no longer; repeat"
     )
+    _publishers(parser)
+    parser.add_argument(
+        "--dismiss-publisher", action="append", default=[], metavar="ID", help="a publisher no longer; repeat"
+    )
     parser.add_argument(
         "--in",
         dest="holds_in",
@@ -95,6 +100,55 @@ def charter(groups: Groups) -> None:
         help="how long peers may go by the revision before, and circuits under its suites last",
     )
     passphrase(parser)
+    _bootstrap(group)
+
+
+def _bootstrap(group: Groups) -> None:
+    parser = add_command(
+        group,
+        "bootstrap",
+        "bootstrap:publish",
+        "Sign a list of some nodes' bottles, from which others start; or add a signature to one.",
+    )
+    parser.add_argument("file", metavar="FILE", help="the list to write, e.g. bootstrap-nodes.json")
+    parser.add_argument("--charter", required=True, metavar="FILE", help="the network's charter")
+    parser.add_argument(
+        "--key",
+        action="append",
+        metavar="DIR",
+        help="a publisher's key, or an update key; repeat (the update keys beside the charter)",
+    )
+    parser.add_argument("--bottles", metavar="DIR", help="where the nodes' bottles are (bottles)")
+    parser.add_argument(
+        "--node",
+        action="append",
+        default=[],
+        metavar="NODE",
+        help="list this node, by id, fingerprint or name; repeat (those that can be called)",
+    )
+    parser.add_argument("--days", type=float, default=3, metavar="N", help="how long it holds (%(default)s)")
+    parser.add_argument(
+        "--cosign", action="store_true", help="add signatures to FILE as it is, instead of a new list"
+    )
+    passphrase(parser)
+    parser = add_command(
+        group, "bootstrap-show", "bootstrap:show", "Show a bootstrap list, and whether it can be used now."
+    )
+    parser.add_argument("file", metavar="FILE", help="the list")
+    parser.add_argument("--charter", required=True, metavar="FILE", help="the network's charter")
+
+
+def _publishers(parser: Parser) -> None:
+    parser.add_argument(
+        "--publisher",
+        action="append",
+        default=[],
+        metavar="FILE",
+        help="what `identity export` wrote for who signs bootstrap lists from now on; repeat",
+    )
+    parser.add_argument(
+        "--publishers-threshold", type=int, metavar="K", help="how many publishers must sign (all)"
+    )
 
 
 def _moderators(parser: Parser) -> None:
