@@ -53,8 +53,8 @@ class BootstrapList(Record):
     seq: UnixSecond
     expiry: UnixSecond
     bottles: Annotated[
-        tuple[Annotated[bytes, Field(max_length=BOTTLE_CAP, repr=False)], ...],
-        Field(min_length=1, max_length=NODES_CAP),
+        tuple[Annotated[bytes, Field(max_length=BOTTLE_CAP)], ...],
+        Field(min_length=1, max_length=NODES_CAP, repr=False),
         LAX,
     ]
 
