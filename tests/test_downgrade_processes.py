@@ -29,8 +29,8 @@ from port17_cli.network import HOST, free_ports
 NAMES = ("ash", "birch", "cedar")
 WORKS_S = 30.0
 """How long a new connection may take to work, seconds."""
-FAILS_S = 20.0
-"""How long one attempt may take, seconds: a client tries another route before it gives up."""
+FAILS_S = 12.0
+"""How long one attempt may take, seconds: a handshake that nobody answers, five seconds, and a second one."""
 
 
 class Scene:
@@ -106,7 +106,7 @@ def test_other_flights_on_the_line(
         scene.men[name].meddle = meddle
     scene.house.start("client")
     assert not scene.echoes(destination, "meddled")
-    assert sum(man.meddled for man in scene.men.values()) > 0
+    assert sum(man.meddled for man in scene.men.values()) > 1, "another route was tried"
     # The weak suite was there to be had: the nodes answered the man.
     assert (sum(man.answered for man in scene.men.values()) > 0) is answered
     assert scene.suites() <= {STRONG.name}

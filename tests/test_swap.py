@@ -24,9 +24,9 @@ X25519 = "p17-1-x25519-chacha20poly1305-blake2s"
 XWING = "p17-1-xwing-aes256gcm-sha256"
 CHACHA = "p17-1-xwing-chacha20poly1305-blake2s"
 NODES = 4
-HOLDS_IN_S = 5
+HOLDS_IN_S = 4
 """Seconds that processes have to read an amended charter; they look every two."""
-OVERLAP_S = 15
+OVERLAP_S = 8
 """Seconds for which what the new charter forbids may go on."""
 SETTLED_S = 45.0
 """How long anything may take to come about after an amendment, seconds, on a machine that is busy."""
