@@ -10,10 +10,11 @@ from typing import Any
 
 import pytest
 
-from port17.bottles.rack import MemoryRack, load_directory
+from port17.bottles.rack import MemoryRack, load_bottle, load_directory
 from port17.config import ClientConfig, NodeConfig, load
 from port17.plugins.loader import Registry
 from port17.records.charter import Charter
+from port17.records.charter_file import CharterFile
 from port17.records.level import Status
 from port17_cli import drivers
 from port17_cli.main import main
@@ -236,6 +237,27 @@ def test_an_amendment_deprecates_and_says_when_it_holds(
     assert main([*words, "--in", "-1"]) == 2
     assert main(words) == 0
     assert "clients within 90 seconds after that" in capsys.readouterr().out
+
+
+def test_no_command_goes_by_a_charter_older_than_what_the_node_has_seen(
+    tmp_path: Path, charter: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    made = run(capsys, *node(tmp_path, charter, "alpha"))
+    older = charter.read_bytes()
+    chacha = "p17-1-xwing-chacha20poly1305-blake2s"
+    run(capsys, "charter", "amend", "--charter", str(charter), "--suite", chacha, "--in", "0")
+    config, _ = load(NodeConfig, Path(made["config"]))
+    CharterFile(charter, config.state, drivers.schemes(Registry())).load()  # as the node does
+    charter.write_bytes(older)
+    told = run(capsys, "suites", "explain", "--config", made["config"])
+    assert told["revision"] == 1
+    listed = run(capsys, "suites", "list", "--config", made["config"])
+    assert [one["name"] for one in listed["suites"] if one["charter"] == 1] == [chacha]
+    for command in ("node", "bottle"), ("identity", "rotate"):
+        signed = run(capsys, *command, "--config", made["config"])
+        bottle = load_bottle(Path(signed["bottle"]))
+        assert bottle.label.suites[0] == chacha
+    run(capsys, "bottle", "verify", "--config", made["config"], signed["bottle"])
 
 
 def test_only_update_keys_amend(tmp_path: Path, charter: Path, capsys: pytest.CaptureFixture[str]) -> None:

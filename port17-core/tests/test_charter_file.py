@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from port17.errors import ConfigError, RecordError
+from port17.records.charter import Charter
 from port17.records.charter_file import CharterFile
 
 from .amended_network import BEGUN, CHACHA, SCHEME, UPDATE_KEY, X25519, XWING, Amended
@@ -132,6 +133,21 @@ def test_no_restart_brings_an_older_charter_back(net: Amended, caplog: pytest.Lo
     net.charter = older
     net.amend(suites=[CHACHA])
     assert reader(net).load() == amended, "nor does a fork"
+
+
+def test_who_only_looks_sees_the_newest_and_writes_nothing(net: Amended) -> None:
+    older = net.charter
+    assert reader(net).read() == older
+    assert not (net.folder / "memory").exists()
+    amended = net.amend(suites=[XWING])
+    reader(net).load()
+    older.dump(net.file)
+    assert reader(net).read() == amended
+    net.charter = amended
+    net.amend(suites=[CHACHA])
+    assert reader(net).read() == net.charter
+    (memory,) = (net.folder / "memory").iterdir()
+    assert Charter.load(memory, SCHEMES) == amended
 
 
 def test_what_is_remembered_is_never_in_the_way(net: Amended) -> None:

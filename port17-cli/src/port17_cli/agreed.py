@@ -11,7 +11,6 @@ from port17.errors import ConfigError
 from port17.navigator.agreement import Agreement, agree
 from port17.plugins.loader import Registry
 from port17.plugins.own_suites import OwnSuites
-from port17.records.charter import Charter
 from port17.records.scheme import usable
 from port17_cli import drivers, output, settings
 
@@ -25,7 +24,7 @@ def explain(args: argparse.Namespace) -> int:
     registry = Registry()
     schemes = drivers.schemes(registry)
     now = time.time()
-    charter = Charter.load(config.charter, schemes)
+    charter = drivers.present_charter(config, schemes)
     revision = charter.current(now)
     rack = MemoryRack()
     allowed = usable(revision.schemes, schemes)

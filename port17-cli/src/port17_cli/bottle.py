@@ -147,15 +147,15 @@ def _folder(args: argparse.Namespace) -> Path | None:
 def _network(args: argparse.Namespace) -> Network:
     from port17.plugins.own_suites import OwnSuites
 
-    path = Path(args.charter or "")
-    wanted: tuple[str, ...] = ()
-    if args.config:
-        config, _ = settings.read(settings.kind_of(args.config), args.config)
-        path, wanted = config.charter, tuple(config.suites)
     registry = Registry()
     installed = drivers.schemes(registry)
     now_s = time.time()
-    charter = Charter.load(path, installed)
+    wanted: tuple[str, ...] = ()
+    if args.config:
+        config, _ = settings.read(settings.kind_of(args.config), args.config)
+        charter, wanted = drivers.present_charter(config, installed), tuple(config.suites)
+    else:
+        charter = Charter.load(Path(args.charter or ""), installed)
     accepted = charter.accepted(now_s)
     allowed = usable(accepted[0].schemes, installed)
     suites = OwnSuites(registry, wanted).across(accepted)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING
 
 from port17.errors import ConfigError, PluginError
@@ -10,7 +10,9 @@ from port17.plugins.families import CIPHER_SUITES, IDENTITY_SCHEMES
 from port17.records.level import Status
 
 if TYPE_CHECKING:
+    from port17.config import ClientConfig, NodeConfig
     from port17.plugins.loader import Registry
+    from port17.records.charter import Charter
     from port17.records.scheme import IdentityScheme
     from port17.wire.suite import CipherSuite
 
@@ -39,6 +41,18 @@ def scheme(registry: Registry, name: str) -> IdentityScheme:
             cure="Take another: `port17 suites list` shows what there is.",
         )
     return found
+
+
+def present_charter(config: NodeConfig | ClientConfig, installed: Mapping[str, IdentityScheme]) -> Charter:
+    """The charter that a node or a client goes by: its file's, or the newest that its process has seen. A
+    command signs and shows nothing by an older one.
+
+    :param installed: every identity scheme: any may have signed it.
+    :raises ConfigError: it can't be read, or is another network's.
+    """
+    from port17.records.charter_file import CharterFile
+
+    return CharterFile(config.charter, config.state, installed).read()
 
 
 def schemes(registry: Registry) -> dict[str, IdentityScheme]:

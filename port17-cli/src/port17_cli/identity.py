@@ -137,7 +137,7 @@ def rotate(args: argparse.Namespace) -> int:
     config, _ = settings.read(NodeConfig, args.config, args.set)
     registry = Registry()
     schemes = drivers.schemes(registry)
-    charter = Charter.load(config.charter, schemes)
+    charter = drivers.present_charter(config, schemes)
     now = time.time()
     revision = charter.current(now)
     suites = enrolment.served(config, charter, registry, now)

@@ -89,12 +89,11 @@ def bottle(args: argparse.Namespace) -> int:
     """``port17 node bottle``."""
     from port17.node import publication
     from port17.plugins.loader import Registry
-    from port17.records.charter import Charter
 
     config, _ = settings.read(NodeConfig, args.config, args.set)
     registry = Registry()
     schemes = drivers.schemes(registry)
-    charter = Charter.load(config.charter, schemes)
+    charter = drivers.present_charter(config, schemes)
     now = time.time()
     revision = charter.current(now)
     suites = enrolment.served(config, charter, registry, now)

@@ -93,15 +93,14 @@ def _asked(args: argparse.Namespace) -> Asked | None:
     """What ``--charter`` or ``--config`` allows; None without them."""
     from port17.records.charter import Charter
 
+    installed = drivers.schemes(Registry())
     if args.config:
         config, _ = settings.read(settings.kind_of(args.config), args.config)
-        path, wanted = config.charter, tuple(config.suites)
-    elif args.charter:
-        path, wanted = Path(args.charter), None
-    else:
-        return None
-    charter = Charter.load(path, drivers.schemes(Registry()))
-    return Asked(charter.current(time.time()), wanted)
+        charter = drivers.present_charter(config, installed)
+        return Asked(charter.current(time.time()), tuple(config.suites))
+    if args.charter:
+        return Asked(Charter.load(Path(args.charter), installed).current(time.time()), None)
+    return None
 
 
 def _places(entry: catalogue.Entry, asked: Asked | None) -> dict[str, Any]:

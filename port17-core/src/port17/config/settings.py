@@ -190,7 +190,8 @@ class _Common(_Section):
     :param state: directory that the process keeps for itself, readable by its owner alone: a node's keyring,
         and the newest charter that was seen.
     :param control: unix socket on which ``port17`` commands ask the running process (mode 0600).
-    :param suites: names of cipher suites, best first; empty takes the charter's. Can only narrow it.
+    :param suites: names of cipher suites; empty takes the charter's. Can only narrow it: which is the best of
+        them is the charter's to say.
     :param transports: options of each transport by name.
     """
 

@@ -47,6 +47,21 @@ class CharterFile:
         :raises ConfigError: the file can't be read, or it is of another network than what was seen.
         :raises RecordError: it holds no valid charter.
         """
+        charter, news = self._read()
+        if news:
+            self.remember(charter)
+        return charter
+
+    def read(self) -> Charter:
+        """The same for who only looks, like a command beside the process: nothing is written.
+
+        :raises ConfigError: as of :meth:`load`.
+        :raises RecordError: as of :meth:`load`.
+        """
+        return self._read()[0]
+
+    def _read(self) -> tuple[Charter, bool]:
+        """The charter, and whether it says more than was remembered."""
         self._seen = self._mark()
         charter = Charter.load(self._path, self._schemes)
         self._refuse_stranger(charter)
@@ -64,10 +79,8 @@ class CharterFile:
                 newest,
                 error.cure,
             )
-            return known
-        if news:
-            self.remember(charter)
-        return charter
+            return known, False
+        return charter, news
 
     def look(self, held: Charter) -> Charter | None:
         """What a changed file says, if that adds to the charter that is held.
@@ -139,12 +152,12 @@ class CharterFile:
 
     def _remembered(self, network_id: bytes) -> Charter | None:
         file = self._memory_of(network_id)
-        if not file.exists():
-            return None
         try:
+            if not file.exists():
+                return None
             known = Charter.load(file, self._schemes)
-        except ConfigError as error:
-            _log.warning("what was seen of the charter before is unusable: %s", error.message)
+        except (ConfigError, OSError) as error:
+            _log.warning("what was seen of the charter before is unusable: %s", error)
             return None
         return known if known.network_id == network_id else None
 
