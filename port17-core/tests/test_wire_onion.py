@@ -1,4 +1,4 @@
-"""The onion's promises (PROTOCOL.md, "The onion"), with 1 to 5 hops, both directions, any hop speaking."""
+"""The onion's promises (docs/protocol.md), with 1 to 5 hops, both directions, any hop speaking."""
 
 from __future__ import annotations
 

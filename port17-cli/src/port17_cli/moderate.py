@@ -18,15 +18,14 @@ from port17.records.identity import node_id
 from port17.records.identity_card import NO_NETWORK
 from port17.records.moderation import Action, Entry, Moderation, SignedModeration, moderators
 from port17.records.record import HASH_SIZE
+from port17.records.revision import DAY_S, Revision, Signer
 from port17.records.whole_file import write_whole
 from port17_cli import drivers, keys, output
 from port17_cli.offices import Holders
 
 if TYPE_CHECKING:
     from port17.records.bottle import Bottle
-    from port17.records.revision import Revision, Signer
 
-DAY_S = 24 * 3600
 DAYS_CAP = 366
 """Longest time that an entry may hold, days."""
 SCHEMA = "port17.moderate.show/1"

@@ -6,7 +6,7 @@ import struct
 from typing import Protocol
 
 _pack_nonce = struct.Struct(">4xQ").pack
-"""The nonce of a number: four zero bytes and a u64 (PROTOCOL.md, "Ratchet")."""
+"""The nonce of a number: four zero bytes and a u64 (docs/protocol.md, "Ratchet")."""
 
 
 class Sealer(Protocol):

@@ -1,4 +1,4 @@
-"""The identity schemes of this distribution (PROTOCOL.md, "Suites and identity schemes").
+"""The identity schemes of this distribution (docs/protocol.md, "Identity schemes").
 
 The components are modules; how several of them make one scheme is said here, once.
 """

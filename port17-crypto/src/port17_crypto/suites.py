@@ -1,4 +1,4 @@
-"""The cipher suites of this distribution: each a whole of KEM, AEAD and KDF (PROTOCOL.md, "Suites").
+"""The cipher suites of this distribution: each a whole of KEM, AEAD and KDF (docs/protocol.md).
 
 The parts are modules and :class:`~port17_crypto.hkdf.Hkdf`; users see wholes only.
 """

@@ -133,7 +133,7 @@ def load(
     try:
         value = model.model_validate(found.tree())
     except ValidationError as error:
-        raise _refusal(model, error, found, path) from None
+        raise _refusal(error, found, path) from None
     origins = {".".join(key): found.origin(key) for key, _ in leaves(value)}
     return value, origins
 
@@ -297,7 +297,7 @@ def _resolve_source(entry: object, base: Path) -> object:
     return str(base / Path(entry).expanduser())
 
 
-def _refusal(model: type[BaseModel], error: ValidationError, found: _Found, path: Path | None) -> ConfigError:
+def _refusal(error: ValidationError, found: _Found, path: Path | None) -> ConfigError:
     """One error that names every wrong value, where it came from, and what it must be."""
     lines = []
     missing = []

@@ -36,10 +36,9 @@ from port17.records.bottle import (
 from port17.records.envelope import Envelope
 from port17.records.exit_rules import ExitRules
 from port17.records.prekey import PrekeyRecord
-from port17.records.revision import Revision
+from port17.records.revision import DAY_S, Revision
 from port17.wire.suite import CipherSuite
 
-DAY_S = 24 * 3600
 DAYS = 7
 """Days for which a node that runs has prekeys ahead, as far as the slots of a bottle reach: whoever is away
 for less finds it again with the bottle that was last seen."""

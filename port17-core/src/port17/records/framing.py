@@ -1,7 +1,7 @@
 """Length-prefixed, labelled inputs for every hash, signature and key derivation of the protocol.
 
-One encoding, so that no two inputs of different meaning can have the same bytes (PROTOCOL.md, first
-paragraph).
+One encoding, so that no two inputs of different meaning can have the same bytes (docs/protocol.md,
+"Notation").
 """
 
 from __future__ import annotations

@@ -36,7 +36,7 @@ class PrekeyRecord(Record):
 
     @property
     def hash(self) -> bytes:
-        """The commitment (PROTOCOL.md, "Identity and bottles"): over every field. 32 bytes."""
+        """The commitment (docs/protocol.md, "Records"): over every field. 32 bytes."""
         return digest(
             "prekey",
             self.network_id,

@@ -1,7 +1,7 @@
 """Rotation of an identity: the old key's word that a new one has taken its place.
 
-The successor's label carries it and is signed by the new key, so that both have signed (PROTOCOL.md,
-"Identity and bottles"). Who follows whom, over all bottles that are known, is the rack's neighbour's to say.
+The successor's label carries it and is signed by the new key, so that both have signed (docs/protocol.md,
+"Records"). Who follows whom, over all bottles that are known, is :mod:`port17.bottles.successors`' to say.
 """
 
 from __future__ import annotations

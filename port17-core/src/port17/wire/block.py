@@ -1,6 +1,6 @@
 """The sizes of what crosses a link, and the header of a cell.
 
-A block is what a ship carries, a cell what is inside it (PROTOCOL.md, "Link"). Version 1 knows one
+A block is what a ship carries, a cell what is inside it (docs/protocol.md, "Links"). Version 1 knows one
 geometry; a charter that states another is refused.
 """
 

@@ -1,7 +1,7 @@
 """The warm link handshake: one flight each way, every byte of which looks random.
 
-PROTOCOL.md, "Link". Flight 1 is ``salt (16) | tag (16) | masked KEM ciphertext | box``, flight 2 one
-box; both have the charter's number of blocks. The cold handshake belongs to Seagulls.
+docs/protocol.md, "Handshake". Flight 1 is ``salt (16) | tag (16) | masked KEM ciphertext | box``, flight 2
+one box; both have the charter's number of blocks. The cold handshake belongs to Seagulls.
 """
 
 from __future__ import annotations

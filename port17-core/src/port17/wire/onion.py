@@ -1,7 +1,7 @@
 """The onion's arithmetic at the client: sealing to any hop, opening what any hop said.
 
 A relay's part is one open or one seal and lives in :mod:`port17.wire.relay`. The layout and its proof
-are in PROTOCOL.md, "The onion"; h, B and HEAD are of :mod:`port17.wire.block`.
+are in docs/protocol.md, "The onion"; h, B and HEAD are of :mod:`port17.wire.block`.
 """
 
 from __future__ import annotations

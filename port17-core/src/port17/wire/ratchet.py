@@ -1,6 +1,6 @@
 """The ratchet: one session's keys in both directions, and how they turn.
 
-Generic over a suite (PROTOCOL.md, "Ratchet"). Each direction has a root, a chain and a counter of its
+Generic over a suite (docs/protocol.md, "Ratchet"). Each direction has a root, a chain and a counter of its
 own, since one shared root with crossing steps kills sessions. Who sends which cell is the circuit's
 business; this module only says which keys are next.
 """

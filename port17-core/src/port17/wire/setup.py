@@ -2,7 +2,7 @@
 
 ``suite name length u8 | suite name | slot u64 | KEM ciphertext | AEAD box`` in ``SETUP_SIZE`` bytes; the
 box holds ``stamp u32 | ratchet key length u16 | ratchet key | parameters length u16 | parameters |
-zeros`` and binds all before it (PROTOCOL.md, "Circuits").
+zeros`` and binds all before it (docs/protocol.md, "Circuits").
 """
 
 from __future__ import annotations

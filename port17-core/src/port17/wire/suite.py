@@ -1,7 +1,7 @@
 """The cipher-suite contract: what a suite promises, and what the wire takes from it.
 
-A suite is whole: KEM, AEAD and KDF with its hash, named and versioned together (PROTOCOL.md, "Suites
-and identity schemes"). The wire is generic over it; the onion and the ratchet come with the core, so a
+A suite is whole: KEM, AEAD and KDF with its hash, named and versioned together (docs/protocol.md,
+"Cipher suites"). The wire is generic over it; the onion and the ratchet come with the core, so a
 third party's suite gets them for nothing.
 """
 
@@ -19,7 +19,7 @@ from port17.records.level import Status as Status
 KEY_SIZE = 32
 """Bytes of every symmetric key, chain key and root key."""
 NONCE_SIZE = 12
-"""Bytes of an AEAD nonce: four zero bytes and a u64 counter (PROTOCOL.md, "Ratchet")."""
+"""Bytes of an AEAD nonce: four zero bytes and a u64 counter (docs/protocol.md, "Ratchet")."""
 TAG_SIZE = 16
 """Bytes of an AEAD tag."""
 NAME_PATTERN = re.compile(r"p17-[0-9a-z]+(-[0-9a-z]+)+\Z")
@@ -206,5 +206,5 @@ class CipherSuite(ABC):
 
 
 def nonce(counter: int) -> bytes:
-    """The AEAD nonce of a counter: 4 zero bytes and a u64 (PROTOCOL.md, "Ratchet")."""
+    """The AEAD nonce of a counter: 4 zero bytes and a u64 (docs/protocol.md, "Ratchet")."""
     return counter.to_bytes(NONCE_SIZE, "big")
