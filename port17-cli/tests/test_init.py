@@ -165,6 +165,30 @@ def test_a_bottle_is_renewed_while_yesterdays_key_is_still_good(
     assert min(record.slot for record in bottle.bundle) == past_midnight_s // lifetime_s
 
 
+def test_no_command_signs_a_number_twice(
+    tmp_path: Path, charter: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not in one second, with the clock set back, and if the bottle is lost meanwhile."""
+    now = time.time()
+    monkeypatch.setattr(time, "time", lambda: now)
+    words = node(tmp_path, charter, "alpha")
+    made = run(capsys, *words)
+    bottles = [load_bottle(Path(made["bottle"]))]
+    for lost, back_s in (False, 0), (True, 0), (True, 30), (False, 30):
+        monkeypatch.setattr(time, "time", lambda at=now - back_s: at)
+        if lost:
+            Path(made["bottle"]).unlink()
+        bottles.append(load_bottle(Path(run(capsys, "node", "bottle", "--config", made["config"])["bottle"])))
+    run(capsys, *words, "--group", "others", "--force")
+    bottles.append(load_bottle(Path(made["bottle"])))
+    numbers = [bottle.contents.seq for bottle in bottles]
+    assert numbers == sorted(set(numbers))
+    labels = {bottle.label.seq: bottle.label for bottle in bottles}
+    assert all(labels[bottle.label.seq] == bottle.label for bottle in bottles)
+    assert [bottle.label.seq for bottle in bottles] == sorted(bottle.label.seq for bottle in bottles)
+    assert len(labels) == 4, "two that were lost, and one that says something else"
+
+
 @pytest.mark.parametrize(
     ("more", "said"),
     [
