@@ -64,22 +64,30 @@ async def fetch(url: str, servers: ssl.SSLContext, *, cap: int, timeout_s: float
     import httpx  # here: it takes 100 ms, which who reads a file or asks for help does not wait for
 
     try:
-        with anyio.fail_after(timeout_s):
+        with anyio.fail_after(timeout_s) as scope:
             # No proxy and no netrc of the environment's: whom we ask is said in the configuration alone.
-            async with httpx.AsyncClient(
-                verify=servers, trust_env=False, timeout=timeout_s, headers=_HEADERS
-            ) as client:
+            async with httpx.AsyncClient(verify=servers, trust_env=False, headers=_HEADERS) as client:
                 for _ in range(REDIRECTS_CAP + 1):
-                    if not (urlsplit(url).scheme == SCHEME and urlsplit(url).hostname):
-                        raise NetworkError("it leads to an address that is not https://")
+                    _check(url)
+                    # Who is cancelled while he shakes hands leaves his socket open: connecting and the
+                    # handshake, each with a limit of their own, end before that.
+                    left_s = max(scope.deadline - anyio.current_time(), 0.0)
+                    client.timeout = httpx.Timeout(timeout_s, connect=left_s / 3)
                     body, url = await _get(client, url, cap)
                     if body is not None:
                         return body
         raise NetworkError(f"it redirects more than {REDIRECTS_CAP} times")
-    except TimeoutError:
-        raise NetworkError(f"it took more than {timeout_s:g} s") from None
+    except (TimeoutError, httpx.TimeoutException):
+        raise NetworkError(f"it takes longer than a source may, which is {timeout_s:g} s in all") from None
     except (httpx.HTTPError, httpx.InvalidURL, httpx.StreamError, ValueError, OSError) as error:
         raise NetworkError(_words(error)) from error
+
+
+def _check(url: str) -> None:
+    """Raises NetworkError, or ValueError for what is no address at all."""
+    parts = urlsplit(url)
+    if not (parts.scheme == SCHEME and parts.hostname and parts.port != 0):
+        raise NetworkError("it leads to an address that is not https://")
 
 
 async def _get(client: httpx.AsyncClient, url: str, cap: int) -> tuple[bytes | None, str]:
