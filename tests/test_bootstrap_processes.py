@@ -54,19 +54,11 @@ def newcomer(house: House, folder: Path, pin: Path, *sources: str) -> Path:
     folder.mkdir()
     charter = folder / "house.charter"
     charter.write_bytes((house.directory / "house.charter").read_bytes())
-    (folder / "bottles").mkdir()
     file = folder / "client.toml"
-    named = ", ".join(f'"{source}"' for source in sources)
-    file.write_text(
-        f"""charter = "house.charter"
-[ingress.socks5]
-listen = "{HOST}:{free_ports(1)[0]}"
-[bootstrap]
-sources = [{named}]
-pin = "{pin}"
-timeout_s = 5
-"""
-    )
+    words = [word for source in sources for word in ("--bootstrap", source)]
+    socks = f"{HOST}:{free_ports(1)[0]}"
+    command("client", "init", "--config", str(file), "--charter", str(charter), "--socks", socks, *words)
+    file.write_text(file.read_text().replace("[bootstrap]", f'[bootstrap]\npin = "{pin}"\ntimeout_s = 5'))
     return file
 
 

@@ -29,6 +29,7 @@ def init(args: argparse.Namespace) -> int:
         "control": f"{path.stem}.sock",
         "suites": args.suite,
         "policies": args.policy or None,
+        "bootstrap": settings.bootstrap(args.bootstrap, path),
         "ingress": {"socks5": {"listen": args.socks}},
     }
     config = settings.write(path, values, ClientConfig, "A client of Port17; see docs/command-line.md")
@@ -38,7 +39,8 @@ def init(args: argparse.Namespace) -> int:
         print(output.document("port17.client.init/1", made))
         return 0
     print(f"Client: {path}")
-    print(f"  put the bottles of the network's nodes into {config.bottles}")
+    if not args.bootstrap:
+        print(f"  put the bottles of the network's nodes into {config.bottles}, or give --bootstrap SOURCE")
     print(f"  run it with `port17 client run --config {path}`; programs find SOCKS5 at {args.socks}")
     return 0
 

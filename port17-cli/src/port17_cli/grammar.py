@@ -58,6 +58,17 @@ def schemes(parser: Parser) -> None:
     )
 
 
+def sources(parser: Parser) -> None:
+    """``--bootstrap``, repeated."""
+    parser.add_argument(
+        "--bootstrap",
+        action="append",
+        default=[],
+        metavar="SOURCE",
+        help="where a bootstrap list is, an https:// address or a file; repeat, in the order to ask",
+    )
+
+
 def config_file(parser: Parser) -> None:
     """``--config``, required."""
     parser.add_argument("--config", required=True, metavar="FILE", help="the configuration file (TOML)")

@@ -144,6 +144,7 @@ def _values(args: argparse.Namespace, path: Path) -> dict[str, object]:
         "lanes": f"{path.stem}-{LANES}",
         "control": f"{path.stem}.sock",
         "suites": args.suite,
+        "bootstrap": settings.bootstrap(args.bootstrap, path),
         "listen": {"tcp": args.listen},
         "advertise": {"tcp": [args.advertise]} if args.advertise else None,
     }

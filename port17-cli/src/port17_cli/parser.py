@@ -20,6 +20,7 @@ from port17_cli.grammar import (
     lock,
     passphrase,
     settings,
+    sources,
     suites,
 )
 
@@ -112,6 +113,7 @@ def _node(groups: Groups) -> None:
         "--allow-private", action="store_true", help="let the exit reach private addresses (tests only)"
     )
     parser.add_argument("--bottles", metavar="DIR", help="where the network's bottles are (bottles)")
+    sources(parser)
     parser.add_argument("--lane", action="append", default=[], metavar="ID", help="keep a lane; repeat")
     suites(parser)
     parser.add_argument("--identity", metavar="SCHEME", help="identity scheme (the charter's first)")
@@ -145,6 +147,7 @@ def _client(groups: Groups) -> None:
     config_file(parser)
     parser.add_argument("--charter", required=True, metavar="FILE", help="the network's charter")
     parser.add_argument("--bottles", metavar="DIR", help="where the network's bottles are (bottles)")
+    sources(parser)
     parser.add_argument(
         "--socks",
         default="127.0.0.1:1080",

@@ -107,6 +107,12 @@ def _loaded(model: type[Model], fresh: Path, path: Path) -> Model:
         raise ConfigError(error.message.replace(str(fresh), str(path)), cure=error.cure) from error
 
 
+def bootstrap(sources: Iterable[str], beside: Path) -> dict[str, list[str]] | None:
+    """``[bootstrap]`` as a configuration file has it; None if nothing is to be asked."""
+    spelt = [source if "://" in source else spell(source, beside) for source in sources]
+    return {"sources": spelt} if spelt else None
+
+
 def spell(path: str | Path, beside: Path) -> str:
     """A path as a configuration file names it: relative if it lies below the file's directory."""
     absolute = Path(path).expanduser().absolute()

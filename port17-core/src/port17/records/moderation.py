@@ -14,10 +14,10 @@ from pydantic import Field, model_validator
 
 from port17.errors import RecordError
 from port17.records import cbor
-from port17.records.envelope import PAYLOAD_CAP, signed_bytes
+from port17.records.cosigning import Cosignature, Office, in_order
+from port17.records.envelope import PAYLOAD_CAP
 from port17.records.framing import BytesLike, digest
 from port17.records.identity import Identity
-from port17.records.level import Status
 from port17.records.record import LAX, Hash, PortName, Record, UnixSecond
 from port17.records.revision import MODERATORS_CAP, Revision, Signer
 from port17.records.scheme import SIGNATURE_CAP, IdentityScheme
@@ -102,12 +102,9 @@ class Moderation(Record):
         return {"seq": self.seq, "entries": [entry.to_value() for entry in self.entries]}
 
 
-Signature: TypeAlias = tuple[Hash, Annotated[bytes, Field(max_length=SIGNATURE_CAP)]]
-
-
 class _Signed(Record):
     payload: Annotated[bytes, Field(max_length=PAYLOAD_CAP)]
-    signatures: Annotated[tuple[Annotated[Signature, LAX], ...], Field(max_length=MODERATORS_CAP), LAX]
+    signatures: Annotated[tuple[Annotated[Cosignature, LAX], ...], Field(max_length=MODERATORS_CAP), LAX]
 
 
 @dataclass(frozen=True)
@@ -121,7 +118,7 @@ class SignedModeration:
 
     moderation: Moderation
     payload: bytes
-    signatures: tuple[Signature, ...] = ()
+    signatures: tuple[Cosignature, ...] = ()
 
     @classmethod
     def of(cls, moderation: Moderation) -> Self:
@@ -142,18 +139,8 @@ class SignedModeration:
 
         :raises RecordError: a signer is no moderator.
         """
-        signatures = dict(self.signatures)
-        known = moderators(revision)
-        for scheme, key in signers:
-            identity = Identity.made(scheme=scheme.name, public=key.public)
-            if identity.fingerprint not in known:
-                raise RecordError(
-                    f"{identity.node_id} is not a moderator of this network",
-                    cure="Sign with a key that the charter names: `port17 charter amend --moderator FILE`.",
-                )
-            message = signed_bytes(MODERATION_KIND, network_id, scheme.name, self.payload)
-            signatures[identity.fingerprint] = scheme.sign(key, message)
-        return type(self)(self.moderation, self.payload, tuple(sorted(signatures.items())))
+        signatures = _office(revision).cosign(network_id, self.payload, self.signatures, signers)
+        return type(self)(self.moderation, self.payload, signatures)
 
     @classmethod
     def parse(cls, data: BytesLike) -> Self:
@@ -162,8 +149,7 @@ class SignedModeration:
         :raises RecordError: malformed or over a cap.
         """
         signed = _Signed.from_value(cbor.decode(data, cap=MODERATION_CAP))
-        fingerprints = [fingerprint for fingerprint, _ in signed.signatures]
-        if fingerprints != sorted(set(fingerprints)):
+        if not in_order(signed.signatures):
             raise RecordError("a list whose signatures are not in order")
         moderation = Moderation.from_cbor(signed.payload, cap=PAYLOAD_CAP)
         return cls(moderation, signed.payload, signed.signatures)
@@ -185,22 +171,7 @@ class SignedModeration:
 
         :raises RecordError: a present moderator's signature is not valid, or his scheme is not installed.
         """
-        known = moderators(revision)
-        found: set[bytes] = set()
-        for fingerprint, signature in self.signatures:
-            identity = known.get(fingerprint)
-            if identity is None:
-                continue
-            scheme = schemes.get(identity.scheme)
-            if scheme is None:
-                raise RecordError(f"the identity scheme {identity.scheme} of a moderator is not installed")
-            if scheme.status is Status.BROKEN:
-                continue
-            message = signed_bytes(MODERATION_KIND, network_id, scheme.name, self.payload)
-            if not scheme.verify(identity.public, message, signature):
-                raise RecordError(f"the signature of the moderator {identity.node_id} is not valid")
-            found.add(fingerprint)
-        return frozenset(found)
+        return _office(revision).signers(network_id, self.payload, self.signatures, schemes)
 
     def verify(
         self,
@@ -235,3 +206,7 @@ class SignedModeration:
 def moderators(revision: Revision) -> Moderators:
     """Who may sign, by fingerprint."""
     return {identity.fingerprint: identity for identity in revision.moderators}
+
+
+def _office(revision: Revision) -> Office:
+    return Office(MODERATION_KIND, "a moderator", moderators(revision), revision.moderators_threshold)
