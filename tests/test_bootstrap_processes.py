@@ -112,3 +112,26 @@ def test_without_a_source_a_client_says_what_to_do(house: House, listed: bytes, 
     assert "certificate is refused" in ended.stderr
     assert "folder of bottles" in ended.stderr
     assert "Traceback" not in ended.stderr
+
+
+def test_a_node_starts_from_the_list_alone(house: House, listed: bytes, tmp_path: Path) -> None:
+    charter, sources = tmp_path / "house.charter", tmp_path / "list.json"
+    charter.write_bytes((house.directory / "house.charter").read_bytes())
+    config = tmp_path / "fir.toml"
+    command(
+        *("node", "init", "--config", str(config), "--charter", str(charter), "--name", "fir"),
+        *("--listen", f"{HOST}:{free_ports(1)[0]}", "--bootstrap", str(sources)),
+        *("--lane", house.fingerprints["ash"].hex()),
+    )
+    run = [*PROGRAM, "node", "run", "--config", str(config), "--json"]
+    ended = subprocess.run(run, capture_output=True, text=True, timeout=ENDS_S, check=False)
+    assert ended.returncode == 5, "its own bottle is nobody to start from"
+    sources.write_bytes(listed)
+    with (tmp_path / "fir.log").open("w") as errors:
+        house.processes["fir"] = process = subprocess.Popen(
+            run, stdout=subprocess.PIPE, stderr=errors, text=True
+        )
+    assert process.stdout is not None
+    assert process.stdout.readline()
+    assert "has 3 nodes" in (tmp_path / "fir.log").read_text()
+    assert house.end("fir") == 0

@@ -10,9 +10,11 @@ from typing import Any
 
 import anyio
 import pytest
+from pydantic import ValidationError
 
 from port17 import bootstrapping
 from port17.bootstrapping import INTERVAL_S, RETRY_S, Bootstrap
+from port17.config import ClientConfig, load
 from port17.config.settings import BootstrapConfig
 from port17.errors import ConfigError, NetworkError
 from port17.network import KnownNetwork
@@ -332,3 +334,17 @@ def test_pinned_certificates_that_cannot_be_used_are_said_at_the_start(
         bootstrap = Bootstrap(config, tmp_path / "state", home.net.known())
         with pytest.raises(ConfigError, match=pin):
             anyio.run(bootstrap.begin)
+
+
+@pytest.mark.parametrize("source", ["http://a/b", "ftp://a", "https://", "https://user:secret@a/b"])
+def test_a_source_is_a_file_or_https(source: str) -> None:
+    with pytest.raises(ValidationError):
+        BootstrapConfig(sources=[source])
+
+
+def test_files_count_from_the_configuration(tmp_path: Path) -> None:
+    file = tmp_path / "client.toml"
+    file.write_text('charter = "c"\n[bootstrap]\nsources = ["https://a/b", "list.json"]\npin = "ca.pem"\n')
+    config, _ = load(ClientConfig, file)
+    assert config.bootstrap.sources == ["https://a/b", str(tmp_path / "list.json")]
+    assert config.bootstrap.pin == tmp_path / "ca.pem"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import tracemalloc
 from collections.abc import Sequence
 from typing import Any
 
@@ -182,6 +183,19 @@ def test_signatures_are_in_order_and_each_once() -> None:
     ):
         with pytest.raises(RecordError, match="not a bootstrap list"):
             SignedBootstrap.parse(altered(listed(ANNE, BEN), signatures=wrong))
+
+
+def test_a_file_of_many_values_is_not_even_read() -> None:
+    tracemalloc.start()
+    try:
+        for text in (b"[" + b"[]," * (FILE_CAP // 4) + b"1]", b"[" + b'"",' * (FILE_CAP // 4) + b"1]"):
+            tracemalloc.reset_peak()
+            before = tracemalloc.get_traced_memory()[0]
+            with pytest.raises(RecordError, match="not a bootstrap list"):
+                SignedBootstrap.parse(text)
+            assert tracemalloc.get_traced_memory()[1] - before < FILE_CAP
+    finally:
+        tracemalloc.stop()
 
 
 def test_what_is_too_much_is_refused() -> None:

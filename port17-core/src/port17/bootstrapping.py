@@ -138,7 +138,8 @@ class Bootstrap:
         problems: list[str] = []
         for source in self._config.sources:
             try:
-                signed = SignedBootstrap.parse(await self._read(source))
+                text = await self._read(source)
+                signed = await anyio.to_thread.run_sync(SignedBootstrap.parse, text)
                 await self.take(signed)
             except Port17Error as error:
                 problems.append(f"{source}: {error.message}")

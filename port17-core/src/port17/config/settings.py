@@ -159,6 +159,8 @@ def _is_source(value: str) -> str:
     scheme, separator, rest = value.partition("://")
     if separator and (scheme != "https" or not rest):
         raise ValueError("neither a file nor an address that begins with https://")
+    if separator and "@" in rest.partition("/")[0]:
+        raise ValueError("a list is public: name no user and no password")
     return value
 
 

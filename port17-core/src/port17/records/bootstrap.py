@@ -37,6 +37,10 @@ FILE_CAP: Final = 2 * PAYLOAD_CAP
 TERM_CAP_S: Final = 30 * DAY_S
 """Longest time for which a list holds, seconds: the bottles' prekeys live no longer either."""
 
+MARKS_CAP: Final = 8 * UPDATE_KEYS_CAP
+"""Most brackets, braces and commas of a file: a signature has three, base64 none. So what comes out of a
+hostile file takes no more memory than the file."""
+
 _CURE = "Get the list again from where you had it; the file is kept exactly as it was given to you."
 
 
@@ -192,6 +196,8 @@ def _opened(text: bytes) -> tuple[bytes, bytes, tuple[Cosignature, ...]]:
     :raises RecordError: it is none.
     """
     try:
+        if sum(map(text.count, (b"[", b"{", b","))) > MARKS_CAP:
+            raise ValueError("too many values")
         document = json.loads(text)
         if not isinstance(document, dict) or document.keys() != {
             "format",
@@ -211,7 +217,7 @@ def _opened(text: bytes) -> tuple[bytes, bytes, tuple[Cosignature, ...]]:
         if any(len(by) != HASH_SIZE or len(one) > SIGNATURE_CAP for by, one in signatures):
             raise ValueError("no signatures")
         return bytes.fromhex(document["network"]), _unarmoured(document["payload"]), signatures
-    except (ValueError, TypeError, KeyError, RecursionError) as error:
+    except (ValueError, TypeError, KeyError) as error:
         raise RecordError(f"not a bootstrap list: a JSON object of format {FORMAT}", cure=_CURE) from error
 
 
