@@ -59,7 +59,7 @@ def test_keystreams_are_sealed_zeros(key: bytes, first: int, count: int, length:
 
 @pytest.mark.parametrize(
     ("count", "length"),
-    [(gcm.BATCH + 1, 16), (600, 40), (3, 4072), (1, 16 * gcm.BATCH + 1), (gcm.FEW, 68), (gcm.FEW + 1, 68)],
+    [(gcm.NONCES + 1, 16), (600, 40), (3, 4072), (1, 16 * gcm.NONCES + 1), (gcm.FEW, 68), (gcm.FEW + 1, 68)],
 )
 def test_keystreams_across_batches_and_ways(count: int, length: int) -> None:
     key = bytes(range(32))

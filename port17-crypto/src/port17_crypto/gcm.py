@@ -21,10 +21,10 @@ FIRST_BLOCK = 2
 """GCM's counter of the first keystream block under a 96-bit nonce; 1 masks the tag (SP 800-38D, 7.1)."""
 COUNTER_SPAN = 32
 """Bits of GCM's block counter, the low end of the counter block; the nonce lies above it."""
-BATCH = 1024
-"""Most blocks encrypted in one call: bounds a call's memory, and the cached patterns to a MiB in all."""
-PATTERNS = 32
-"""Shapes (nonces, blocks) whose pattern is kept; a session asks for two or three."""
+NONCES = 128
+"""Most nonces of one call of the cipher: what the core asks for at most."""
+PATTERNS = 8
+"""Numbers of blocks per nonce whose pattern is kept, some 20 KiB each; the core asks for two to five."""
 
 
 def aead(key: bytes) -> Aead:
@@ -49,14 +49,15 @@ def keystreams(key: bytes, first: int, count: int, length: int) -> bytes:
         return sealed_zeros(AESGCM(_aes_256(key)), first, count, length)
     blocks = -(-length // BLOCK_SIZE)
     stride = blocks * BLOCK_SIZE
-    batch = max(1, BATCH // blocks)
+    zero, ones = _pattern(blocks)
     # ECB is no mode of encryption here: the library offers the bare block cipher by no other name.
     encryptor = Cipher(algorithms.AES(_aes_256(key)), modes.ECB()).encryptor()
     streams: list[bytes] = []
-    for start in range(first, first + count, batch):
-        nonces = min(batch, first + count - start)
-        zero, ones = _pattern(nonces, blocks)
-        stream = encryptor.update((zero + start * ones).to_bytes(nonces * stride, "big"))
+    for start in range(first, first + count, NONCES):
+        nonces = min(NONCES, first + count - start)
+        rest = 8 * stride * (NONCES - nonces)
+        numbers = (zero >> rest) + start * (ones >> rest)
+        stream = encryptor.update(numbers.to_bytes(nonces * stride, "big"))
         if length == stride:
             streams.append(stream)
         else:
@@ -65,13 +66,13 @@ def keystreams(key: bytes, first: int, count: int, length: int) -> bytes:
 
 
 @lru_cache(maxsize=PATTERNS)
-def _pattern(nonces: int, blocks: int) -> tuple[int, int]:
-    """The counter blocks of the nonces 0, 1, ... as one number, and a number with a 1 at every nonce's place.
+def _pattern(blocks: int) -> tuple[int, int]:
+    """The counter blocks of the nonces 0 to 127 as one number, and a number with a 1 at every nonce's place.
 
     ``zero + start * ones`` are the counter blocks from nonce ``start`` on: one multiplication in place of a
-    Python loop over the blocks, which cost more than the encryption.
+    Python loop over the blocks, which cost more than the encryption. Those of fewer nonces are its front.
     """
-    numbers = [(nonce << COUNTER_SPAN) + FIRST_BLOCK + j for nonce in range(nonces) for j in range(blocks)]
+    numbers = [(nonce << COUNTER_SPAN) + FIRST_BLOCK + j for nonce in range(NONCES) for j in range(blocks)]
     zero = b"".join(number.to_bytes(BLOCK_SIZE, "big") for number in numbers)
     one = (1 << COUNTER_SPAN).to_bytes(BLOCK_SIZE, "big")
     return int.from_bytes(zero, "big"), int.from_bytes(one * len(numbers), "big")

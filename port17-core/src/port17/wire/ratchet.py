@@ -46,6 +46,11 @@ class Chain:
         "_cell_key",
         "_chain_key",
         "_filler_key",
+        "_heads",
+        "_heads_end",
+        "_heads_first",
+        "_heads_many",
+        "_heads_width",
         "_root",
         "_suite",
         "cells_per_step",
@@ -82,7 +87,9 @@ class Chain:
         self._filler_key = b""
         self._ahead = b""
         self._ahead_first = self._ahead_end = 0
-        self._ahead_many = AHEAD_FIRST
+        self._ahead_many = self._heads_many = AHEAD_FIRST
+        self._heads = b""
+        self._heads_first = self._heads_end = self._heads_width = 0
         self._begin_chain(root)
 
     def __repr__(self) -> str:
@@ -133,11 +140,26 @@ class Chain:
 
     def heads(self, count: int, width: int) -> bytes:
         """The first ``width`` bytes of the keystreams of the next ``count`` cells, at most :attr:`left`."""
-        return self._suite.keystreams(self._cell_key, self.counter, count, width)
+        counter = self.counter
+        if counter + count > self._heads_end or width != self._heads_width:
+            # More than is asked for: the circuit's other chains step at other cells, and ask in pieces.
+            many = max(count, min(self.left, self._heads_many))
+            self._heads = self._suite.keystreams(self._cell_key, counter, many, width)
+            self._heads_first, self._heads_end, self._heads_width = counter, counter + many, width
+            self._heads_many = min(2 * many, AHEAD_MOST)
+        at = (counter - self._heads_first) * width
+        return self._heads[at : at + count * width]
 
     def fillers(self, count: int) -> bytes:
         """The ``h`` bytes that a relay puts before each of the next ``count`` cells, at most :attr:`left`."""
-        return self._suite.keystreams(self._filler_key, self.counter, count, LAYER_OVERHEAD)
+        counter = self.counter
+        if counter + count > self._ahead_end:
+            many = max(count, min(self.left, self._ahead_many))
+            self._ahead = self._suite.keystreams(self._filler_key, counter, many, LAYER_OVERHEAD)
+            self._ahead_first, self._ahead_end = counter, counter + many
+            self._ahead_many = min(2 * many, AHEAD_MOST)
+        at = (counter - self._ahead_first) * LAYER_OVERHEAD
+        return self._ahead[at : at + count * LAYER_OVERHEAD]
 
     def filler(self) -> bytes:
         """The ``h`` bytes that a relay puts before the next cell that it passes on.
@@ -146,11 +168,7 @@ class Chain:
         """
         counter = self.counter
         if counter >= self._ahead_end:
-            count = min(self.left, self._ahead_many)
-            self._ahead = self.fillers(count)
-            self._ahead_first = counter
-            self._ahead_end = counter + count
-            self._ahead_many = min(2 * self._ahead_many, AHEAD_MOST)
+            return self.fillers(1)
         at = (counter - self._ahead_first) * LAYER_OVERHEAD
         return self._ahead[at : at + LAYER_OVERHEAD]
 
@@ -170,8 +188,8 @@ class Chain:
         aead = self._suite.aead(self._cell_key)
         self.encrypt_into = aead.encrypt_into
         self.decrypt_into = aead.decrypt_into
-        self._ahead = b""
-        self._ahead_end = 0
+        self._ahead = self._heads = b""
+        self._ahead_end = self._heads_end = 0
         self.left = self.cells_per_step
 
 
