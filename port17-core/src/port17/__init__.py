@@ -19,8 +19,6 @@ if TYPE_CHECKING:
     from port17.bottles.rack import bucket_bounds as bucket_bounds
     from port17.bottles.validation import Known as Known
     from port17.bottles.validation import Terms as Terms
-    from port17.bottles.validation import Known as Known
-    from port17.bottles.validation import Terms as Terms
     from port17.bottles.verdict import ACCEPT as ACCEPT
     from port17.bottles.verdict import Ruling as Ruling
     from port17.bottles.verdict import Verdict as Verdict
@@ -80,7 +78,6 @@ if TYPE_CHECKING:
 _HOMES = {
     "bottles.newest": "Kept",
     "bottles.rack": "BottleStore Naming Racked Stamp bucket_bounds",
-    "bottles.validation": "Known Terms",
     "bottles.validation": "Known Terms",
     "bottles.verdict": "ACCEPT Ruling Verdict distrust reject",
     "client.ingress": "Ingress Open",
