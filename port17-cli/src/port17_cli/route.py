@@ -27,8 +27,7 @@ def show(args: argparse.Namespace) -> int:
         # Out is from this client on, back is to it: each direction has keys of its own.
         head = ["ID", "HOP", "NODE", "SUITE", "STEPS OUT", "BACK", "REKEYS OUT", "BACK", "LAST REKEY"]
         rows = [row for circuit in circuits for row in _hops(circuit)]
-        names = {hop["id"]: hop["name"] for circuit in circuits for hop in circuit["hops"]}
-        rows += [_link(link, names) for link in links]
+        rows += [["link", NONE, link["name"] or link["id"], *_keys(link)] for link in links]
         print(f"\n{output.table(head, rows)}")
     return 0
 
@@ -55,17 +54,11 @@ def _hops(circuit: dict[str, Any]) -> list[list[str]]:
     ]
 
 
-def _link(link: dict[str, Any], names: dict[str, str]) -> list[str]:
-    """A link to an entry node; its name is known from the circuits that begin there."""
-    ident = link["id"] or NONE
-    return ["link", NONE, names.get(ident, ident), *_keys(link)]
-
-
 def _keys(end: dict[str, Any]) -> list[str]:
     steps = end["steps"]
     if steps is None:
         return [end["suite"] or NONE, *[NONE] * 5]
-    last_s = steps.get("last_s")
+    last_s = steps["last_s"]
     return [
         end["suite"],
         str(steps["forward"]),

@@ -180,7 +180,19 @@ class Tunnel:
         now_s = anyio.current_time()
         return {
             "circuits": [describe(built, now_s) for built in self._circuits],
-            "links": [describe_link(crane) for crane in self._entries],
+            "links": [self._describe_link(crane, now_s) for crane in self._entries],
+        }
+
+    def _describe_link(self, crane: Crane, now_s: float) -> dict[str, Any]:
+        """A link to an entry node, as the control socket shows it."""
+        keys, peer = crane.link.keys, crane.peer or b""
+        bottle = self._network.rack.get(peer)
+        return {
+            "id": node_id(peer),
+            "name": bottle.label.name if bottle is not None else None,
+            "circuits": crane.link.legs,
+            "suite": keys.session.suite.name if keys.session is not None else None,
+            "steps": steps(keys.session, keys.answered_s, now_s) if keys.session is not None else None,
         }
 
     async def build(self, args: dict[str, Any]) -> dict[str, Any]:
@@ -224,12 +236,7 @@ def describe(built: Built, now_s: float) -> dict[str, Any]:
                 "confirmed": hop.confirmed,
                 "cells_up": hop.session.forward.counter,
                 "cells_down": hop.session.backward.counter,
-                "steps": {
-                    **steps(hop.session),
-                    "last_s": (
-                        round(now_s - hop.pace.answered_s, 3) if hop.pace.answered_s is not None else None
-                    ),
-                },
+                "steps": steps(hop.session, hop.pace.answered_s, now_s),
             }
             for node, hop in zip(built.route.nodes, circuit.hops, strict=True)
         ],
@@ -247,24 +254,15 @@ def describe(built: Built, now_s: float) -> dict[str, Any]:
     }
 
 
-def describe_link(crane: Crane) -> dict[str, Any]:
-    """A link to an entry node, as the control socket shows it."""
-    session = crane.link.keys.session
-    return {
-        "id": node_id(crane.peer) if crane.peer is not None else None,
-        "circuits": crane.link.legs,
-        "suite": session.suite.name if session is not None else None,
-        "steps": steps(session) if session is not None else None,
-    }
-
-
-def steps(session: Session) -> dict[str, Any]:
-    """How often the keys of a session have turned: symmetric steps, and asymmetric ones as ``rekeys``."""
+def steps(session: Session, answered_s: float | None, now_s: float) -> dict[str, Any]:
+    """How often the keys of a session have turned: symmetric steps, asymmetric ones as ``rekeys``, and when the
+    last of these was completed, seconds ago."""
     return {
         "forward": session.forward.steps,
         "backward": session.backward.steps,
         "forward_rekeys": session.forward.rekeys,
         "backward_rekeys": session.backward.rekeys,
+        "last_s": round(now_s - answered_s, 3) if answered_s is not None else None,
     }
 
 

@@ -30,6 +30,7 @@ from port17.node.operation import Operation
 from port17.node.passphrase import source
 from port17.node.publication import Publication
 from port17.node.replays import Replays
+from port17.node.state_lock import alone
 from port17.plugins.families import CIPHER_SUITES
 from port17.plugins.loader import Registry
 from port17.watching import Watch
@@ -326,8 +327,9 @@ async def run(
     forbid_core_dumps()
     allow_descriptors()
     keep_buffers()
-    network = KnownNetwork.load(config, registry)
     async with AsyncExitStack() as stack:
+        stack.enter_context(alone(config.state))
+        network = KnownNetwork.load(config, registry)
         stack.callback(network.close)
         bootstrap = Bootstrap(config.bootstrap, config.state, network, config.name)
         await bootstrap.begin()

@@ -74,6 +74,11 @@ class LinkKeys:
         """The count of :attr:`used` at which :meth:`tend` is to be called at once."""
         return self._ratchet.mark if self._ratchet is not None else NEVER
 
+    @property
+    def answered_s(self) -> float | None:
+        """When the last step was completed, by the link's clock; None before the first."""
+        return self._ratchet.answered_s if self._ratchet is not None else None
+
     def tend(self, now_s: float) -> None:
         """Start the step that is due, if one is.
 

@@ -23,6 +23,10 @@ class LinkRatchet(Protocol):
     def mark(self) -> int:
         """Cells of use at which :meth:`step` is to be asked whatever the time."""
 
+    @property
+    def answered_s(self) -> float | None:
+        """When the last step was completed, by the link's clock; None before the first."""
+
     def take(self, data: bytes, used: int, now_s: float) -> Turn | None:
         """RATCHET data came; what to answer.
 
@@ -53,6 +57,11 @@ class LinkInitiator:
     def mark(self) -> int:
         """See :class:`LinkRatchet`."""
         return self._pace.mark
+
+    @property
+    def answered_s(self) -> float | None:
+        """See :class:`LinkRatchet`."""
+        return self._pace.answered_s
 
     def take(self, data: bytes, used: int, now_s: float) -> Turn | None:
         """See :class:`LinkRatchet`."""
@@ -85,6 +94,8 @@ class LinkResponder:
         self.session = session
         self._ratchet = ResponderRatchet(session, peer)
         self._patience = Patience()
+        self.answered_s: float | None = None
+        """See :class:`LinkRatchet`."""
 
     def first(self) -> Turn:
         """RSP 0.
@@ -97,6 +108,7 @@ class LinkResponder:
         """See :class:`LinkRatchet`."""
         self._patience.admit(used, now_s)
         self._ratchet.request(data)
+        self.answered_s = now_s
         return self._ratchet.response(self.session.suite.generate())
 
     def step(self, used: int, now_s: float) -> Turn | None:
