@@ -185,10 +185,12 @@ def test_an_edited_genesis_is_another_network(stage: Stage, oak: Person, field: 
     signers = [(COMPOSITE, his)] if field == "update_keys" else stage.signers(1)
     founded = Charter.found(genesis, terms, signers)
     assert founded.network_id != stage.charter.network_id
-    assert used(stage.client(founded), oak) is None
+    with pytest.raises(Port17Error, match="charter of the network"):
+        stage.client(founded)
+    assert used(stage.client(founded, memory="newcomer"), oak) is None
     moved = replace(founded, revisions=stage.charter.revisions)
     with pytest.raises(Port17Error):
-        stage.client(moved)
+        stage.client(moved, memory="newcomer")
     # Nor does a header for people make one network of two.
     armour = founded.to_armour().replace(founded.network_id.hex(), stage.charter.network_id.hex())
     with pytest.raises(RecordError, match="another network"):

@@ -33,6 +33,9 @@ from port17.wire.link import Link
 from port17.wire.pace import StepTerms
 from port17.wire.quota import Budget
 
+ROUNDS = 8
+"""Conveyors to each hop: enough cells for a step more wherever the jitter puts it."""
+
 
 class ReferenceNode:
     """A node of the reference's on one circuit. The node behind it is at hand, without a lane between."""
@@ -178,7 +181,7 @@ def test_the_products_client_over_the_references_nodes() -> None:
     assert early.accepted
     assert all(hop.confirmed for hop in circuit.hops)
     assert all(node.cells_per_step == CELLS_PER_STEP for node in nodes)
-    for number in range(3):
+    for number in range(ROUNDS):
         for hop, node in zip(circuit.hops, nodes, strict=True):
             conveyor = hop.mux.open("TEST", b"%d" % number, NOW_S)
             settle()
