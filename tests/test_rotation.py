@@ -7,6 +7,7 @@ import pty
 import select
 import signal
 import subprocess
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -26,6 +27,10 @@ AMOUNT = 300_000
 """Bytes of a download."""
 END_S = 20.0
 """How long a process that refuses to start may take, seconds."""
+INTERRUPT = b"\x03"
+"""Ctrl-C, as a terminal gets it."""
+AGAIN_S = 2.0
+"""Seconds after which it is pressed again: a signal that comes just before a read begins does not end it."""
 
 
 @pytest.fixture
@@ -147,10 +152,14 @@ def at_terminal(house: House, typed: bytes, until_said: bytes) -> bytes:
         os.execv(PROGRAM[0], [*PROGRAM, "node", "run", "--config", str(house.config("oak"))])
     said = b""
     try:
-        for awaited in (b"Passphrase of", until_said):
+        for awaited, again in ((b"Passphrase of", False), (until_said, typed == INTERRUPT)):
+            deadline = time.monotonic() + END_S
             while awaited not in said:
-                assert select.select([terminal], [], [], END_S)[0], said
-                said += os.read(terminal, 4096)
+                assert time.monotonic() < deadline, said
+                if select.select([terminal], [], [], AGAIN_S)[0]:
+                    said += os.read(terminal, 4096)
+                elif again:
+                    os.write(terminal, INTERRUPT)
             os.write(terminal, typed)
             typed = b""
     finally:
@@ -168,7 +177,7 @@ def test_at_a_terminal_the_passphrase_is_typed_unseen_or_not_at_all(house: House
     command("identity", "passphrase", *words, "--new-passphrase-fd", str(reading))
     os.close(reading)
     assert b"gulls" not in at_terminal(house, b"gulls and terns\n", b"ready: ")
-    assert b"ready" not in at_terminal(house, b"\x03", b"interrupted")
+    assert b"ready" not in at_terminal(house, INTERRUPT, b"interrupted")
     assert b"ready" not in at_terminal(house, b"gulls\n", b"does not open")
 
 
