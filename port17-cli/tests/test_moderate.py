@@ -105,7 +105,12 @@ def test_a_list_is_made_cosigned_shown_and_verified(town: Town) -> None:
 
 def test_a_list_is_gone_on_with(town: Town) -> None:
     first = town.sign("--block", "oak", "--distrust", "elm", "--reason", "spam")
-    second = town.sign("--from", str(town.list), "--drop", "oak", "--owner", "yew=yew", "--reason", "known")
+    words = ("--from", str(town.list), "--drop", "oak", "--owner", "yew=yew", "--reason", "known")
+    held = town.list.read_bytes()
+    town.sign(*words, code=3)
+    assert "--force" in town.error
+    assert town.list.read_bytes() == held
+    second = town.sign(*words, "--force")
     assert [(one["action"], one["name"]) for one in second["entries"]] == [
         ("distrust", ""),
         ("owner_verified", "yew"),

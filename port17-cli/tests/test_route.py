@@ -39,11 +39,12 @@ CIRCUITS = [
 LINKS = [
     {
         "id": "id-ash",
+        "name": "ash",
         "circuits": 1,
         "suite": SUITES[0],
-        "steps": {"forward": 1, "backward": 2, "forward_rekeys": 3, "backward_rekeys": 4},
+        "steps": {"forward": 1, "backward": 2, "forward_rekeys": 3, "backward_rekeys": 4, "last_s": 5.4},
     },
-    {"id": "id-cedar", "circuits": 0, "suite": None, "steps": None},
+    {"id": "id-cedar", "name": None, "circuits": 0, "suite": None, "steps": None},
 ]
 
 
@@ -86,7 +87,7 @@ def test_hops_and_links_with_every_step(show: Any) -> None:
     assert lines[4:] == [
         f"7 1 ash {SUITES[0]} 10 11 12 13 12 s ago".split(),
         f"2 birch {SUITES[1]} 20 21 22 23 -".split(),
-        f"link - ash {SUITES[0]} 1 2 3 4 -".split(),
+        f"link - ash {SUITES[0]} 1 2 3 4 5 s ago".split(),
         ["link", "-", "id-cedar", "-", "-", "-", "-", "-", "-"],
     ]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from typing import cast
 
 import anyio
@@ -12,6 +13,7 @@ from port17.links.spare_keys import SpareKeys
 from port17.navigator.agreement import agree
 from port17.plugins.loader import Registry
 from port17.plugins.own_suites import OwnSuites
+from port17.records.framing import BytesLike
 from port17.records.revision import Revision
 from port17.wire.suite import CipherSuite, KemKey, Status
 
@@ -45,6 +47,13 @@ class Deaf(ToySuite):
 
     def decapsulate(self, private: object, ciphertext: bytes) -> bytes:
         return b"some other secret of 32 bytes..."
+
+
+class Wide(ToySuite):
+    name = "p17-0-toy-sha512"
+
+    def hash(self, data: BytesLike) -> bytes:
+        return hashlib.sha512(data).digest()
 
 
 class Installed:
@@ -82,7 +91,9 @@ def test_what_no_circuit_can_use_is_refused_and_says_why(unusable: type[CipherSu
     assert agree(terms, [unusable.name, ToySuite.name], choice.suites).suite == ToySuite.name
 
 
-@pytest.mark.parametrize(("faulty", "why"), [(Mute, "no keys (OSError)"), (Deaf, "differ")])
+@pytest.mark.parametrize(
+    ("faulty", "why"), [(Mute, "no keys (OSError)"), (Deaf, "differ"), (Wide, "32 bytes")]
+)
 def test_what_makes_no_keys_is_refused_before_anybody_needs_one(faulty: type[CipherSuite], why: str) -> None:
     choice = own(faulty, ToySuite).under(revision(faulty, ToySuite))
     assert list(choice.suites) == [ToySuite.name]

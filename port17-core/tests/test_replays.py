@@ -25,7 +25,7 @@ def seen(folder: Path) -> Replays:
 
 
 def test_a_clean_stop_keeps_the_sets_apart(tmp_path: Path) -> None:
-    seen(tmp_path).store(tmp_path)
+    seen(tmp_path).store(tmp_path, NOW_S)
     after = Replays.load(tmp_path, SKEW_S, NOW_S + 30)
     assert after.setups.seen(KEY)
     assert not after.links.seen(KEY)
@@ -36,7 +36,7 @@ def test_a_clean_stop_keeps_the_sets_apart(tmp_path: Path) -> None:
 def test_sets_that_are_lost_cost_a_wait(tmp_path: Path, left: str) -> None:
     replays = seen(tmp_path)
     if left != "a mark":
-        replays.store(tmp_path)
+        replays.store(tmp_path, NOW_S)
         file = tmp_path / FILE
         file.write_bytes(b"" if left == "an empty file" else file.read_bytes()[:9])
     after = Replays.load(tmp_path, SKEW_S, NOW_S + 30)
@@ -47,17 +47,28 @@ def test_sets_that_are_lost_cost_a_wait(tmp_path: Path, left: str) -> None:
     after.setups.admit(b"x" * 16, stamp(later_s), later_s)
 
 
+def test_a_clean_stop_soon_after_a_crash_does_not_hide_it(tmp_path: Path) -> None:
+    seen(tmp_path)  # and killed
+    after = Replays.load(tmp_path, SKEW_S, NOW_S + 10)
+    after.store(tmp_path, NOW_S + 20)
+    again = Replays.load(tmp_path, SKEW_S, NOW_S + 30)
+    with pytest.raises(PeerViolation, match="unclean"):
+        again.setups.admit(KEY, stamp(NOW_S + 30), NOW_S + 30)
+    again.store(tmp_path, NOW_S + 30 + 2 * SKEW_S + 61)
+    assert not (tmp_path / MARK).exists()
+
+
 def test_a_stop_that_cannot_store_counts_as_unclean(tmp_path: Path) -> None:
     replays = seen(tmp_path)
     (tmp_path / f"{FILE}.new").mkdir()
     with pytest.raises(OSError, match="directory"):
-        replays.store(tmp_path)
+        replays.store(tmp_path, NOW_S)
     assert (tmp_path / MARK).exists()
     assert not (tmp_path / FILE).exists()
 
 
 def test_the_file_is_the_owners_alone(tmp_path: Path) -> None:
-    seen(tmp_path).store(tmp_path)
+    seen(tmp_path).store(tmp_path, NOW_S)
     assert os.stat(tmp_path / FILE).st_mode & 0o077 == 0
 
 

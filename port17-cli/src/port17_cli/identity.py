@@ -89,7 +89,8 @@ def export(args: argparse.Namespace) -> int:
         data = card(scheme, key)
     elif held.lock is None:
         lock = keys.locker(registry, args.suite, args.new_passphrase_fd, None, "the backup")
-        data = held.locked(lock).to_cbor()
+        held = held.locked(lock)
+        data = held.to_cbor()
     else:
         data = held.to_cbor()
     try:

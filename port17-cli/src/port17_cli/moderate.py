@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from port17.bottles.notices import MODERATION_SUFFIX, load_notice
 from port17.bottles.rack import SUFFIX, load_bottle
-from port17.errors import RecordError, UsageError
+from port17.errors import ConfigError, RecordError, UsageError
 from port17.node.keyring import Keyring
 from port17.plugins.loader import Registry
 from port17.records.charter import Charter
@@ -46,6 +46,12 @@ def sign(args: argparse.Namespace) -> int:
     registry = Registry()
     charter, revision = _charter(args, registry)
     before = _read(Path(args.from_file)).moderation if args.from_file else None
+    if file.exists() and not args.force:
+        # It may be in force with all its signatures, and the new one has a single one yet.
+        raise ConfigError(
+            f"{file} exists already; nothing was changed.",
+            cure="Sign another file, have it co-signed, and put it in its place; or give --force.",
+        )
     now = int(time.time())
     entries = _entries(args, before, now)
     seq = max(now, before.seq + 1 if before is not None else 0)

@@ -190,6 +190,7 @@ def moderate(groups: Groups) -> None:
     parser.add_argument("--reason", metavar="TEXT", help="why, of all new entries; a line for people")
     parser.add_argument("--days", type=int, default=90, metavar="N", help="days they hold (%(default)s)")
     parser.add_argument("--bottles", metavar="DIR", help="where nodes given by id or name are looked up")
+    force(parser)
     parser = add_command(group, "cosign", "moderate:cosign", "Sign a list that another moderator has made.")
     parser.add_argument("file", metavar="FILE", help="the list, which gets one signature more")
     _moderators_keys(parser)

@@ -137,7 +137,7 @@ class RatchetConfig(LinkRatchetConfig):
     """``[ratchet]`` of a client: how often the keys of its circuits and links turn.
 
     :param cells_per_step: cells between the symmetric steps of circuits, each of 4 KiB. 1 leaves a thief of
-        keys not one cell that has passed, at some two thirds of the speed.
+        keys not one cell that has passed, at half of the speed.
     """
 
     cells_per_step: Annotated[int, Field(ge=1, le=CELLS_PER_STEP_CAP)] = CELLS_PER_STEP

@@ -288,7 +288,7 @@ class Node:
     def stop(self) -> None:
         """Leave behind what the next start needs."""
         try:
-            self._replays.store(self._config.state)
+            self._replays.store(self._config.state, self._network.wall())
         except OSError as error:
             _log.warning("the replay sets could not be stored: %s", error.strerror)
 

@@ -77,16 +77,18 @@ class Replays:
         replays.setups.restore(setups)
         return replays
 
-    def store(self, folder: Path) -> None:
-        """Leave the sets for the next start.
+    def store(self, folder: Path, now_s: float) -> None:
+        """Leave the sets for the next start. Those that miss what was seen before a crash don't count yet: a
+        stop while that is still refused leaves the crash's mark.
 
         :raises OSError: they can't be written; the next start then counts as after an unclean stop.
         """
         data = cbor.encode([b"".join(self.links.entries()), b"".join(self.setups.entries())])
         # What a power loss leaves: the mark without the sets, never the reverse.
         key_file.write(folder / FILE, data)
-        (folder / MARK).unlink(missing_ok=True)
-        key_file.sync(folder)
+        if not self.setups.refuses(now_s):
+            (folder / MARK).unlink(missing_ok=True)
+            key_file.sync(folder)
 
 
 def _decode(stored: bytes) -> tuple[list[bytes], list[bytes]]:

@@ -15,7 +15,7 @@ from port17.plugins.families import CIPHER_SUITES
 from port17.plugins.loader import Registry
 from port17.records.revision import Revision
 from port17.wire import kem
-from port17.wire.suite import CipherSuite, Status
+from port17.wire.suite import KEY_SIZE, CipherSuite, Status
 
 _log = logging.getLogger(__name__)
 
@@ -142,8 +142,11 @@ def _tried(suite: CipherSuite) -> CipherSuite | str:
         key = suite.generate()
         secret, ciphertext = kem.encapsulate(suite, key.public)
         agrees = kem.decapsulate(suite, key.private, ciphertext) == secret
+        sizes = {len(suite.hash(b"")), len(suite.extract(bytes(KEY_SIZE), secret))}
     except Exception as fault:  # noqa: BLE001 - a plugin's; its message could show a key
         return f"it cannot be used here: it makes no keys ({type(fault).__name__})"
+    if sizes != {KEY_SIZE}:
+        return f"it cannot be used here: its hash and what it extracts have to be of {KEY_SIZE} bytes"
     return suite if agrees else "it cannot be used here: the two ends of its key agreement differ"
 
 

@@ -71,6 +71,10 @@ class ReplaySet:
             raise PeerViolation("the replay set is full")
         self._young.add(key)
 
+    def refuses(self, now_s: float) -> bool:
+        """Whether stamps of before an unclean start could still come, and so have to be refused."""
+        return now_s <= self._refuse_until_s + STAMP_UNIT_S + self._skew_s
+
     def entries(self) -> list[bytes]:
         """All keys, to be stored by a clean stop and given to :meth:`restore`."""
         return sorted(self._young | self._old)
