@@ -255,8 +255,8 @@ def describe(built: Built, now_s: float) -> dict[str, Any]:
 
 
 def steps(session: Session, answered_s: float | None, now_s: float) -> dict[str, Any]:
-    """How often the keys of a session have turned: symmetric steps, asymmetric ones as ``rekeys``, and when the
-    last of these was completed, seconds ago."""
+    """How often the keys of a session have turned: symmetric steps, asymmetric ones as ``rekeys``, and when
+    the last of these was completed, seconds ago."""
     return {
         "forward": session.forward.steps,
         "backward": session.backward.steps,
