@@ -66,7 +66,8 @@ def measure(peers: Path, repeats: int, mib: int) -> dict[str, list[float]]:
         }
         for repeat in range(repeats):
             print(f"repeat {repeat + 1} of {repeats}", file=sys.stderr, flush=True)
-            for name, proxy in proxies.items():
+            # Forth and back, so that whoever comes after whom comes before him next time.
+            for name, proxy in sorted(proxies.items(), reverse=bool(repeat % 2)):
                 with load.connect(proxy, target.addr, f"repeat {repeat}") as sock:
                     for way, work in (("download", load.down), ("upload", load.up)):
                         work(sock, WARM_MIB << 20)
