@@ -77,6 +77,16 @@ def test_a_key_that_others_may_touch_is_refused(tmp_path: Path, name: str, mode:
     assert raised.value.cure == f"Run: chmod 600 {tmp_path / name}"
 
 
+@pytest.mark.parametrize("kind", ["pipe", "folder"])
+def test_what_is_no_file_is_refused_and_waited_for_by_nobody(tmp_path: Path, kind: str) -> None:
+    create(tmp_path)
+    file = tmp_path / IDENTITY_FILE
+    file.unlink()
+    os.mkfifo(file, 0o600) if kind == "pipe" else file.mkdir(0o700)
+    with pytest.raises(ConfigError, match=str(file)):
+        load(tmp_path)
+
+
 def test_an_identity_is_never_overwritten(tmp_path: Path) -> None:
     made = create(tmp_path)
     with pytest.raises(ConfigError, match="exists already"):

@@ -14,6 +14,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from port17.errors import ConfigError
+from port17.records.regular_file import read_with_mode
 
 FILE_MODE = 0o600
 FOLDER_MODE = 0o700
@@ -41,13 +42,11 @@ def peek(file: Path, cap: int) -> tuple[bytes, int]:
     :raises ConfigError: it can't be read.
     """
     try:
-        with open(file, "rb") as stream:
-            mode = os.fstat(stream.fileno()).st_mode
-            return stream.read(cap + 1), mode
+        return read_with_mode(file, cap)
     except OSError as error:
         raise ConfigError(
             f"the key {file} can't be read: {error.strerror}",
-            cure="Make the node's keys with `port17 node init`, or check the file's owner.",
+            cure="Check its name and owner. `port17 node init` and `port17 identity new` make keys.",
         ) from error
 
 
