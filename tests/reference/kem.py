@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 
 from cryptography.hazmat.primitives.asymmetric.mlkem import MLKEM768PrivateKey, MLKEM768PublicKey
@@ -39,24 +40,24 @@ def x25519(scalar: bytes, point: bytes) -> bytes:
 
 
 @dataclass(frozen=True)
-class Kem:
+class Kem(ABC):
     """Sizes in bytes."""
 
     seed_size: int
     public_size: int
     ciphertext_size: int
 
+    @abstractmethod
     def public(self, seed: bytes) -> bytes:
         """The public key of a private one."""
-        raise NotImplementedError
 
+    @abstractmethod
     def encapsulate(self, public: bytes) -> tuple[bytes, bytes]:
         """(shared secret, ciphertext) of fresh randomness."""
-        raise NotImplementedError
 
+    @abstractmethod
     def decapsulate(self, seed: bytes, ciphertext: bytes) -> bytes:
         """The shared secret, 32 bytes."""
-        raise NotImplementedError
 
 
 class MlKem768(Kem):
