@@ -31,11 +31,9 @@ STILL_S = 2.0
 LIMIT_S = 60.0
 """How long it may take to stop, seconds."""
 
-MEMORY_MIB = 48
-"""The processes' ``limits.memory_mib`` here: less than usual, to be tight. A node's windows get a quarter of
-it, twice what the streams' first windows need."""
-QUEUES = MEMORY_MIB * MIB
-"""What a process may hold in cells of all links and in bytes of all windows, by that setting."""
+QUEUES = 48 * MIB
+"""What a process may hold in cells of all links and in bytes of all windows: a fifth of what the usual
+``limits.memory_mib`` allows, since windows of readers that have stopped do not grow into it."""
 SENDING = STREAMS * (HIGH_WATER + RECEIVE_SIZE)
 """What the process that takes bytes from sockets may hold beside, per stream: what waits for cells, and the
 chunk that crossed that mark."""
@@ -48,8 +46,7 @@ CIRCUIT = 192 * 1024
 @pytest.fixture(scope="module")
 def network(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Testnet]:
     """Fresh processes, whose memory no earlier traffic has stretched; every route uses all three."""
-    setting = {"PORT17_LIMITS__MEMORY_MIB": str(MEMORY_MIB)}
-    with Testnet(tmp_path_factory.mktemp("slow") / "net", 3, ["--lanes", "2"], setting) as made:
+    with Testnet(tmp_path_factory.mktemp("slow") / "net", 3, ["--lanes", "2"]) as made:
         yield made
 
 

@@ -9,7 +9,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -33,7 +33,6 @@ class Testnet:
 
     :param directory: for its files; a subdirectory of a short path, since control sockets lie there.
     :param options: more arguments of ``testnet up``.
-    :param settings: ``PORT17_*`` variables of all its processes.
     """
 
     __test__ = False  # its name misleads pytest
@@ -43,19 +42,15 @@ class Testnet:
         directory: Path,
         nodes: int = 5,
         options: Sequence[str] = (),
-        settings: Mapping[str, str] | None = None,
     ) -> None:
         self.directory = directory
-        self._environment = {**os.environ, **(settings or {})}
         self._command = [*PROGRAM, "testnet", "up", "--dir", str(directory), "--nodes", str(nodes), *options]
         self._errors = directory.with_suffix(".err")
 
     def __enter__(self) -> Self:
         """:raises RuntimeError: no fetch through it worked in time, or it ended."""
         with self._errors.open("wb") as errors:
-            self.process = subprocess.Popen(
-                self._command, stdout=subprocess.PIPE, stderr=errors, text=True, env=self._environment
-            )
+            self.process = subprocess.Popen(self._command, stdout=subprocess.PIPE, stderr=errors, text=True)
         try:
             line = read_line(self.process, READY_S)
             if line.strip() != "ready":
