@@ -146,12 +146,11 @@ class RatchetConfig(LinkRatchetConfig):
 class RackConfig(_Section):
     """``[rack]``: where what is known of other nodes is kept.
 
-    :param store: name of the bottle store. While a folder of bottles is the network's map, it is filled from
-        there at each start, so that one in memory does as well as any.
+    :param store: name of the bottle store.
     :param options: the store's own table.
     """
 
-    store: DriverName = "memory"
+    store: DriverName = "sqlite"
     options: Options = {}
 
 
@@ -166,6 +165,9 @@ def _is_source(value: str) -> str:
 
 Source: TypeAlias = Annotated[str, FileOrUrl(), AfterValidator(_is_source)]
 """Where a bootstrap list is: an address, or a file."""
+MESH_LANES_CAP = 64
+"""Most lanes that a configuration may ask for: half of what a bottle names, so that as many can come from
+others."""
 SOURCES_CAP = 16
 """Most sources: who tries more of them without luck has no network."""
 
@@ -184,11 +186,45 @@ class BootstrapConfig(_Section):
     timeout_s: Annotated[float, Field(gt=0, le=600)] = 20.0
 
 
+class AddressesConfig(_Section):
+    """``[addresses]``: which of the addresses that public bottles advertise are ever dialled.
+
+    :param allow_private: True allows loopback, private and link-local ones as well. For test networks only: in
+        any other, a stranger's bottle could make this machine call its neighbours.
+    """
+
+    allow_private: bool = False
+
+
+class MeshConfig(_Section):
+    """``[mesh]``: the lanes that a node makes by itself.
+
+    :param lanes: how many it sees to; where it is not set, what the network's size asks for. 0 keeps those of
+        the lanes file alone.
+    :param drain_s: most seconds for which a node that leaves waits for circuits that others have through it.
+    """
+
+    lanes: Annotated[int, Field(ge=0, le=MESH_LANES_CAP)] | None = None
+    drain_s: Annotated[float, Field(ge=0, le=3600)] = 30.0
+
+
+class LocalNetworkConfig(_Section):
+    """``[local_network]``: how nodes of the same local network are found.
+
+    :param driver: name of the driver, ``multicast`` of port17-lan; empty looks for none.
+    :param options: the driver's own table.
+    """
+
+    driver: DriverName | Literal[""] = ""
+    options: Options = {}
+
+
 class _Common(_Section):
     """What nodes and clients have in common.
 
     :param charter: the network's charter file.
-    :param bottles: directory of ``*.bottle`` files, the static network's map.
+    :param bottles: directory of ``*.bottle`` files: what the user puts there is known from the start. A node
+        keeps its own there, too.
     :param state: directory that the process keeps for itself, readable by its owner alone: a node's keyring,
         and the newest charter that was seen.
     :param control: unix socket on which ``port17`` commands ask the running process (mode 0600).
@@ -208,14 +244,18 @@ class _Common(_Section):
     moderation: ModerationConfig = ModerationConfig()
     rack: RackConfig = RackConfig()
     bootstrap: BootstrapConfig = BootstrapConfig()
+    addresses: AddressesConfig = AddressesConfig()
+    local_network: LocalNetworkConfig = LocalNetworkConfig()
 
 
 class NodeConfig(_Common):
     """The configuration of a node.
 
-    :param lanes: JSON list of node ids or fingerprints (hex) with which this node keeps lanes.
+    :param lanes: JSON list of node ids or fingerprints (hex) with which this node keeps lanes whatever the
+        mesh needs.
     :param name: PortName, unique in the network.
     :param group: whose node it is; the nodes of one group never share a route. Empty is no mark.
+    :param flavour: a local node is known on its local network alone.
     :param listen: address to bind per transport.
     :param advertise: addresses that the bottle names per transport; where empty, what was bound.
     :param operations: options of each operation by wire name.
@@ -224,6 +264,8 @@ class NodeConfig(_Common):
     lanes: Path | None = None
     name: PortName
     group: PortName | Literal[""] = ""
+    flavour: Literal["public", "local"] = "public"
+    mesh: MeshConfig = MeshConfig()
     listen: dict[str, str] = {"tcp": "127.0.0.1:0"}
     advertise: dict[str, list[str]] = {}
     operations: dict[str, Options] = {}
