@@ -114,7 +114,7 @@ def bottle(args: argparse.Namespace) -> int:
 def run(args: argparse.Namespace) -> int:
     """``port17 node run``."""
     config, _ = settings.read(NodeConfig, args.config, args.set)
-    from port17.node import manager
+    from port17.node import node
     from port17.node.identity_file import IDENTITY_FILE, IdentityFile
     from port17.plugins.loader import Registry
     from port17_cli import logs, service
@@ -125,7 +125,7 @@ def run(args: argparse.Namespace) -> int:
     if IdentityFile.read(config.state / IDENTITY_FILE).lock is not None:
         typed.append(keys.asked(args, config.identity.passphrase_file, f"the node {config.name}")())
     service.run(
-        functools.partial(manager.run, passphrase=typed.pop),
+        functools.partial(node.run, passphrase=typed.pop),
         config,
         Registry(),
         service.ready_line("port17.node.run/1", json=args.json),

@@ -27,7 +27,7 @@ Settings = TypeVar("Settings", contravariant=True)
 
 
 class Service(Protocol[Settings]):
-    """``port17.node.manager.run`` or ``port17.client.tunnel.run``."""
+    """``port17.node.node.run`` or ``port17.client.tunnel.run``."""
 
     def __call__(
         self,

@@ -1,6 +1,6 @@
 """The engine: every circuit of a node, the quotas of those who ask for them, and the operations they open.
 
-Which lanes stand is :mod:`port17.node.lanes`'s; starting and stopping are the manager's.
+Which lanes stand is :mod:`port17.node.lanes`'s; starting and stopping are the node's.
 """
 
 from __future__ import annotations

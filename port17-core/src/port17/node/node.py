@@ -1,4 +1,4 @@
-"""The manager: starts a node from its configuration, keeps it standing, and stops it cleanly."""
+"""A node: starts from its configuration, is kept standing, and is stopped cleanly."""
 
 from __future__ import annotations
 

@@ -10,7 +10,7 @@ import pytest
 
 from port17.config.settings import NodeConfig
 from port17.errors import Port17Error
-from port17.node.manager import Node
+from port17.node.node import Node
 from port17.node.replays import MARK
 
 from .amended_network import Amended
