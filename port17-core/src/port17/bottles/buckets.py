@@ -1,5 +1,5 @@
-"""Buckets: the groups of nodes, by the first bits of their ids, whose prekeys are asked for and answered together,
-so that whoever is asked does not learn which of them is about to be used.
+"""Buckets: the groups of nodes, by the first bits of their ids, whose prekeys are asked for together, so that
+whoever is asked does not learn which of them is about to be used.
 
 Who asks whom for which bucket, and what is believed of an answer, is the client's to decide.
 """
@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from typing import Final, NamedTuple
 
 from port17.bottles.rack import BUCKET_BITS_CAP, BottleStore
-from port17.errors import RecordError
+from port17.errors import NetworkError
 from port17.records.bottle import Bottle
 from port17.records.prekey import PrekeyRecord
 
@@ -18,15 +18,15 @@ BUCKET_NODES: Final = 16
 """Nodes that a bucket is to have: whom a client is about to use is hidden among so many, for some 20 KiB."""
 WHOLE_BELOW: Final = 2 * BUCKET_NODES
 """Nodes below which the network is one bucket: half of it would hide nobody better."""
-BUCKET_CAP: Final = 4 * BUCKET_NODES
-"""Most nodes of an answer. Ids are hashes: of a million honest buckets none is that full, so it is full of ids
-that somebody has looked for. Who misses a node in a full answer asks for a longer prefix."""
-LEEWAY_BITS: Final = 2
-"""How much shorter a prefix may be than our own count of nodes makes it: others may know a quarter as many, and
-no request costs us more than reading some bottles."""
+BUCKET_CAP: Final = 8 * BUCKET_NODES
+"""Most nodes of an answer, some 170 KiB. Ids are hashes: a bucket that is so full is full of ids that somebody
+has looked for. Who misses a node in a full answer asks for a longer prefix."""
+LEEWAY_BITS: Final = 1
+"""How much shorter a prefix may be than our own count of nodes makes it: others may know half as many, and no
+request costs us more than reading some bottles."""
 
 
-class BucketRefused(RecordError):
+class BucketRefused(NetworkError):
     """A bucket that is not answered: there is no such prefix, or it is too short."""
 
 
