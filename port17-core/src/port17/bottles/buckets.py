@@ -19,8 +19,8 @@ BUCKET_NODES: Final = 16
 WHOLE_BELOW: Final = 2 * BUCKET_NODES
 """Nodes below which the network is one bucket: half of it would hide nobody better."""
 BUCKET_CAP: Final = 8 * BUCKET_NODES
-"""Most nodes of an answer, some 170 KiB. Ids are hashes: a bucket that is so full is full of ids that somebody
-has looked for. Who misses a node in a full answer asks for a longer prefix."""
+"""Most nodes of an answer, some 170 KiB. Ids are hashes: a bucket that is so full is full of ids that were
+looked for. Who misses a node in a full answer asks for a longer prefix."""
 LEEWAY_BITS: Final = 1
 """How much shorter a prefix may be than our own count of nodes makes it: others may know half as many, and no
 request costs us more than reading some bottles."""
