@@ -1,4 +1,4 @@
-"""The cells of a link that no leg sends: DESTROY, PING and PONG, and what its keys have to say.
+"""The cells of a link that no leg sends: DESTROY, PING and PONG, LANE, and what its keys have to say.
 
 When they go out, before all else, is :mod:`port17.wire.link`'s.
 """
@@ -10,8 +10,9 @@ from collections.abc import Callable
 
 from port17.errors import PeerViolation
 from port17.wire.block import LINK_CIRCUIT, Command
+from port17.wire.lane import LaneTalk, LaneVerb
 from port17.wire.link_keys import LinkKeys
-from port17.wire.message import TOKEN, LinkMessage
+from port17.wire.message import LANE, TOKEN, LinkMessage
 from port17.wire.reasons import Reason
 
 URGENT_CAP = 4096
@@ -29,6 +30,11 @@ class ControlCells:
         self._pong: int | None = None
         self._asked = -1
         self._sending: LinkKeys | None = None
+        self._verbs: deque[LaneVerb] = deque()
+        """There are no more of these than a lane has states. They wait for the final keys: under early ones
+        they could be sent again by whoever kept them."""
+        self.lane: LaneTalk | None = None
+        """None where nobody may speak of lanes: on every link with a client."""
         self.round_trip_s = 0.0
         """Shortest PING to PONG, seconds; 0 if none came back yet."""
 
@@ -39,11 +45,21 @@ class ControlCells:
     @property
     def due(self) -> bool:
         """:meth:`next` has one to send."""
-        return bool(self._urgent) or self._pong is not None or self._keys.due
+        return bool(self._urgent) or self._pong is not None or self._keys.due or self._may_say
+
+    @property
+    def _may_say(self) -> bool:
+        return bool(self._verbs) and self._keys.session is not None
 
     def clear(self) -> None:
         """Nothing is to be sent any more."""
         self._urgent.clear()
+        self._verbs.clear()
+
+    def say(self, verb: LaneVerb) -> None:
+        """Tell the peer something about the link as a lane."""
+        self._verbs.append(verb)
+        self._wake()
 
     def destroy(self, ident: int, reason: Reason) -> None:
         """Tell the peer that a circuit is over."""
@@ -70,6 +86,10 @@ class ControlCells:
             if token == self._asked:
                 took_s = now_s - token / 1e6
                 self.round_trip_s = min(self.round_trip_s or took_s, took_s)
+        elif kind == LinkMessage.LANE:
+            if self.lane is None or self._keys.session is None:
+                raise PeerViolation("a LANE message came where there can be no lane")
+            self.lane.take(LANE.unpack_from(body)[1])
         else:
             self._keys.take(kind, body, now_s)
         if self.due:
@@ -82,6 +102,8 @@ class ControlCells:
         if self._pong is not None:
             token, self._pong = self._pong, None
             return LINK_CIRCUIT, Command.LINK, TOKEN.pack(LinkMessage.PONG, token)
+        if self._may_say:
+            return LINK_CIRCUIT, Command.LINK, LANE.pack(LinkMessage.LANE, self._verbs.popleft())
         self._sending = self._keys
         return LINK_CIRCUIT, Command.LINK, self._keys.message()
 

@@ -24,6 +24,7 @@ from port17.wire.block import (
 )
 from port17.wire.control_cells import URGENT_CAP, ControlCells
 from port17.wire.conveyor import nothing
+from port17.wire.lane import LaneTalk, LaneVerb
 from port17.wire.leg import FIRST_CREDIT, CircuitEnd, Leg, NoCircuit
 from port17.wire.link_keys import LinkKeys
 from port17.wire.pace import USUAL, StepTerms
@@ -120,6 +121,18 @@ class Link:
         self.failure = self.failure or self.keys.failure
         if self.keys.due:
             self._wake()
+
+    def between_nodes(self, told: Callable[[LaneVerb], None]) -> None:
+        """Both ends are nodes: the link may become a lane. Until this is said, LANE messages end it.
+
+        :param told: called with what the peer has said of it.
+        """
+        self.control.lane = LaneTalk(caller=self._initiator, send=self.control.say, told=told)
+
+    @property
+    def lane(self) -> LaneTalk | None:
+        """What the two nodes say of the link as a lane; None if one of the ends is a client."""
+        return self.control.lane
 
     # -- circuits ---------------------------------------------------------------------------------
     @property

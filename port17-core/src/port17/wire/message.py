@@ -9,6 +9,8 @@ TOKEN = struct.Struct(">BQ")
 """A LINK cell's kind and the token of PING and PONG."""
 
 
+LANE = struct.Struct(">BB")
+"""A LINK cell's kind and the verb of a LANE message."""
 RATCHET_HEAD = struct.Struct(">BH")
 """A LINK cell's kind and the length of the RATCHET data that follows."""
 
@@ -22,3 +24,5 @@ class LinkMessage(IntEnum):
     PONG = 3
     RATCHET = 4
     """A step of the link's own keys: REQ from its initiator, RSP from its responder."""
+    LANE = 5
+    """Whether the link is a lane: see :class:`~port17.wire.lane.LaneVerb`."""
