@@ -40,6 +40,10 @@ if TYPE_CHECKING:
     from port17.hookspecs import hookimpl as hookimpl
     from port17.links.dialling import connect_any as connect_any
     from port17.links.dialling import resolve as resolve
+    from port17.links.interfaces import on_link as on_link
+    from port17.links.local_network import Announce as Announce
+    from port17.links.local_network import Heard as Heard
+    from port17.links.local_network import LocalNetwork as LocalNetwork
     from port17.links.stream import ConveyorStream as ConveyorStream
     from port17.links.tcp import TcpStream as TcpStream
     from port17.links.tcp import bind as bind
@@ -57,6 +61,7 @@ if TYPE_CHECKING:
     from port17.navigator.policy import RoutePolicy as RoutePolicy
     from port17.node.operation import Caller as Caller
     from port17.node.operation import Operation as Operation
+    from port17.records.beacon import BEACON_CAP as BEACON_CAP
     from port17.records.bottle import Bottle as Bottle
     from port17.records.exit_rules import ExitRules as ExitRules
     from port17.records.framing import BytesLike as BytesLike
@@ -85,12 +90,15 @@ _HOMES = {
     " PeerViolation PluginError Port17Error RecordError",
     "hookspecs": "hookimpl",
     "links.dialling": "connect_any resolve",
+    "links.interfaces": "on_link",
+    "links.local_network": "Announce Heard LocalNetwork",
     "links.stream": "ConveyorStream",
     "links.tcp": "TcpStream bind join_address set_if_known split_address",
     "links.transport": "RECEIVE_SIZE Listener Ship Transport",
     "navigator.chart": "ChartNode Lane",
     "navigator.policy": "Request Route RoutePolicy",
     "node.operation": "Caller Operation",
+    "records.beacon": "BEACON_CAP",
     "records.bottle": "Bottle",
     "records.exit_rules": "ExitRules",
     "records.framing": "BytesLike framed",

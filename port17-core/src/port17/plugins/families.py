@@ -37,6 +37,7 @@ BOTTLE_STORES: Final = "port17.bottle_stores"
 INGRESS: Final = "port17.ingress"
 OPERATIONS: Final = "port17.operations"
 POLICIES: Final = "port17.policies"
+LOCAL_NETWORKS: Final = "port17.local_networks"
 
 FAMILIES: Final = {
     family.group: family
@@ -48,6 +49,7 @@ FAMILIES: Final = {
         Family(INGRESS, "ingress", "port17.client.ingress:Ingress", "port17-core"),
         Family(OPERATIONS, "operation", "port17.node.operation:Operation", "port17-core"),
         Family(POLICIES, "route policy", "port17.navigator.policy:RoutePolicy", "port17-policy-example"),
+        Family(LOCAL_NETWORKS, "local network", "port17.links.local_network:LocalNetwork", "port17-lan"),
         Family(HOOKS, "hook plugin", "", "port17-core"),
     )
 }
