@@ -17,7 +17,7 @@ _GROUPS = (
     (socket.AF_INET6, "ff02::1"),
     (socket.AF_INET6, "ff05::1"),
 )
-"""Ways to everybody on a link; the last one is taken from an address that is good beyond it, if there is one."""
+"""Ways to everybody on a link; to the last one, from an address that is good beyond it, if there is one."""
 _ANY4 = bytes(4)
 
 
@@ -53,8 +53,10 @@ def on_link(host: str) -> bool:
 
 
 def own_addresses() -> list[Address]:
-    """This machine's addresses, those from which it would send to its neighbours on each link. Link-local ones
-    are without a scope, which means nothing to others; loopback is left out."""
+    """This machine's addresses, those from which it would send to its neighbours on each link.
+
+    Link-local ones are without a scope, which means nothing to others; loopback is left out.
+    """
     found: list[Address] = []
     for index, _ in socket.if_nameindex():
         for family, group in _GROUPS:

@@ -24,8 +24,8 @@ from port17.records.scheme import IdentityScheme, SigningKey
 BEACON_KIND: Final = "beacon"
 BEACON_CAP: Final = 8 * 1024
 """Longest beacon, bytes, signature and all. With Ed25519 it takes some 350, far below the 1232 that every
-link carries whole (RFC 8200, section 5); with ML-DSA-65 beside it 5.7 KiB, which the link's ends take apart and
-put together again."""
+link carries whole (RFC 8200, section 5); with ML-DSA-65 beside it 5.7 KiB, which IP takes apart and puts
+together again."""
 LIFE_S: Final = 120.0
 """Seconds for which a beacon counts after it was signed, beside the clock skew: a dozen may be lost on a bad
 wireless link before a node that stands is forgotten."""
