@@ -59,6 +59,16 @@ class ReplaySet:
         :param stamp: minutes since the epoch, as the peer wrote it.
         :raises PeerViolation: it is a replay, too old, too new, or the set is full.
         """
+        self.check(key, stamp, now_s)
+        if len(self) >= self._cap:
+            raise PeerViolation("the replay set is full")
+        self._young.add(key)
+
+    def check(self, key: bytes, stamp: int, now_s: float) -> None:
+        """What :meth:`admit` asks before it takes an entry in.
+
+        :raises PeerViolation: it is a replay, too old or too new.
+        """
         self._rotate(now_s if self._elapsed is None else self._elapsed())
         begins_s = stamp * STAMP_UNIT_S
         if begins_s + STAMP_UNIT_S + self._skew_s < now_s or begins_s - self._skew_s > now_s:
@@ -67,9 +77,6 @@ class ReplaySet:
             raise PeerViolation("after an unclean start, older timestamps are refused for a while")
         if self.seen(key):
             raise PeerViolation("a replay")
-        if len(self) >= self._cap:
-            raise PeerViolation("the replay set is full")
-        self._young.add(key)
 
     def refuses(self, now_s: float) -> bool:
         """Whether stamps of before an unclean start could still come, and so have to be refused."""
