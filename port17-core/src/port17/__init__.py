@@ -50,6 +50,7 @@ if TYPE_CHECKING:
     from port17.links.tcp import join_address as join_address
     from port17.links.tcp import set_if_known as set_if_known
     from port17.links.tcp import split_address as split_address
+    from port17.links.tcp import told_address as told_address
     from port17.links.transport import RECEIVE_SIZE as RECEIVE_SIZE
     from port17.links.transport import Listener as Listener
     from port17.links.transport import Ship as Ship
@@ -93,7 +94,7 @@ _HOMES = {
     "links.interfaces": "on_link",
     "links.local_network": "Announce Heard LocalNetwork",
     "links.stream": "ConveyorStream",
-    "links.tcp": "TcpStream bind join_address set_if_known split_address",
+    "links.tcp": "TcpStream bind join_address set_if_known split_address told_address",
     "links.transport": "RECEIVE_SIZE Listener Ship Transport",
     "navigator.chart": "ChartNode Lane",
     "navigator.policy": "Request Route RoutePolicy",

@@ -1,6 +1,6 @@
 """The transport ``tcp``: ships that are TCP connections, over IPv4 and IPv6.
 
-Addresses are ``HOST:PORT`` or ``[IPV6]:PORT``. What all our TCP connections have in common is the core's.
+Addresses are ``HOST:PORT`` or ``[IPV6]:PORT``; a link-local one has its scope, ``[fe80::1%eth0]:PORT``. What all our TCP connections have in common is the core's.
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ from port17 import (
     Transport,
     bind,
     connect_any,
-    join_address,
     resolve,
     set_if_known,
     split_address,
+    told_address,
 )
 from port17_transports.asyncio_ship import AsyncioShip, on_asyncio
 from port17_transports.harbour import Harbour
@@ -85,9 +85,8 @@ class Tcp(Transport):
         try:
             set_if_known(sock, "TCP_USER_TIMEOUT", int(self.config.user_timeout_s * 1000))
             set_if_known(sock, "TCP_NOTSENT_LOWAT", self.config.unsent_kib * 1024)
-            host, port = sock.getpeername()[:2]
+            remote = told_address(sock.getpeername())
         except OSError:
             sock.close()
             raise
-        remote = join_address(host, port)
         return AsyncioShip(sock, remote) if on_asyncio() else StreamShip(sock, remote)

@@ -106,7 +106,7 @@ async def connect(address: Address, port: int) -> socket.socket:
     try:
         sock.setblocking(False)
         try:
-            sock.connect((str(address), port))
+            sock.connect(_target(address, port))
         except BlockingIOError:
             if not _is_connected(sock):
                 await anyio.wait_writable(sock)
@@ -118,6 +118,18 @@ async def connect(address: Address, port: int) -> socket.socket:
         sock.close()
         raise
     return sock
+
+
+def _target(address: Address, port: int) -> tuple[str, int] | tuple[str, int, int, int]:
+    """As the system takes it: the scope of a link-local address as a number beside it, not within the text.
+
+    :raises OSError: there is no such interface.
+    """
+    if isinstance(address, IPv4Address) or address.scope_id is None:
+        return str(address), port
+    scope = address.scope_id
+    index = int(scope) if scope.isdecimal() else socket.if_nametoindex(scope)
+    return str(IPv6Address(int(address))), port, 0, index
 
 
 def _is_connected(sock: socket.socket) -> bool:

@@ -65,6 +65,19 @@ def join_address(host: str, port: int) -> str:
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
+def told_address(told: tuple[Any, ...]) -> str:
+    """``HOST:PORT`` of what the system says, with the scope of a link-local address by name: without it, the
+    address leads nowhere.
+
+    :param told: as a socket gives an address.
+    """
+    host, port = told[:2]
+    if len(told) == 4 and told[3] and "%" not in host:
+        with suppress(OSError):  # the interface has gone
+            host = f"{host}%{socket.if_indextoname(told[3])}"
+    return join_address(host, port)
+
+
 def tune(sock: socket.socket) -> None:
     """Set what all our connections have in common: non-blocking, no Nagle delay, keepalive.
 
@@ -223,8 +236,7 @@ class Bound:
 
     def __init__(self, multi: MultiListener[SocketStream]) -> None:
         self._multi = multi
-        bound = multi.listeners[0].extra(SocketAttribute.local_address)
-        self.address = join_address(str(bound[0]), int(bound[1]))
+        self.address = told_address(multi.listeners[0].extra(SocketAttribute.raw_socket).getsockname())
         """``HOST:PORT`` as it was bound."""
 
     async def serve(self, handle: Handle) -> None:
