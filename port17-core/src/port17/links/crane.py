@@ -9,6 +9,7 @@ import logging
 import time
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass, field
+from typing import NoReturn
 
 import anyio
 import anyio.lowlevel
@@ -16,7 +17,7 @@ import anyio.lowlevel
 from port17.errors import HandshakeFailed, LinkLost, LocalViolation, PeerViolation, Port17Error
 from port17.links.batch import BATCH, BLOCKS_AT_ONCE
 from port17.links.clock import clock
-from port17.links.transport import RECEIVE_SIZE, Ship
+from port17.links.transport import RECEIVE_SIZE, Ship, receive_exactly
 from port17.records.framing import BytesLike
 from port17.wire.block import BLOCK_SIZE
 from port17.wire.handshake import Initiator, NodeSigner, Verify, respond
@@ -238,7 +239,7 @@ async def dial(ship: Ship, terms: Terms, to: ResponderKey) -> Crane:
         size = len(initiator.flight)
 
         async def begin(crane: Crane) -> None:
-            established = initiator.finish(await _receive_exactly(ship, size), terms.verify)
+            established = initiator.finish(await receive_exactly(ship, size), terms.verify)
             crane.link.confirm(established.session, anyio.current_time(), terms.steps)
             crane.standing.set()
 
@@ -276,29 +277,39 @@ async def answer(
     signer: NodeSigner,
     prekeys: Callable[[], Iterable[OwnPrekey]],
     replays: ReplaySet,
+    cold: Callable[[Network, bytes], bytes | None] | None = None,
 ) -> Crane | None:
-    """Answer whoever called; None if it was nobody we answer, and the ship is closed.
+    """Answer whoever called; None if no link came of it, and the ship is closed.
 
     A refused caller gets silence: no byte, and no hint from the moment of the close.
 
     :param prekeys: the node's own, in force now.
     :param replays: of flight 1 alone.
+    :param cold: the answer to a cold call, after which both ends close; None if a flight 1 is none. It raises
+        if it is one that is refused.
     """
     network = terms.network()
+    established = None
     try:
         # One moment for whoever is refused, a short flight or a wrong one: it tells nothing.
         with anyio.fail_after(SILENCE_S):
-            flight = await _receive_exactly(ship, network.flight_blocks * BLOCK_SIZE)
+            flight = await receive_exactly(ship, network.flight_blocks * BLOCK_SIZE)
             try:
-                reply, established = respond(
-                    network, signer, prekeys(), replays, terms.verify, flight, terms.wall()
-                )
+                reply = cold(network, flight) if cold is not None else None
+                if reply is None:
+                    reply, established = respond(
+                        network, signer, prekeys(), replays, terms.verify, flight, terms.wall()
+                    )
             except Exception as error:  # noqa: BLE001 - also what a plugin's suite does wrong ends this call only
                 _log.debug("a call was refused: %s", error)
                 del flight
-                while True:
-                    await ship.receive(RECEIVE_SIZE)
+                await _until_closed(ship)
             await ship.send(reply)
+            if established is None:
+                # The caller closes as soon as it has read; we, before, could take from it what is on its way.
+                with anyio.move_on_after(HANDSHAKE_S):
+                    await _until_closed(ship)
+                raise anyio.EndOfStream
     except (anyio.EndOfStream, anyio.BrokenResourceError, anyio.ClosedResourceError, OSError):
         with anyio.CancelScope(shield=True):
             await ship.aclose()
@@ -320,8 +331,7 @@ async def answer(
     )
 
 
-async def _receive_exactly(ship: Ship, size: int) -> bytes:
-    data = b""
-    while len(data) < size:
-        data += await ship.receive(size - len(data))
-    return data
+async def _until_closed(ship: Ship) -> NoReturn:
+    """Read and forget, until the ship ends and this raises."""
+    while True:
+        await ship.receive(RECEIVE_SIZE)

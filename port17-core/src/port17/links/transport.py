@@ -66,6 +66,17 @@ class Ship(ABC):
         """The peer's address, for people with the right to see it; never logged by default."""
 
 
+async def receive_exactly(ship: Ship, size: int) -> bytes:
+    """So many bytes.
+
+    :raises anyio.EndOfStream: or what else :meth:`Ship.receive` raises; it ended before.
+    """
+    data = b""
+    while len(data) < size:
+        data += await ship.receive(size - len(data))
+    return data
+
+
 class Listener(ABC):
     """Takes ships in."""
 

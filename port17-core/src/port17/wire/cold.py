@@ -260,5 +260,5 @@ class ColdResponder:
         signature = self._signer.sign(bound.signs(answer))
         if len(answer) + len(signature) > room + self._signature_size:
             raise HandshakeFailed("a node's answer does not fit into a handshake flight")
-        plain = ANSWER_HEAD.pack(len(signature), len(answer)) + signature + answer
-        return flights.seal(network, suite, bound.box(secret), head, plain)
+        said = ANSWER_HEAD.pack(len(signature), len(answer)) + signature + answer
+        return flights.seal(network, suite, bound.box(secret), head, said)

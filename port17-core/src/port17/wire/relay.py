@@ -20,8 +20,8 @@ from port17.wire.block import (
     Flag,
 )
 from port17.wire.conveyor import Conveyor
+from port17.wire.flight import FINGERPRINT_SIZE
 from port17.wire.frame import write_ratchet
-from port17.wire.handshake import FINGERPRINT_SIZE
 from port17.wire.leg import Leg
 from port17.wire.link import Link
 from port17.wire.mux import Mux
