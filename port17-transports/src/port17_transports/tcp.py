@@ -1,6 +1,7 @@
 """The transport ``tcp``: ships that are TCP connections, over IPv4 and IPv6.
 
-Addresses are ``HOST:PORT`` or ``[IPV6]:PORT``; a link-local one has its scope, ``[fe80::1%eth0]:PORT``. What all our TCP connections have in common is the core's.
+Addresses are ``HOST:PORT`` or ``[IPV6]:PORT``; a link-local one has its scope, ``[fe80::1%eth0]:PORT``. What
+all our TCP connections have in common is the core's.
 """
 
 from __future__ import annotations
