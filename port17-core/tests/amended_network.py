@@ -64,11 +64,19 @@ class Amended:
             "bottles": self.bottles,
             "state": self.folder / f"{name}-state",
             "listen": {"tcp": "127.0.0.1:7000"},
+            "addresses": {"allow_private": True},
+            "rack": {"store": "memory"},
         }
         return NodeConfig.model_validate({**values, **changes})
 
     def client(self, **changes: Any) -> ClientConfig:
-        values = {"charter": self.file, "bottles": self.bottles, "state": self.folder / "client-state"}
+        values = {
+            "charter": self.file,
+            "bottles": self.bottles,
+            "state": self.folder / "client-state",
+            "addresses": {"allow_private": True},
+            "rack": {"store": "memory"},
+        }
         return ClientConfig.model_validate({**values, **changes})
 
     def node(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 
 import anyio
@@ -11,9 +12,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from port17.bottles.rack import Racked
 from port17.errors import ConfigError, PluginError
 from port17.navigator.agreement import Standing, standing
-from port17.navigator.chart import ChartNode
 from port17.network import GRACE_CAP_S, KnownNetwork
 from port17.records.revision import Revision
 from port17.watching import Watch
@@ -191,14 +192,10 @@ def test_a_responder_has_the_agreed_suite_or_none(net: Amended) -> None:
     to = known.responder(node)
     assert to is not None
     assert to.suite.name == XWING
-    stripped = ChartNode(
-        node.fingerprint,
-        node.node_id,
-        node.name,
-        suites=node.suites,
-        prekeys={X25519: node.prekeys[X25519]},
-    )
-    assert known.responder(stripped) is None
+    bottle = known.rack.get(node.fingerprint)
+    assert bottle is not None
+    known.rack.write([Racked(replace(bottle, bundle=[one for one in bottle.bundle if one.suite == X25519]))])
+    assert known.responder(node) is None
     narrowed = net.known(net.client(suites=[X25519]))
     (node,) = narrowed.chart()
     to = narrowed.responder(node)

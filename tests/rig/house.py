@@ -78,7 +78,7 @@ class House:
         self.socks = (HOST, free_ports(1)[0])
         command(
             *("client", "init", "--config", str(self.config("client")), "--charter", charter),
-            *("--socks", f"{HOST}:{self.socks[1]}"),
+            *("--socks", f"{HOST}:{self.socks[1]}", "--private-addresses"),
         )
 
     def config(self, name: str) -> Path:

@@ -30,6 +30,7 @@ def init(args: argparse.Namespace) -> int:
         "suites": args.suite,
         "policies": args.policy or None,
         "bootstrap": settings.bootstrap(args.bootstrap, path),
+        **settings.surroundings(args),
         "ingress": {"socks5": {"listen": args.socks}},
     }
     config = settings.write(path, values, ClientConfig, "A client of Port17; see docs/command-line.md")

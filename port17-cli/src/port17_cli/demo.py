@@ -26,8 +26,6 @@ from port17_cli.testnet import Running, running
 from port17_cli.workplace import Workplace
 
 NODES = 5
-LANES = 4
-"""Each keeps a lane with every other, so that every route of three can be drawn."""
 MIB = 1 << 20
 SIZE_CAP_MIB = 1024
 """Largest fetch, MiB: it is held in memory once."""
@@ -118,7 +116,7 @@ async def _tell_it(story: Story, tell: Tell, directory: Path) -> None:
     with destination.serve(body, directory) as target, Workplace(directory / "net") as place:
         story.sent_digest = target.digest
         stage(f"Making a network: {NODES} nodes and a client, each a process on loopback ...")
-        async with running(place, nodes=NODES, lanes=LANES) as network:
+        async with running(place, nodes=NODES) as network:
             story.started = network.started
             story.pids = {child.name: child.pid for child in network.crew.children}
             stage(f"Ready after {network.started:.1f} s. Fetching {output.size(story.total)} over HTTPS ...")

@@ -69,6 +69,20 @@ def sources(parser: Parser) -> None:
     )
 
 
+def surroundings(parser: Parser) -> None:
+    """``--private-addresses`` and ``--local-network``."""
+    parser.add_argument(
+        "--private-addresses",
+        action="store_true",
+        help="call nodes at private addresses, too: networks for tests, or within one building",
+    )
+    parser.add_argument(
+        "--local-network",
+        action="store_true",
+        help="find nodes of the same local network by multicast (needs port17-lan)",
+    )
+
+
 def config_file(parser: Parser) -> None:
     """``--config``, required."""
     parser.add_argument("--config", required=True, metavar="FILE", help="the configuration file (TOML)")

@@ -1,11 +1,11 @@
-"""The files of a test network: charter, identities, bottles, lanes and configurations, all on loopback."""
+"""The files of a test network: charter, identities, bootstrap list and configurations, all on loopback."""
 
 from __future__ import annotations
 
 import random
 import socket
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,8 +14,11 @@ from port17.errors import ConfigError, UsageError
 from port17.node import publication
 from port17.node.keyring import Keyring
 from port17.plugins.loader import Registry
+from port17.records.bootstrap import BootstrapList, SignedBootstrap
+from port17.records.bottle import Bottle
 from port17.records.charter import Charter
 from port17.records.genesis import network_id
+from port17.records.revision import DAY_S
 from port17_cli import charter as founding
 from port17_cli import drivers, enrolment, settings
 from port17_cli.workplace import Workplace
@@ -23,6 +26,13 @@ from port17_cli.workplace import Workplace
 HOST = "127.0.0.1"
 DAYS = 5
 """How long a test network can run on the prekeys that it is made with, days."""
+LISTED = 3
+"""Nodes of the bootstrap list: of three, one may be dead and two still vouch for each other."""
+LIST_NAME = "bootstrap-nodes.json"
+LISTED_DAYS = 30
+"""How long the list holds, days."""
+DRAIN_S = 0.5
+"""How long a node that ends waits for circuits, seconds: the whole network is ended with it."""
 PORTS = (20_000, 32_767)
 """Where ports are picked: below the range from which systems take the ports of outgoing connections, or the
 first nodes' connections could take the last nodes' ports before those listen."""
@@ -61,6 +71,7 @@ class Plan:
     """Everything of a network that is on disk."""
 
     charter: Path
+    bootstrap: Path
     nodes: tuple[NodePlan, ...]
     client: ClientPlan
 
@@ -69,14 +80,14 @@ def make(
     place: Workplace,
     *,
     nodes: int,
-    lanes: int,
+    lanes: int | None,
     socks: str | None,
     suites: Sequence[str],
     identity: str | None,
 ) -> Plan:
     """Make a network's files.
 
-    :param lanes: lanes per node, at least.
+    :param lanes: lanes that each node sees to; None leaves it to the nodes.
     :param socks: HOST:PORT for the client; None picks a free port.
     :param suites: cipher suites that every node serves, best first; empty takes the usual one.
     :raises ConfigError: no free ports, or a file cannot be written.
@@ -115,68 +126,62 @@ def make(
     charter = Charter.found(genesis, terms, founding.signers(holders))
     charter_path = directory / "testnet.charter"
     charter.dump(charter_path)
-    bottles = directory / "bottles"
-    bottles.mkdir()
     ports = free_ports(nodes + 1)
-    graph = lane_graph(nodes, lanes)
     plans = []
+    bottles: list[Bottle] = []
+    bootstrap = directory / LIST_NAME
+    common = {
+        "charter": str(charter_path),
+        "bottles": "bottles",
+        "bootstrap": {"sources": [str(bootstrap)]},
+        "addresses": {"allow_private": True},
+    }
     for number, (name, keyring) in enumerate(zip(names, keyrings, strict=True)):
-        neighbours = [prints[other] for other in sorted(graph[number])]
         folder = directory / "nodes" / name
         address = f"{HOST}:{ports[number]}"
         control = place.sockets / f"{name}.sock"
         config = settings.write(
             folder / "node.toml",
             {
-                "charter": str(charter_path),
+                **common,
                 "name": name,
                 "group": f"group-{name}",
                 "state": "state",
-                "bottles": str(bottles),
-                "lanes": "lanes.json",
                 "control": str(control),
                 "listen": {"tcp": address},
+                "mesh": {"drain_s": DRAIN_S} | ({} if lanes is None else {"lanes": lanes}),
                 "exit": {"enabled": True, "allow": ["accept *:*"], "allow_private": True},
             },
             NodeConfig,
             "A node of a test network",
         )
-        enrolment.write_lanes(folder / "lanes.json", [fingerprint.hex() for fingerprint in neighbours])
-        bottle, _ = enrolment.publish(config, charter, keyring, served, neighbours, now)
+        bottle, _ = enrolment.publish(config, charter, keyring, served, [], now)
+        bottles.append(bottle)
         plans.append(NodePlan(name, bottle.node_id, address, folder / "node.toml", control))
-    client = _client(place, charter_path, bottles, socks or f"{HOST}:{ports[nodes]}")
-    return Plan(charter_path, tuple(plans), client)
+    listed = SignedBootstrap.of(
+        BootstrapList.made(
+            network_id=founded,
+            seq=int(now),
+            expiry=int(now) + LISTED_DAYS * DAY_S,
+            bottles=[bottle.encode() for bottle in bottles[:LISTED]],
+        )
+    )
+    bootstrap.write_bytes(listed.signed(charter, terms, founding.signers(holders)).encode())
+    client = _client(place, common, socks or f"{HOST}:{ports[nodes]}")
+    return Plan(charter_path, bootstrap, tuple(plans), client)
 
 
-def _client(place: Workplace, charter: Path, bottles: Path, socks: str) -> ClientPlan:
+def _client(place: Workplace, common: Mapping[str, object], socks: str) -> ClientPlan:
     config = place.directory / "client" / "client.toml"
     control = place.sockets / "client.sock"
-    settings.write(
+    made = settings.write(
         config,
-        {
-            "charter": str(charter),
-            "bottles": str(bottles),
-            "control": str(control),
-            "ingress": {"socks5": {"listen": socks}},
-        },
+        {**common, "control": str(control), "ingress": {"socks5": {"listen": socks}}},
         ClientConfig,
         "The client of a test network",
     )
+    made.bottles.mkdir(parents=True, exist_ok=True)
     return ClientPlan("client", socks, config, control)
-
-
-def lane_graph(nodes: int, lanes: int) -> list[set[int]]:
-    """Which node keeps lanes with which: a ring, so that all are connected, with chords.
-
-    :param lanes: 2 to ``nodes - 1``: how many lanes each node has at least.
-    """
-    graph: list[set[int]] = [set() for _ in range(nodes)]
-    for distance in range(1, -(-lanes // 2) + 1):
-        for node in range(nodes):
-            other = (node + distance) % nodes
-            graph[node].add(other)
-            graph[other].add(node)
-    return graph
 
 
 def free_ports(count: int) -> list[int]:

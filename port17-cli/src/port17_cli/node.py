@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import functools
 import time
+from ipaddress import ip_address
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -135,6 +136,9 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _values(args: argparse.Namespace, path: Path) -> dict[str, object]:
+    args.local_network |= args.local
+    # Who is there himself has neighbours there.
+    args.private_addresses |= not args.local and _is_private(args.advertise or args.listen)
     values: dict[str, object] = {
         "charter": settings.spell(args.charter, path),
         "name": args.name,
@@ -145,7 +149,9 @@ def _values(args: argparse.Namespace, path: Path) -> dict[str, object]:
         "control": f"{path.stem}.sock",
         "suites": args.suite,
         "bootstrap": settings.bootstrap(args.bootstrap, path),
-        "listen": {"tcp": args.listen},
+        **settings.surroundings(args),
+        "flavour": "local" if args.local else None,
+        "listen": {"tcp": args.listen} if args.listen else {},
         "advertise": {"tcp": [args.advertise]} if args.advertise else None,
     }
     if args.passphrase_file:
@@ -157,6 +163,15 @@ def _values(args: argparse.Namespace, path: Path) -> dict[str, object]:
             "allow_private": args.allow_private,
         }
     return values
+
+
+def _is_private(address: str | None) -> bool:
+    """Whether HOST:PORT is one of no use to the world; a name is."""
+    host, _, _ = (address or "").rpartition(":")
+    try:
+        return not ip_address(host.removeprefix("[").removesuffix("]")).is_global
+    except ValueError:
+        return False
 
 
 def _tell(

@@ -22,6 +22,7 @@ from port17_cli.grammar import (
     settings,
     sources,
     suites,
+    surroundings,
 )
 
 CODES = """\
@@ -88,7 +89,13 @@ def _testnet(groups: Groups) -> None:
     )
     parser.add_argument("--dir", required=True, metavar="DIR", help="where its files and logs go")
     parser.add_argument("--nodes", required=True, type=int, metavar="N", help="how many nodes (3 or more)")
-    parser.add_argument("--lanes", type=int, default=None, metavar="K", help="lanes per node, at least (4)")
+    parser.add_argument(
+        "--lanes",
+        type=int,
+        default=None,
+        metavar="K",
+        help="lanes that each node sees to (as many as its size asks for)",
+    )
     parser.add_argument("--socks", metavar="HOST:PORT", help="where the client listens (a free port)")
     suites(parser)
     parser.add_argument("--identity", metavar="SCHEME", help="the network's identity scheme")
@@ -103,7 +110,9 @@ def _node(groups: Groups) -> None:
     parser.add_argument("--charter", required=True, metavar="FILE", help="the network's charter")
     parser.add_argument("--name", required=True, help="the node's name, unique in the network")
     parser.add_argument("--group", help="whose node it is; routes never use two of one group (the name)")
-    parser.add_argument("--listen", required=True, metavar="HOST:PORT", help="where it listens, by tcp")
+    parser.add_argument(
+        "--listen", metavar="HOST:PORT", help="where it listens, by tcp (nowhere: it only calls others)"
+    )
     parser.add_argument("--advertise", metavar="HOST:PORT", help="where others reach it (what it listens on)")
     parser.add_argument("--exit", action="store_true", help="open connections for others: legal weight")
     parser.add_argument(
@@ -114,6 +123,10 @@ def _node(groups: Groups) -> None:
     )
     parser.add_argument("--bottles", metavar="DIR", help="where the network's bottles are (bottles)")
     sources(parser)
+    surroundings(parser)
+    parser.add_argument(
+        "--local", action="store_true", help="be known on the local network alone; implies --local-network"
+    )
     parser.add_argument("--lane", action="append", default=[], metavar="ID", help="keep a lane; repeat")
     suites(parser)
     parser.add_argument("--identity", metavar="SCHEME", help="identity scheme (the charter's first)")
@@ -148,6 +161,7 @@ def _client(groups: Groups) -> None:
     parser.add_argument("--charter", required=True, metavar="FILE", help="the network's charter")
     parser.add_argument("--bottles", metavar="DIR", help="where the network's bottles are (bottles)")
     sources(parser)
+    surroundings(parser)
     parser.add_argument(
         "--socks",
         default="127.0.0.1:1080",

@@ -118,3 +118,11 @@ def spell(path: str | Path, beside: Path) -> str:
     absolute = Path(path).expanduser().absolute()
     base = beside.absolute().parent
     return str(absolute.relative_to(base)) if absolute.is_relative_to(base) else str(absolute)
+
+
+def surroundings(args: argparse.Namespace) -> dict[str, object]:
+    """The tables that ``--private-addresses`` and ``--local-network`` ask for; None stands for none."""
+    return {
+        "addresses": {"allow_private": True} if args.private_addresses else None,
+        "local_network": {"driver": "multicast"} if args.local_network else None,
+    }

@@ -27,8 +27,6 @@ LEAST_NODES = 3
 """A route has three, each of another group."""
 MOST_NODES = 200
 """Beyond, a machine's memory is the limit: a node takes tens of MB."""
-USUAL_LANES = 4
-"""Lanes per node where nothing is said: enough that any two nodes may die and routes remain."""
 STARTING = 8
 """Processes that start at once: each is busy importing for most of a second, and has a time limit."""
 FETCH_S = 60.0
@@ -60,6 +58,7 @@ class Running:
         """What ``state.json`` holds."""
         return {
             "charter": str(self.plan.charter),
+            "bootstrap": str(self.plan.bootstrap),
             "nodes": [
                 {
                     "id": node.node_id,
@@ -80,23 +79,22 @@ class Running:
 
 def up(args: argparse.Namespace) -> int:
     """``port17 testnet up``."""
-    lanes = args.lanes if args.lanes is not None else min(USUAL_LANES, args.nodes - 1)
-    check(args.nodes, lanes)
-    return loop.run(_up, args, lanes)
+    check(args.nodes, args.lanes)
+    return loop.run(_up, args)
 
 
-def check(nodes: int, lanes: int) -> None:
+def check(nodes: int, lanes: int | None) -> None:
     """:raises UsageError: no such network can be."""
     if not LEAST_NODES <= nodes <= MOST_NODES:
         raise UsageError(f"--nodes is {LEAST_NODES} to {MOST_NODES}, not {nodes}.")
-    if not 2 <= lanes < nodes:
+    if lanes is not None and not 2 <= lanes < nodes:
         raise UsageError(
             f"--lanes is 2 to {nodes - 1} for {nodes} nodes, not {lanes}.",
             cure="Each node keeps a lane with at most every other node.",
         )
 
 
-async def _up(args: argparse.Namespace, lanes: int) -> int:
+async def _up(args: argparse.Namespace) -> int:
     ready = False
     async with anyio.create_task_group() as tasks:
         with anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
@@ -112,7 +110,7 @@ async def _up(args: argparse.Namespace, lanes: int) -> int:
                 async with running(
                     place,
                     nodes=args.nodes,
-                    lanes=lanes,
+                    lanes=args.lanes,
                     socks=args.socks,
                     suites=args.suite or (),
                     identity=args.identity,
@@ -139,7 +137,7 @@ async def running(
     place: Workplace,
     *,
     nodes: int,
-    lanes: int,
+    lanes: int | None = None,
     socks: str | None = None,
     suites: Sequence[str] = (),
     identity: str | None = None,

@@ -1,12 +1,13 @@
 """What the charter means to one process at one moment: whose word counts, and which suites are used.
 
-When another revision begins to hold, and what that ends, is :mod:`port17.network`'s to say.
+What follows when another revision begins to hold is :mod:`port17.network`'s to say.
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+import math
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from port17.errors import PluginError
@@ -82,3 +83,71 @@ def installed_schemes(registry: Registry) -> dict[str, IdentityScheme]:
         if schemes[name].status is Status.BROKEN:
             _log.warning("the identity scheme %s is broken: nothing that it signs is believed", name)
     return schemes
+
+
+class CharterClock:
+    """Which revision of a charter holds, as time passes and revisions come."""
+
+    def __init__(
+        self,
+        charter: Charter,
+        own: OwnSuites,
+        schemes: Mapping[str, IdentityScheme],
+        wall: Callable[[], float],
+    ) -> None:
+        """
+        :param own: the suites of this end.
+        :param schemes: every identity scheme that is installed.
+        :param wall: Unix time, seconds.
+        """
+        self.charter = charter
+        self._own = own
+        self._installed = schemes
+        self._wall = wall
+        self._floor = 0
+        """The newest revision that ever held here: a clock that is set back takes none back."""
+        self.held = self._interpret()
+        """What holds, as of the last look."""
+
+    def _accepted(self) -> tuple[Revision, ...]:
+        floor = self.charter.revisions[self._floor].revision
+        return self.charter.accepted(max(self._wall(), floor.not_before))
+
+    def _interpret(self) -> InForce:
+        held = InForce.of(self.charter, self._accepted(), self._own, self._installed)
+        self._floor = held.accepted[0].seq
+        return held
+
+    def turn(self, charter: Charter | None = None) -> InForce | None:
+        """Look again.
+
+        :param charter: with more revisions than before.
+        :returns: what held before, if that has changed.
+        """
+        if charter is not None:
+            self.charter = charter
+        elif self._accepted() == self.held.accepted:
+            return None
+        before, self.held = self.held, self._interpret()
+        self._tell(before)
+        return before
+
+    def _tell(self, before: InForce) -> None:
+        revision = self.held.accepted[0]
+        if revision != before.accepted[0]:
+            names = ", ".join(self.held.suites) or "none"
+            _log.info(
+                "revision %d of the charter holds now; cipher suites, best first: %s", revision.seq, names
+            )
+        if not self.held.suites and before.suites:
+            error = self._own.nothing_left(revision, self._own.under(revision))
+            _log.error("nothing can be begun: %s. %s", error.message, error.cure)
+
+    def until_change_s(self) -> float:
+        """Seconds until another revision holds, or one is no longer accepted; infinite if none is known."""
+        now_s, (current, *others) = self._wall(), self.held.accepted
+        moments = [one.not_before for one in self.charter.coming(now_s)]
+        moments += [
+            self.charter.accepted_until(one.seq, current.seq) for one in others if one.seq < current.seq
+        ]
+        return min((moment - now_s for moment in moments if moment > now_s), default=math.inf)

@@ -1,40 +1,42 @@
 """What one process knows of its network, kept current: charter, suites and schemes in use, and the rack.
 
-Made from a node's or a client's configuration; neither picks routes nor opens links. When to look at the
-files again is :mod:`port17.watching`'s to say.
+Made from a node's or a client's configuration; neither picks routes nor opens links. Whom bottles are
+exchanged with is the node's and the client's to say, when to look at files again :mod:`port17.watching`'s.
 """
 
 from __future__ import annotations
 
 import logging
-import math
+import random
 import time
 from collections.abc import Callable, Mapping, Sequence
 
+import anyio
 import anyio.lowlevel
-import anyio.to_thread
 
-from port17.bottles.folder import BottleFolder, Sight, look
-from port17.bottles.intake import ForwardProof, Intake, Sender
+from port17.bottles.buckets import usable
+from port17.bottles.gossip import Gossip
+from port17.bottles.gossip_events import Event, Forgotten, Learned, Noted
+from port17.bottles.intake import Intake, Sender
 from port17.bottles.moderated import Appeal
-from port17.bottles.notices import NoticeFolder, Notices, read_notices
-from port17.bottles.outcome import Distrusted, Outcome, Stored
+from port17.bottles.outcome import Outcome
 from port17.bottles.rack import BottleStore
 from port17.bottles.reputation import Reputation
-from port17.bottles.successors import supersede
-from port17.bottles.validation import Terms
+from port17.bottles.successors import Successors
+from port17.bottles.validation import Terms, Validators
 from port17.config.settings import ClientConfig, NodeConfig
-from port17.errors import ConfigError, RecordError
-from port17.in_force import InForce, installed_schemes
+from port17.files import NetworkFiles
+from port17.in_force import CharterClock, InForce, installed_schemes
 from port17.navigator.agreement import Standing, agree, standing
 from port17.navigator.chart import Chart, ChartNode
+from port17.navigator.chart_maker import ChartKeeper, ChartTerms
 from port17.plugins.families import BOTTLE_STORES
 from port17.plugins.loader import Registry
 from port17.plugins.own_suites import OwnSuites
-from port17.records.bottle import Bottle
 from port17.records.charter import Charter
 from port17.records.charter_file import CharterFile
-from port17.records.proof import Proof
+from port17.records.identity import node_id
+from port17.records.moderation import SignedModeration
 from port17.records.revision import Revision
 from port17.records.scheme import IdentityScheme
 from port17.wire.prekey import Network, ResponderKey
@@ -56,39 +58,47 @@ class KnownNetwork:
         own: OwnSuites,
         schemes: Mapping[str, IdentityScheme],
         rack: BottleStore,
+        validators: Validators,
         wall: Callable[[], float],
         *,
-        charter_file: CharterFile | None = None,
-        folder: BottleFolder | None = None,
         appeal: Appeal | None = None,
+        allow_private: bool = False,
+        rng: random.Random | None = None,
     ) -> None:
         """
         :param own: the suites of this end.
         :param schemes: every identity scheme that is installed.
         :param wall: Unix time, seconds.
-        :param charter_file: where the charter is kept current from.
-        :param folder: where the rack is filled from.
         :param appeal: what the user says against the moderators.
+        :param allow_private: public bottles may name addresses that are not public.
         """
-        self.charter = charter
         self.rack = rack
+        self._charts = ChartKeeper(rack)
         self.wall = wall
-        self._own = own
         self._installed = dict(schemes)
-        self._charter_file = charter_file
-        self._folder = folder
-        self._complaint = ""
-        self._version = 0
-        intake = folder.intake if folder is not None else None
-        self.reputation = Reputation(rack, charter.network_id, intake, appeal)
-        self._notices = None
-        if folder is not None:
-            self._notices = NoticeFolder(folder.path, folder.intake, self.reputation.moderated)
-        self._floor = 0
-        """The newest revision that ever held here: a clock that is set back takes none back."""
-        self._held = self._interpret()
-        self.successors = supersede(rack, charter.network_id, self.schemes)
+        self._clock = CharterClock(charter, own, self._installed, wall)
+        self._allow_private = allow_private
+        self.intake = Intake(rack, validators, charter.network_id)
+        self.reputation = Reputation(rack, charter.network_id, self.intake, appeal)
+        self.gossip = Gossip(
+            self.intake,
+            self.terms,
+            moderate=self.moderate,
+            tell=self._told,
+            rng=rng or random.SystemRandom(),
+        )
+        """What this process tells others of nodes, and hears of them."""
+        self.handed: frozenset[bytes] = frozenset()
+        """Nodes whose bottle the user has put into the folder of bottles."""
+        self.successors = Successors((), ())
         """Who has taken whose place; whoever is no longer to be used is not in the rack."""
+        self._files: NetworkFiles | None = None
+        self._listeners: list[Callable[[Event], None]] = []
+        self._news = anyio.Event()
+        self._stale = False
+        self._version = 0
+        self._forbid_schemes()
+        self._renew()
 
     @classmethod
     def load(
@@ -97,7 +107,7 @@ class KnownNetwork:
         registry: Registry,
         wall: Callable[[], float] = time.time,
     ) -> KnownNetwork:
-        """Read charter and bottles, load what they need.
+        """Read charter and rack, load what they need.
 
         :raises ConfigError: a file is missing or wrong, or charter and configuration have no suite in common.
         :raises PluginError: a driver that the charter names and the configuration asks for is unusable.
@@ -110,87 +120,77 @@ class KnownNetwork:
         rack: BottleStore = registry.make(BOTTLE_STORES, config.rack.store, config.rack.options)
         rack.open(charter.network_id, config.state)
         try:
-            # The folder is the truth: what an earlier process kept was judged by what held then.
-            rack.remove(*(stamp.fingerprint for stamp in rack.stamps()))
-            folder = BottleFolder(config.bottles, Intake(rack, registry.panel, charter.network_id))
             network = cls(
                 charter,
                 own,
                 installed,
                 rack,
+                registry.panel,
                 wall,
-                charter_file=charter_file,
-                folder=folder,
                 appeal=Appeal(**{name: frozenset(ids) for name, ids in config.moderation}),
+                allow_private=config.addresses.allow_private,
             )
-            network._take(folder, *network._look(folder)())
-        except OSError as error:
-            rack.close()
-            raise ConfigError(
-                f"the folder of bottles {config.bottles} can't be read: {error.strerror}",
-                cure="Name the folder in the configuration, as `bottles`.",
-            ) from error
+            network._files = NetworkFiles.of(config, charter_file, network)
+            network.listen(network._files.told)
+            return network
         except BaseException:
             rack.close()
             raise
-        return network
 
     def close(self) -> None:
         """Let go of the rack."""
         self.rack.close()
 
+    def become(self, fingerprint: bytes) -> None:
+        """This process is a node: it has a bottle of its own, and checks others' addresses."""
+        self.gossip.own = fingerprint
+        self.intake.checker = fingerprint
+
     # -- what holds now ---------------------------------------------------------------------------
+    @property
+    def charter(self) -> Charter:
+        """The newest that is known."""
+        return self._clock.charter
+
+    def amend(self, charter: Charter) -> None:
+        """The charter has more revisions than before."""
+        before = self._clock.turn(charter)
+        if before is not None:
+            self._turned(before)
+
     def _now(self) -> InForce:
-        if self._accepted() != self._held.accepted:
-            self._interpret_anew()
-        if self.wall() >= self.reputation.said.until:
+        before = self._clock.turn()
+        if before is not None:
+            self._turned(before)
+        if self._stale or self.wall() >= self.reputation.said.until:
             self._renew()
-        return self._held
+        return self._clock.held
 
-    def _interpret_anew(self) -> None:
-        before, self._held = self._held, self._interpret()
-        self._tell(before, self._held)
-        self.reputation.reconsider(self._held.accepted[0], self._installed, self.wall())
+    def _turned(self, before: InForce) -> None:
+        if self._clock.held.schemes.keys() != before.schemes.keys():
+            self._forbid_schemes()
+        self.reputation.reconsider(self._clock.held.accepted[0], self._installed, self.wall())
+        self._renew()
+
+    def _forbid_schemes(self) -> None:
+        """Nobody is known any more by a scheme that is not allowed."""
+        schemes = self._clock.held.schemes
+        for bottle in self.rack:
+            if bottle.label.identity.scheme not in schemes:
+                self.forget(bottle.fingerprint)
+
+    def _renew(self) -> None:
+        """Something has changed in what is known or said of nodes."""
+        self._stale = False
+        found = Successors.of(self.rack.successors(), self.charter.network_id, self._clock.held.schemes)
+        for fingerprint in sorted(found.superseded | found.unfounded):
+            self.forget(fingerprint)
+        for fingerprint in sorted(found.disputed - self.successors.disputed):
+            _log.warning("the node %s has named two successors: neither is followed", node_id(fingerprint))
+        self.successors = found
+        self.reputation.renew(self.wall(), found.superseded)
+        self._stale = False
         self._version += 1
-
-    def _accepted(self) -> tuple[Revision, ...]:
-        floor = self.charter.revisions[self._floor].revision
-        return self.charter.accepted(max(self.wall(), floor.not_before))
-
-    def _interpret(self) -> InForce:
-        held = InForce.of(self.charter, self._accepted(), self._own, self._installed)
-        self._floor = held.accepted[0].seq
-        self._version += 1
-        return held
-
-    def _tell(self, before: InForce, now: InForce) -> None:
-        """Log what another revision brings, and forget what it ends."""
-        revision = now.accepted[0]
-        if revision != before.accepted[0]:
-            names = ", ".join(now.suites) or "none"
-            _log.info(
-                "revision %d of the charter holds now; cipher suites, best first: %s", revision.seq, names
-            )
-        if not now.suites and before.suites:
-            error = self._own.nothing_left(revision, self._own.under(revision))
-            _log.error("nothing can be begun: %s. %s", error.message, error.cure)
-        if now.schemes.keys() != before.schemes.keys():
-            for bottle in self.rack:
-                if bottle.label.identity.scheme not in now.schemes:
-                    self.rack.remove(bottle.fingerprint)
-                    if self._folder is not None:
-                        self._folder.intake.forget(bottle.fingerprint)
-            # The word of a scheme that is no longer allowed makes nobody an heir any more.
-            self._supersede(now.schemes)
-            if self._folder is not None:
-                self._folder.forget()
-
-    def _supersede(self, schemes: Mapping[str, IdentityScheme]) -> None:
-        """Find out anew who has taken whose place."""
-        self.successors = supersede(self.rack, self.charter.network_id, schemes)
-        if self._folder is not None:
-            for fingerprint in self.successors.superseded | self.successors.unfounded:
-                self._folder.intake.forget(fingerprint)
 
     @property
     def version(self) -> int:
@@ -201,12 +201,8 @@ class KnownNetwork:
     def until_change_s(self) -> float:
         """Seconds until another revision holds, or one is no longer accepted, or what moderators say expires;
         infinite if none is known."""
-        now_s, (current, *others) = self.wall(), self._now().accepted
-        moments = [self.reputation.said.until, *(one.not_before for one in self.charter.coming(now_s))]
-        moments += [
-            self.charter.accepted_until(one.seq, current.seq) for one in others if one.seq < current.seq
-        ]
-        return min((moment - now_s for moment in moments if moment > now_s), default=math.inf)
+        self._now()
+        return min(self._clock.until_change_s(), max(0.0, self.reputation.said.until - self.wall()))
 
     @property
     def revision(self) -> Revision:
@@ -236,9 +232,26 @@ class KnownNetwork:
         return self._now().schemes
 
     @property
+    def installed(self) -> Mapping[str, IdentityScheme]:
+        """Every identity scheme that works here, also those that the charter allows nobody."""
+        return self._installed
+
+    @property
     def grace_s(self) -> float:
         """Seconds for which circuits and links may go on under a suite that is no longer allowed."""
         return min(float(self.revision.overlap_s), GRACE_CAP_S)
+
+    def terms(self) -> Terms:
+        """What bottles are judged by now."""
+        held = self._clock.held
+        return Terms(
+            self.charter.network_id,
+            held.schemes,
+            self.wall(),
+            held.accepted[0].clock_skew_s,
+            held.prepared,
+            allow_private=self._allow_private,
+        )
 
     def transcript(self) -> Network:
         """What the wire binds now."""
@@ -263,18 +276,16 @@ class KnownNetwork:
     def chart(self) -> Chart:
         """The map as it is now."""
         held = self._now()
-        heirs = self.successors.heirs
-        return Chart.from_rack(
-            self.rack,
+        terms = ChartTerms(
             held.terms,
-            self.wall(),
             held.suites,
             held.refused,
-            heirs=heirs,
+            heirs=self.successors.heirs,
             barred=self.reputation.barred(),
             unnamed=self.reputation.unnamed(self.wall()),
             exits=self.reputation.said.trusted_exits,
         )
+        return self._charts.draw(terms, self.wall())
 
     def standing(self, fingerprint: bytes, suite: str) -> Standing:
         """What has become of a suite that is in use with a node."""
@@ -284,111 +295,68 @@ class KnownNetwork:
         return standing(held.terms, served, held.suites, suite)
 
     def responder(self, node: ChartNode) -> ResponderKey | None:
-        """How to address a node: by its prekey of the suite to use with it; None if none is held, whatever
-        others are."""
-        held = self._now()
-        now_s = self.wall()
+        """How to address a node: by its prekey of the suite to use with it, if the rack holds one; None if it
+        holds none, whatever others it does."""
+        held, bottle = self._now(), self.rack.get(node.fingerprint)
         suite = held.suites.get(agree(held.terms, node.suites, held.suites).suite or "")
-        if suite is None:
+        if suite is None or bottle is None:
             return None
-        for record in node.prekeys.get(suite.name, ()):
-            if record.expiry > now_s and len(record.public) == suite.public_size:
+        bundle = [one for one in bottle.bundle if one.suite == suite.name]
+        for record in usable(bundle, self.wall(), held.terms.prekey_lifetime_s):
+            if len(record.public) == suite.public_size:
                 return ResponderKey(suite, node.fingerprint, record.hash, record.slot, record.public)
         return None
 
-    @property
-    def installed(self) -> Mapping[str, IdentityScheme]:
-        """Every identity scheme that works here, also those that the charter allows nobody."""
-        return self._installed
-
     # -- kept current -----------------------------------------------------------------------------
     async def look_again(self) -> None:
-        """Take over what has changed in the charter's file and in the folder of bottles. What is wrong with
-        them is logged once, and what is held stays."""
-        if self._charter_file is not None:
-            await self._look_for_charter(self._charter_file)
-        if self._folder is not None:
-            schemes = self.schemes.keys()
-            try:
-                sight, notices = await anyio.to_thread.run_sync(self._look(self._folder))
-            except OSError as error:
-                complaint = f"the folder of bottles {self._folder.path} can't be read: {error.strerror}"
-                if complaint != self._complaint:
-                    self._complaint = complaint
-                    _log.warning("%s; what was read stays", complaint)
-            else:
-                self._complaint = ""
-                # What was verified under other schemes is verified again at the next look.
-                if self.schemes.keys() == schemes:
-                    self._take(self._folder, sight, notices)
+        """Take over what the user has changed in files."""
+        if self._files is not None:
+            await self._files.look_again()
 
-    async def _look_for_charter(self, file: CharterFile) -> None:
-        present = self.charter.revisions[-1].revision.seq
-        try:
-            charter = await anyio.to_thread.run_sync(file.look, self.charter)
-        except ConfigError as error:
-            _log.error("a charter is refused: %s; revision %d stays. %s", error.message, present, error.cure)
-            return
-        if charter is not None:
-            await anyio.to_thread.run_sync(file.remember, charter)
-            self.charter = charter
-            self._interpret_anew()
-            newest = charter.revisions[-1].revision
-            _log.info("the charter has a revision %d, from Unix second %d on", newest.seq, newest.not_before)
+    def listen(self, listener: Callable[[Event], None]) -> None:
+        """Call this with everything that gossip finds out, at once; it takes no time."""
+        self._listeners.append(listener)
+
+    async def changes(self) -> None:
+        """Wait until something may have changed."""
+        if not self._stale:
+            await self._news.wait()
+
+    def _told(self, event: Event) -> None:
+        if isinstance(event, Learned | Forgotten | Noted):
+            self._stale = True
+            self._news.set()
+            self._news = anyio.Event()
+        for listener in self._listeners:
+            listener(event)
+
+    def forget(self, fingerprint: bytes) -> None:
+        """Drop what is held of a node."""
+        self.rack.remove(fingerprint)
+        self.intake.forget(fingerprint)
+        self.gossip.forget(fingerprint)
+        self._told(Forgotten(fingerprint))
+
+    def moderate(self, offered: SignedModeration) -> bool:
+        """Take over a moderators' list if it is newer than the one held.
+
+        :returns: False if it is not.
+        :raises RecordError: it is not signed by enough moderators that the user listens to.
+        """
+        revision = self._clock.held.accepted[0]
+        if not self.reputation.moderated.consider(offered, revision, self._installed, self.wall()):
+            return False
+        _log.info("the moderators' list of Unix second %d holds", offered.moderation.seq)
+        self._stale = True
+        return True
 
     async def offer(self, bottles: Sequence[bytes], sender: Sender) -> list[Outcome]:
         """Put bottles through the intake, as they came; other tasks run between two of them.
 
         :returns: what became of each.
         """
-        if self._folder is None:
-            return []
         outcomes: list[Outcome] = []
-        proofs: list[Proof] = []
         for offered in bottles:
-            taken = self._folder.intake.take(offered, sender, self._terms())
-            outcomes.append(taken.outcome)
-            proofs += [action.proof for action in taken.next if isinstance(action, ForwardProof)]
+            outcomes.append(self.gossip.take(offered, sender, anyio.current_time()))
             await anyio.lowlevel.checkpoint()
-        if self._notices is not None:
-            self._notices.publish(proofs)
-        if proofs or any(isinstance(outcome, Stored | Distrusted) for outcome in outcomes):
-            self._supersede(self.schemes)
-            self._renew()
         return outcomes
-
-    def _terms(self) -> Terms:
-        skew_s = self.revision.clock_skew_s
-        return Terms(self.charter.network_id, self.schemes, self.wall(), skew_s, self.prepared)
-
-    def _look(self, folder: BottleFolder) -> Callable[[], tuple[Sight, Notices]]:
-        """What a thread can do by itself."""
-        terms, known = self._terms(), folder.known(time.monotonic())
-        noticed = self._notices.known if self._notices is not None else {}
-
-        def verify(bottle: Bottle) -> None:
-            refusal = folder.intake.refusal(bottle, terms)
-            if refusal is not None:
-                raise RecordError(refusal.text)
-
-        return lambda: (look(folder.path, known, verify), read_notices(folder.path, noticed))
-
-    def _take(self, folder: BottleFolder, sight: Sight, notices: Notices) -> None:
-        noted = self._notices is not None and self._notices.take(
-            notices, self._terms(), self.revision, self._installed
-        )
-        if noted:
-            self._renew()
-        taken = folder.take(sight, self._terms())
-        for problem in taken.problems:
-            _log.warning("a bottle is refused: %s", problem)
-        if self._notices is not None:
-            self._notices.publish(taken.proofs)
-        if taken.changed or noted:
-            self._supersede(self.schemes)
-            self._renew()
-
-    def _renew(self) -> None:
-        """Something has changed in what is known or said of nodes."""
-        self.reputation.renew(self.wall())
-        self._version += 1

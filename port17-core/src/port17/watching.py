@@ -15,12 +15,15 @@ from port17.network import KnownNetwork
 LOOK_S = 2.0
 """Seconds between looks at the charter's file and the folder of bottles: some stats, and a change that is put
 there is in force everywhere within the ten seconds that `charter amend` gives it."""
+BATCH_S = 0.1
+"""Seconds for which what gossip brings is gathered before it is passed on: bottles come by the hundred."""
 
 _log = logging.getLogger(__name__)
 
 
 class Watch:
-    """Looks at files and clock; a file is read when it has changed, or at once on SIGHUP."""
+    """Looks at files and clock, and hears what gossip brings. A file is read when it has changed, or at once
+    on SIGHUP."""
 
     def __init__(self, network: KnownNetwork) -> None:
         self._network = network
@@ -35,6 +38,7 @@ class Watch:
     def start(self, tasks: TaskGroup) -> None:
         """Begin."""
         tasks.start_soon(self._look)
+        tasks.start_soon(self._follow)
         # Signals are the main thread's alone; who runs us elsewhere has the files looked at all the same.
         if hasattr(signal, "SIGHUP") and threading.current_thread() is threading.main_thread():
             tasks.start_soon(self._obey)
@@ -50,6 +54,12 @@ class Watch:
             except Exception as fault:  # noqa: BLE001 - a plugin's scheme or validator: it may not end a process
                 _log.error("charter and bottles could not be looked at: %s", type(fault).__name__)
                 _log.debug("traceback", exc_info=fault)
+            self._pass_on()
+
+    async def _follow(self) -> None:
+        while True:
+            await self._network.changes()
+            await anyio.sleep(BATCH_S)
             self._pass_on()
 
     def _pass_on(self) -> None:

@@ -1,4 +1,4 @@
-"""A folder of bottles that is read again as it changes: the static network's map, kept current.
+"""A folder of bottles that is read again as it changes: what the user knows of nodes.
 
 :func:`look` only reads, so that a thread can do it; :class:`BottleFolder` takes over what was seen. When to
 look is left to whoever owns the process.
@@ -8,17 +8,15 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
-from port17.bottles.intake import OURSELVES, ForwardProof, Intake
-from port17.bottles.outcome import Aborted, Distrusted, Unchanged, Why
+from port17.bottles.intake import OURSELVES, Sender
+from port17.bottles.outcome import Aborted, Distrusted, Outcome, Why
 from port17.bottles.rack import SUFFIX, load_bottle
-from port17.bottles.validation import Terms
 from port17.errors import RecordError
 from port17.records.bottle import Bottle
 from port17.records.file_mark import FileMark, mark_of
-from port17.records.proof import Proof
 
 RETRY_S = 60.0
 """Seconds after which a file that was refused is read again though it has not changed: a clock may have been
@@ -68,20 +66,6 @@ def look(path: Path, known: Mapping[str, FileMark], verify: Callable[[Bottle], N
     return Sight(files, read)
 
 
-@dataclass
-class Taken:
-    """What taking over a sight did.
-
-    :param changed: fingerprints whose bottle is new, another, or gone.
-    :param problems: one line per file that was refused, naming it; each once.
-    :param proofs: of nodes that have equivocated, found just now.
-    """
-
-    changed: set[bytes] = field(default_factory=set)
-    problems: list[str] = field(default_factory=list)
-    proofs: list[Proof] = field(default_factory=list)
-
-
 class BottleFolder:
     """What the files of a folder have brought into a rack.
 
@@ -89,18 +73,30 @@ class BottleFolder:
     older one never takes its place.
     """
 
-    def __init__(self, path: Path, intake: Intake) -> None:
-        """:param intake: what it distrusts is left out, too: a static network passes nothing on, so it is of
-        no use in it."""
+    def __init__(
+        self,
+        path: Path,
+        take: Callable[[Bottle, Sender, float], Outcome],
+        forget: Callable[[bytes], None],
+    ) -> None:
+        """
+        :param take: what a bottle is given to; :meth:`~port17.bottles.gossip.Gossip.take` is one.
+        :param forget: drops what is held of a node.
+        """
         self.path = path
-        self.intake = intake
-        self._rack = intake.rack
+        self._take = take
+        self._forget = forget
         self._known: dict[str, FileMark] = {}
         self._owner: dict[str, bytes] = {}
         self._newest: dict[bytes, tuple[int, int]] = {}
         """The newest sequence that was seen of each node, even if its file is gone: none older follows."""
         self._refused: dict[str, str] = {}
         self._retried_s = 0.0
+
+    @property
+    def handed(self) -> frozenset[bytes]:
+        """Nodes whose bottle is there."""
+        return frozenset(self._owner.values())
 
     def known(self, now_s: float) -> Mapping[str, FileMark]:
         """What need not be read again.
@@ -116,66 +112,48 @@ class BottleFolder:
         """Read every file again at the next look: what is valid has changed."""
         self._known.clear()
 
-    def take(self, sight: Sight, terms: Terms) -> Taken:
-        """Take over what was seen.
+    def take(self, sight: Sight, now_s: float) -> list[str]:
+        """Take over what was seen; its bottles are verified.
 
-        :param terms: under which it is judged; its bottles are verified.
+        :returns: one line per file that was refused, naming it; each once.
         """
-        taken = Taken()
+        problems: list[str] = []
         for name in [name for name in self._known if name not in sight.files]:
             self._known.pop(name)
             self._refused.pop(name, None)
             owner = self._owner.pop(name, None)
             if owner is not None and owner not in self._owner.values():
-                self._remove(owner)
-                taken.changed.add(owner)
+                self._forget(owner)
         for name, found in sight.read.items():
-            problem = (
-                found.message if isinstance(found, RecordError) else self._put(name, found, terms, taken)
-            )
+            problem = found.message if isinstance(found, RecordError) else self._put(name, found, now_s)
             if problem is None:
                 self._refused.pop(name, None)
             elif self._refused.get(name) != problem:
                 self._refused[name] = problem
-                taken.problems.append(f"{self.path / name}: {problem}")
+                problems.append(f"{self.path / name}: {problem}")
         self._known = dict(sight.files)
-        return taken
+        return problems
 
-    def _put(self, name: str, bottle: Bottle, terms: Terms, taken: Taken) -> str | None:
+    def _put(self, name: str, bottle: Bottle, now_s: float) -> str | None:
         """Returns what is wrong."""
         fingerprint, sequence = bottle.fingerprint, bottle.sequence
         newest = self._newest.get(fingerprint, sequence)
         if sequence[0] < newest[0] or sequence[1] < newest[1]:
             return f"the bottle of {bottle.node_id} is older than one that was seen, which stays"
-        held = self._rack.get(fingerprint)
-        self._leave(name, fingerprint, taken)
+        self._leave(name, fingerprint)
         self._newest[fingerprint] = sequence
-        came = self.intake.admit(bottle, OURSELVES, terms)
-        outcome = came.outcome
-        taken.proofs += [action.proof for action in came.next if isinstance(action, ForwardProof)]
-        if isinstance(outcome, Unchanged):
-            return None
-        if isinstance(outcome, Distrusted) or (
-            isinstance(outcome, Aborted) and outcome.why in _COSTS_ITS_PLACE
-        ):
-            self._remove(fingerprint)
-            if held is not None:
-                taken.changed.add(fingerprint)
+        outcome = self._take(bottle, OURSELVES, now_s)
         if isinstance(outcome, Aborted):
+            if outcome.why in _COSTS_ITS_PLACE:
+                self._forget(fingerprint)
             return outcome.text
         if isinstance(outcome, Distrusted):
-            return f"the bottle of {bottle.node_id} is left out: {outcome.reason}"
-        taken.changed.add(fingerprint)
+            return f"the bottle of {bottle.node_id} is distrusted: {outcome.reason}"
         return None
 
-    def _remove(self, fingerprint: bytes) -> None:
-        self._rack.remove(fingerprint)
-        self.intake.forget(fingerprint)
-
-    def _leave(self, name: str, fingerprint: bytes, taken: Taken) -> None:
+    def _leave(self, name: str, fingerprint: bytes) -> None:
         """A file speaks for one node; if it was another before, that one is gone unless some file has it."""
         before = self._owner.get(name)
         self._owner[name] = fingerprint
         if before is not None and before != fingerprint and before not in self._owner.values():
-            self._remove(before)
-            taken.changed.add(before)
+            self._forget(before)

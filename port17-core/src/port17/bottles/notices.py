@@ -1,6 +1,6 @@
 """What lies in a folder of bottles beside the bottles: moderators' lists, and proofs against nodes.
 
-In a static network they travel as bottles do, as files: ``*.moderation`` and ``*.proof``.
+Files named ``*.moderation`` and ``*.proof``. Both travel by gossip, too.
 """
 
 from __future__ import annotations
@@ -12,17 +12,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, TypeAlias
 
-from port17.bottles.intake import Intake
-from port17.bottles.moderated import Moderated
-from port17.bottles.validation import Terms
 from port17.errors import ConfigError, RecordError
 from port17.records.file_mark import FileMark, mark_of
 from port17.records.identity import node_id
 from port17.records.moderation import MODERATION_CAP, SignedModeration
 from port17.records.proof import PROOF_CAP, Proof
 from port17.records.regular_file import read_regular
-from port17.records.revision import Revision
-from port17.records.scheme import IdentityScheme
 from port17.records.whole_file import write_whole
 
 MODERATION_SUFFIX: Final = ".moderation"
@@ -77,51 +72,50 @@ def read_notices(path: Path, known: Mapping[str, FileMark]) -> Notices:
 
 
 class NoticeFolder:
-    """What such files have told one intake."""
+    """What such files have told this process, and the proofs that it keeps there."""
 
-    def __init__(self, path: Path, intake: Intake, moderated: Moderated) -> None:
+    def __init__(
+        self,
+        path: Path,
+        convict: Callable[[Proof, float], None],
+        consider: Callable[[SignedModeration, float], bool],
+    ) -> None:
+        """
+        :param convict: obeys a proof; raises RecordError for one that proves nothing.
+        :param consider: obeys a list; raises RecordError for one that is not signed well enough.
+        """
         self.known: Mapping[str, FileMark] = {}
         """What need not be read again."""
         self._path = path
-        self._intake = intake
-        self._moderated = moderated
+        self._convict = convict
+        self._consider = consider
+        self._kept: set[bytes] = set()
 
-    def take(
-        self, notices: Notices, terms: Terms, revision: Revision, installed: Mapping[str, IdentityScheme]
-    ) -> bool:
-        """Obey what was found; what is wrong is logged once.
-
-        :param installed: every identity scheme: moderators may use one that nodes may not.
-        :returns: True if anything is new.
-        """
+    def take(self, notices: Notices, now_s: float) -> None:
+        """Obey what was found, and pass it on; what is wrong is logged once."""
         self.known = notices.files
-        noted = False
         for name, found in notices.read.items():
             try:
                 if isinstance(found, RecordError):
                     raise found
                 if isinstance(found, Proof):
-                    noted |= self._convict(found, terms)
-                elif self._moderated.consider(found, revision, installed, terms.now_s):
-                    _log.info("the moderators' list of Unix second %d holds", found.moderation.seq)
-                    noted = True
+                    self._convict(found, now_s)
+                    self._kept.add(found.fingerprint)
+                else:
+                    self._consider(found, now_s)
             except RecordError as error:
                 _log.warning("%s is refused: %s", self._path / name, error.message)
-        return noted
 
-    def _convict(self, proof: Proof, terms: Terms) -> bool:
-        new = proof.fingerprint not in self._intake.bans
-        self._intake.convict(proof, terms)
-        return new
-
-    def publish(self, proofs: Iterable[Proof]) -> None:
-        """Proofs that were found here are for everybody who has the bottles."""
+    def keep(self, proofs: Iterable[Proof]) -> None:
+        """Keep those that are new, for the time after a restart."""
         for proof in proofs:
-            _log.error("the node %s is banned: %s", node_id(proof.fingerprint), proof.reason)
-            try:
-                save_proof(self._path, proof)
-            except ConfigError as error:
-                _log.warning("the proof is not passed on: %s", error.message)
+            if proof.fingerprint not in self._kept:
+                self._kept.add(proof.fingerprint)
+                _log.error("the node %s is banned: %s", node_id(proof.fingerprint), proof.reason)
+                try:
+                    save_proof(self._path, proof)
+                except ConfigError as error:
+                    _log.warning("the proof is not kept: %s", error.message)
 
 
 def load_notice(file: Path) -> Notice:

@@ -4,13 +4,16 @@ which name. What follows for routes and lanes is the chart's and the network's t
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from typing import Final
 
 from port17.bottles.intake import Intake
 from port17.bottles.moderated import Appeal, Moderated, Said
 from port17.bottles.rack import BottleStore
 from port17.records.revision import Revision
 from port17.records.scheme import IdentityScheme
+
+HANDED_OVER: Final = "it has handed over to another identity"
 
 
 class Reputation:
@@ -26,20 +29,20 @@ class Reputation:
         self._rack = rack
         self._intake = intake
 
-    def renew(self, now_s: float) -> None:
+    def renew(self, now_s: float, superseded: Iterable[bytes] = ()) -> None:
         """What is said has changed, or time has passed.
 
         :param now_s: Unix time, seconds.
+        :param superseded: who has handed over to another identity, and is not to come back.
         """
         self.said = self.moderated.said(now_s, (stamp.fingerprint for stamp in self._rack.stamps()))
         if self._intake is not None:
-            self._intake.blocked = self.said.blocked
+            self._intake.blocked = {**dict.fromkeys(superseded, HANDED_OVER), **self.said.blocked}
             self._intake.settled = self.said.owners
 
     def reconsider(self, revision: Revision, installed: Mapping[str, IdentityScheme], now_s: float) -> None:
-        """Another revision of the charter may name other moderators."""
+        """Another revision of the charter may name other moderators; :meth:`renew` is to follow."""
         self.moderated.reconsider(revision, installed, now_s)
-        self.renew(now_s)
 
     def bottles(self) -> dict[str, object]:
         """How many bottles are held, how many nodes barred, and what became of every bottle that came."""

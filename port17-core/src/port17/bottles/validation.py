@@ -21,6 +21,7 @@ class Terms:
     :param now_s: Unix time, seconds.
     :param skew_s: how far a signer's clock may be ahead, seconds.
     :param suites: the cipher suites that this process may use, whose keys it can tell from noise.
+    :param allow_private: public bottles may advertise addresses that are not public.
     """
 
     network_id: bytes
@@ -28,6 +29,7 @@ class Terms:
     now_s: float
     skew_s: float = CLOCK_SKEW_S
     suites: Mapping[str, CipherSuite] = field(default_factory=dict)
+    allow_private: bool = False
 
 
 @dataclass(frozen=True)
