@@ -6,13 +6,11 @@ import argparse
 import time
 from typing import TYPE_CHECKING, Any
 
-from port17.bottles.rack import MemoryRack, load_directory
 from port17.errors import ConfigError
 from port17.navigator.agreement import Agreement, agree
 from port17.plugins.loader import Registry
 from port17.plugins.own_suites import OwnSuites
-from port17.records.scheme import usable
-from port17_cli import drivers, output, settings
+from port17_cli import drivers, known, output, settings
 
 if TYPE_CHECKING:
     from port17.records.bottle import Bottle
@@ -26,11 +24,7 @@ def explain(args: argparse.Namespace) -> int:
     now = time.time()
     charter = drivers.present_charter(config, schemes)
     revision = charter.current(now)
-    rack = MemoryRack()
-    allowed = usable(revision.schemes, schemes)
-    problems = load_directory(
-        config.bottles, charter.network_id, allowed, rack, now, skew_s=revision.clock_skew_s
-    )
+    rack, problems = known.rack(config, charter, registry, now)
     choice = OwnSuites(registry, config.suites).under(revision)
     # A node never calls itself.
     others = [bottle for bottle in rack if bottle.label.name != getattr(config, "name", None)]

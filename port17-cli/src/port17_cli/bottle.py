@@ -18,7 +18,7 @@ from port17.records.bottle import BOTTLE_CAP, CONTENTS_KIND, LABEL_KIND, Bottle
 from port17.records.charter import Charter
 from port17.records.identity import node_id
 from port17.records.scheme import usable
-from port17_cli import drivers, output, settings
+from port17_cli import drivers, known, output, settings
 
 STDIN = "-"
 """In the place of a file's name."""
@@ -89,6 +89,9 @@ def _read(args: argparse.Namespace) -> tuple[Bottle, int]:
         data = sys.stdin.buffer.read(BOTTLE_CAP + 1)
         return _named(STDIN, lambda: Bottle.parse(data)), len(data)
     file = Path(args.bottle)
+    if not file.exists() and args.config and not args.bottles:
+        bottle = _known(args)
+        return bottle, len(bottle.encode())
     if not file.exists():
         file = _find(args)
     return _named(str(file), lambda: load_bottle(file)), file.stat().st_size
@@ -103,9 +106,23 @@ def _named(name: str, read: Any) -> Bottle:
     return bottle
 
 
+def _known(args: argparse.Namespace) -> Bottle:
+    """A bottle by its node's id or name, of all that a node or client knows.
+
+    :raises ConfigError: there is none, or more than one.
+    """
+    found = known.find(known.asked(args), args.bottle)
+    if found is None:
+        raise ConfigError(
+            f"There is neither a file {args.bottle} nor a node of that name or id.",
+            cure=f"`port17 bottle list --config {args.config}` shows all that are known.",
+        )
+    return found
+
+
 def _find(args: argparse.Namespace) -> Path:
-    """The file of a node's bottle, by the node's id or name, in the folder that is named or configured."""
-    folder = _folder(args)
+    """The file of a node's bottle, by the node's id or name, in the folder that is named."""
+    folder = Path(args.bottles) if args.bottles else None
     if folder is None:
         raise ConfigError(
             f"There is no file {args.bottle}.",
@@ -135,12 +152,6 @@ def _find(args: argparse.Namespace) -> Path:
             cure="Give a file, a node's id or name, or - for standard input.",
         )
     return found[0]
-
-
-def _folder(args: argparse.Namespace) -> Path | None:
-    if args.bottles:
-        return Path(args.bottles)
-    return settings.read(settings.kind_of(args.config), args.config)[0].bottles if args.config else None
 
 
 # -- what is true of it -----------------------------------------------------------------------------------

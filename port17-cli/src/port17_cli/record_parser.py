@@ -225,7 +225,15 @@ def bottle(groups: Groups) -> None:
         against = parser.add_mutually_exclusive_group(required=needed)
         against.add_argument("--charter", metavar="FILE", help="check against this charter")
         against.add_argument("--config", metavar="FILE", help="check against a node's or client's charter")
-        parser.add_argument("--bottles", metavar="DIR", help="where a node is looked up (as configured)")
+        parser.add_argument("--bottles", metavar="DIR", help="where a node is looked up (all that is known)")
+    parser = add_command(group, "list", "bottles:list_all", "List the nodes that a node or client knows.")
+    config_file(parser)
+    parser = add_command(
+        group, "export", "bottles:export", "Write the bottles that a node or client knows into a folder."
+    )
+    config_file(parser)
+    parser.add_argument("--out", required=True, metavar="DIR", help="the folder")
+    parser.add_argument("node", nargs="*", metavar="NODE", help="ids or names (all)")
 
 
 def identity(groups: Groups) -> None:

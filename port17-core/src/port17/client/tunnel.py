@@ -31,6 +31,7 @@ from port17.network import KnownNetwork
 from port17.plugins.loader import Registry
 from port17.records import cbor
 from port17.records.identity import node_id
+from port17.showing import bottles
 from port17.watching import Watch
 from port17.wire.block import BLOCK_SIZE
 from port17.wire.conveyor import Conveyor
@@ -165,7 +166,7 @@ class Tunnel:
                     f"the ingress {name} cannot listen: {error}",
                     cure=f"Set listen in [ingress.{name}] to an address of this machine that is free.",
                 ) from error
-        verbs = {"circuits": self.circuits, "build": self.build}
+        verbs = {"circuits": self.circuits, "build": self.build, "bottles": bottles(self._network)}
         await self._tasks.start(self._serve_control, verbs)
         return {"ingress": bound}
 

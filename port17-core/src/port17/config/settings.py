@@ -189,8 +189,8 @@ class BootstrapConfig(_Section):
 class AddressesConfig(_Section):
     """``[addresses]``: which of the addresses that public bottles advertise are ever dialled.
 
-    :param allow_private: True allows loopback, private and link-local ones as well. For test networks only: in
-        any other, a stranger's bottle could make this machine call its neighbours.
+    :param allow_private: True allows loopback, private and link-local ones as well. For test networks only:
+        in any other, a stranger's bottle could make this machine call its neighbours.
     """
 
     allow_private: bool = False

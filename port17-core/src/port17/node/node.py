@@ -33,6 +33,7 @@ from port17.node.replays import Replays
 from port17.node.state_lock import alone
 from port17.plugins.families import CIPHER_SUITES
 from port17.plugins.loader import Registry
+from port17.showing import bottles
 from port17.watching import Watch
 from port17.wire.block import BLOCK_SIZE
 from port17.wire.handshake import NodeSigner
@@ -260,7 +261,8 @@ class Node:
         self._tasks.start_soon(self._spare_keys.restock)
         self._tasks.start_soon(self._keep_keys)
         self._watch.start(self._tasks)
-        await self._tasks.start(_serve_control, self._config, {"status": self.status})
+        verbs = {"status": self.status, "bottles": bottles(self._network)}
+        await self._tasks.start(_serve_control, self._config, verbs)
         return await self.status({})
 
     async def status(self, args: dict[str, Any]) -> dict[str, Any]:

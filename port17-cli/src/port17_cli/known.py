@@ -1,0 +1,105 @@
+"""What a node or a client knows of the network's nodes, for commands about it: asked of the process if it
+runs, else read from its rack; and in either case what lies in its folder of bottles."""
+
+from __future__ import annotations
+
+import argparse
+import base64
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import anyio
+
+from port17 import control
+from port17.bottles.rack import BottleStore, MemoryRack, load_directory
+from port17.errors import ConfigError, NetworkError, RecordError
+from port17.plugins.families import BOTTLE_STORES
+from port17.plugins.loader import Registry
+from port17.records.bottle import Bottle
+from port17.records.scheme import usable
+from port17_cli import drivers, settings
+
+if TYPE_CHECKING:
+    from port17.config import ClientConfig, NodeConfig
+    from port17.records.charter import Charter
+
+ASK_S = 30.0
+"""Seconds that a running process may take to answer one page."""
+
+
+def rack(
+    config: NodeConfig | ClientConfig, charter: Charter, registry: Registry, now: float
+) -> tuple[MemoryRack, list[RecordError]]:
+    """All that is known, verified again.
+
+    :returns: the bottles, and what is wrong with files of the folder.
+    :raises ConfigError: the folder or the rack can't be read.
+    """
+    revision = charter.current(now)
+    schemes = usable(revision.schemes, drivers.schemes(registry))
+    found = MemoryRack()
+    problems: list[RecordError] = []
+    if config.bottles.exists():
+        problems = load_directory(
+            config.bottles, charter.network_id, schemes, found, now, skew_s=revision.clock_skew_s
+        )
+    for bottle in _held(config, charter, registry):
+        try:
+            bottle.verify(charter.network_id, schemes, now, skew_s=revision.clock_skew_s)
+        except RecordError:
+            continue  # a scheme that holds no longer, or a clock that was set back
+        found.put(bottle)
+    return found, problems
+
+
+def asked(args: argparse.Namespace) -> MemoryRack:
+    """All that the node or client knows whose configuration a command names.
+
+    :raises ConfigError: as of :func:`rack`.
+    """
+    config, _ = settings.read(settings.kind_of(args.config), args.config)
+    registry = Registry()
+    charter = drivers.present_charter(config, drivers.schemes(registry))
+    return rack(config, charter, registry, time.time())[0]
+
+
+def _held(config: NodeConfig | ClientConfig, charter: Charter, registry: Registry) -> Iterator[Bottle]:
+    try:
+        answers = anyio.run(_ask, config.control)
+    except NetworkError:
+        answers = None  # it does not run
+    if answers is not None:
+        yield from map(Bottle.parse, answers)
+        return
+    made: BottleStore = registry.make(BOTTLE_STORES, config.rack.store, config.rack.options)
+    if not (made.lasting and config.state.exists()):
+        return
+    try:
+        made.open(charter.network_id, config.state)
+        yield from made
+    finally:
+        made.close()
+
+
+async def _ask(path: Path) -> list[bytes]:
+    """:raises NetworkError: nobody answers."""
+    found: list[bytes] = []
+    after: str | None = ""
+    while after is not None:
+        page: dict[str, Any] = await control.ask(path, "bottles", {"after": after}, ASK_S)
+        found += [base64.b64decode(row["bottle"]) for row in page["bottles"]]
+        after = page["next"]
+    return found
+
+
+def find(bottles: MemoryRack, text: str) -> Bottle | None:
+    """The one node of an id, a fingerprint in hex, or a PortName.
+
+    :raises ConfigError: several claim the name.
+    """
+    named = [one for one in bottles if text in (one.node_id, one.fingerprint.hex()) or one.label.name == text]
+    if len(named) > 1:
+        raise ConfigError(f"{len(named)} nodes claim the name {text}.", cure="Give an id.")
+    return named[0] if named else None
