@@ -28,6 +28,7 @@ from typing import Any
 from port17.bottles.rack import BottleStore, MemoryRack, Racked
 from port17.bottles.sqlite_rack import SqliteRack
 from port17.navigator.chart import Chart
+from port17.navigator.chart_maker import ChartKeeper, ChartTerms
 from port17.plugins.loader import Registry
 from port17.records.bottle import Bottle, Contents, Label, Lane
 from port17.records.framing import digest
@@ -256,7 +257,7 @@ def asking(store: BottleStore, fingerprints: list[bytes], press: Press) -> Itera
 def charting(store: BottleStore, title: str) -> Figure:
     revision = Revision.made(not_before=NOW, suites=list(SUITES), schemes=["ed25519"])
     drawn: list[Chart] = []
-    took = timed(lambda: drawn.append(Chart.from_rack(store, revision, NOW + 1)))
+    took = timed(lambda: drawn.append(ChartKeeper(store).draw(ChartTerms(revision), NOW + 1)))
     lanes = sum(len(node.lanes) for node in drawn[0]) // 2
     return Figure(f"chart of {len(drawn[0])} nodes from {title}", took, "s", note=f"{lanes} lanes")
 

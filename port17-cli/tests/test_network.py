@@ -11,7 +11,7 @@ import pytest
 from port17.bottles.rack import MemoryRack, load_directory
 from port17.config import ClientConfig, NodeConfig, load
 from port17.errors import PluginError, UsageError
-from port17.navigator.chart import Chart
+from port17.navigator.chart_maker import ChartTerms, chart_of
 from port17.plugins.loader import Registry
 from port17.records.charter import Charter
 from port17_cli import drivers, network
@@ -38,7 +38,7 @@ def test_everything_made_is_valid(tmp_path: Path) -> None:
     charter = Charter.load(plan.charter, schemes)
     rack = MemoryRack()
     assert load_directory(place.directory / "bottles", charter.network_id, schemes, rack, now) == []
-    chart = Chart.from_rack(rack, charter.current(now), now)
+    chart = chart_of(rack, ChartTerms(charter.current(now)), now)
     assert len(chart.nodes) == 4
     for node in chart.nodes.values():
         assert len(node.lanes) == 2

@@ -7,14 +7,14 @@ from typing import Any
 
 from port17.bottles.rack import MemoryRack
 from port17.bottles.verdict import ACCEPT, Ruling
-from port17.navigator.chart import Chart, Lane, LeftOut
+from port17.navigator.chart import Lane
+from port17.navigator.chart_maker import ChartTerms, chart_of
 from port17.navigator.policy import Judgement
 from port17.plugins.basic import validate_bottle
 from port17.plugins.loader import Registry
-from port17.records.bottle import Bottle, Contents, Label
+from port17.records.bottle import OFFLINE, Bottle, Contents, Label, Slot
 from port17.records.envelope import Envelope
 from port17.records.identity import Identity
-from port17.records.prekey import PrekeyRecord
 from port17.records.revision import Revision
 
 DAY = 24 * 3600
@@ -30,31 +30,33 @@ def fingerprint(index: int) -> bytes:
     return identity(index).fingerprint
 
 
-def prekey(index: int, suite: str = "s1", slot: int = 100) -> PrekeyRecord:
-    return PrekeyRecord.made(
-        network_id=NETWORK,
-        fingerprint=fingerprint(index),
-        suite=suite,
-        slot=slot,
-        expiry=(slot + 1) * DAY,
-        public=b"key",
-    )
+def slot(number: int = 100, filler: int = 0) -> Slot:
+    return Slot(number, (number + 1) * DAY, bytes([filler]) * 32)
 
 
 def bottle(
     index: int,
     lanes: Mapping[int, tuple[int, int]] | None = None,
-    bundle: Sequence[PrekeyRecord] | None = None,
+    slots: Mapping[str, Sequence[Slot]] | None = None,
+    *,
+    seq: int = NOW,
+    flags: Sequence[str] = (),
     **label: Any,
 ) -> Bottle:
     """As a rack holds it: verified before, so nothing here needs a true signature."""
     fields = {"name": f"n{index}", "suites": ["s1", "s2"], "identity": identity(index)} | label
     claimed = [(fingerprint(peer), *claim) for peer, claim in (lanes or {}).items()]
-    contents = Contents.made(fingerprint=fingerprint(index), seq=NOW, lanes=claimed)
+    held = {"s1": [slot(filler=1)], "s2": [slot(filler=2)]} if slots is None else slots
+    contents = Contents.made(
+        fingerprint=fingerprint(index),
+        seq=seq,
+        lanes=claimed,
+        flags=list(flags),
+        slots={suite: [tuple(one) for one in found] for suite, found in held.items()},
+    )
     return Bottle.of(
         Envelope.made(scheme="test", payload=Label.made(**fields).to_cbor(), signature=b""),
         Envelope.made(scheme="test", payload=contents.to_cbor(), signature=b""),
-        [prekey(index), prekey(index, "s2")] if bundle is None else bundle,
     )
 
 
@@ -69,7 +71,7 @@ def test_a_chart_takes_over_what_bottles_say_and_the_charter_allows() -> None:
         bottle(
             1,
             {2: (10, 7), 3: (1, 1)},
-            [prekey(1), prekey(1, "s2"), prekey(1, "s3")],
+            {"s1": [slot()], "s2": [slot(99), slot(100)], "s3": [slot()]},
             suites=["s1", "s2", "s3"],
             group="ours",
             addresses={"tcp": ["192.0.2.1:1", "[2001:db8::1]:1"]},
@@ -78,12 +80,12 @@ def test_a_chart_takes_over_what_bottles_say_and_the_charter_allows() -> None:
     )
     rack.put(bottle(2, {1: (20, 9)}))
     rack.put(bottle(3))
-    chart = Chart.from_rack(rack, revision(plain_text_exits=[fingerprint(2)]), NOW)
+    chart = chart_of(rack, ChartTerms(revision(plain_text_exits=[fingerprint(2)])), NOW)
     one, two = chart.nodes[fingerprint(1)], chart.nodes[fingerprint(2)]
     assert (one.name, one.group, one.node_id) == ("n1", "ours", identity(1).node_id)
     assert one.addresses == {"tcp": ("192.0.2.1:1", "[2001:db8::1]:1")}
-    assert one.suites == ("s2", "s1"), "what the charter allows, in its order"
-    assert one.prekeys == {"s1": (prekey(1),), "s2": (prekey(1, "s2"),)}
+    assert (one.suite, one.suites) == ("s2", ("s2", "s1")), "what the charter allows, in its order"
+    assert one.slots == (slot(99), slot(100))
     assert one.exit is not None
     assert one.exit.allows("example.com", 443)
     assert two.exit is None
@@ -93,51 +95,44 @@ def test_a_chart_takes_over_what_bottles_say_and_the_charter_allows() -> None:
     assert [each.fingerprint for each in chart] == sorted(chart.nodes)
 
 
-def test_the_present_prekey_comes_first_and_an_expired_one_never() -> None:
-    slots = [98, 99, 100, 101, 102]
-    lasting = [prekey(1, slot=slot) for slot in slots]
-    old = [record for record in lasting if record.slot < 100]
-    chart = Chart.from_rack([bottle(1, bundle=lasting[::-1])], revision(suites=["s1"]), NOW)
-    assert [record.slot for record in chart.nodes[fingerprint(1)].prekeys["s1"]] == [100, 101, 102]
-    overlapping = old[1].model_copy(update={"expiry": NOW + 60})
-    bundle = [*reversed(lasting[2:]), overlapping]
-    chart = Chart.from_rack([bottle(1, bundle=bundle)], revision(suites=["s1"]), NOW)
-    assert [record.slot for record in chart.nodes[fingerprint(1)].prekeys["s1"]] == [100, 99, 101, 102]
-
-
 def test_who_cannot_be_used_is_left_out_with_the_reason() -> None:
     bottles = [
-        bottle(1, bundle=[]),
-        bottle(2, bundle=[prekey(2, "s2", slot=99)]),
-        bottle(3, suites=["s9"], bundle=[prekey(3, "s9")]),
-        bottle(4, suites=["s2"], bundle=[prekey(4, "s1")]),
+        bottle(1, slots={}),
+        bottle(2, slots={"s2": [slot(98), slot(99)]}),
+        bottle(3, suites=["s9"], slots={"s9": [slot()]}),
+        bottle(4, flags=["busy", OFFLINE]),
         bottle(5),
         bottle(6, suites=["s3", "s9"]),
+        bottle(7),
     ]
     why = {"s3": "it is not installed here"}
-    chart = Chart.from_rack(bottles, revision(suites=["s2", "s1", "s3"]), NOW, {"s1", "s2"}, why)
+    barred = {fingerprint(7): "you distrust it", fingerprint(8): "banned: it lies"}
+    terms = ChartTerms(revision(suites=["s2", "s1", "s3"]), {"s1", "s2"}, why, barred=barred)
+    chart = chart_of(bottles, terms, NOW)
     assert [node.name for node in chart] == ["n5"]
-    no_prekey = "no unexpired prekey of it is held for s2, the suite to use with it"
-    assert chart.left_out == (
-        LeftOut("n1", no_prekey),
-        LeftOut("n2", no_prekey),
-        LeftOut("n3", "serves no cipher suite that the charter allows"),
-        LeftOut("n4", no_prekey),
-        LeftOut("n6", "serves no cipher suite that we can use; s3: it is not installed here"),
-    )
+    no_prekey = "it names no unexpired prekey for s2, the suite to use with it"
+    assert {one.name: one.reason for one in chart.left_out} == {
+        "n1": no_prekey,
+        "n2": no_prekey,
+        "n3": "serves no cipher suite that the charter allows",
+        "n4": "it has said that it is going offline",
+        "n6": "serves no cipher suite that we can use; s3: it is not installed here",
+        "n7": "you distrust it",
+        identity(8).node_id: "banned: it lies",
+    }
 
 
 def test_a_prekey_that_is_missing_never_brings_a_weaker_suite() -> None:
-    stripped = bottle(1, bundle=[prekey(1, "s1")])
-    assert not Chart.from_rack([stripped], revision(), NOW).nodes
-    weaker_alone = Chart.from_rack([stripped], revision(), NOW, {"s1"})
+    stripped = bottle(1, slots={"s1": [slot()]})
+    assert not chart_of([stripped], ChartTerms(revision()), NOW).nodes
+    weaker_alone = chart_of([stripped], ChartTerms(revision(), {"s1"}), NOW)
     assert weaker_alone.nodes[fingerprint(1)].suite == "s1", "what we narrow to by ourselves is no fallback"
-    assert Chart.from_rack([bottle(1)], revision(), NOW).nodes[fingerprint(1)].suite == "s2"
+    assert chart_of([bottle(1)], ChartTerms(revision()), NOW).nodes[fingerprint(1)].suite == "s2"
 
 
 def test_the_core_s_own_policy_excludes_by_name_id_and_group() -> None:
     bottles = [bottle(1), bottle(2), bottle(3, group="theirs"), bottle(4, group="ours"), bottle(5)]
-    chart = Chart.from_rack(bottles, revision(), NOW)
+    chart = chart_of(bottles, ChartTerms(revision()), NOW)
     options = {"nodes": ["n1", identity(2).node_id], "groups": ["theirs"]}
     panel = Registry().policies(["exclude"], {"exclude": options})
     reasons = {

@@ -28,6 +28,7 @@ class Store(BottleStore):
     def named(self, name): return ()
     def bucket(self, prefix_bits, value): return ()
     def trusted(self): return iter(())
+    def distrusted(self): return {}
     def successors(self): return iter(())
     def __iter__(self): return iter(())
     def __len__(self): return 0

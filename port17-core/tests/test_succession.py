@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from port17.bottles.rack import MemoryRack
 from port17.bottles.successors import CHAIN_CAP, Successors, supersede
 from port17.errors import RecordError
-from port17.navigator.chart import Chart
+from port17.navigator.chart_maker import ChartTerms, chart_of
 from port17.network import KnownNetwork
 from port17.node.identity_file import IDENTITY_FILE, IdentityFile
 from port17.node.keyring import Keyring
@@ -256,11 +256,11 @@ def test_lanes_and_trust_lead_to_the_successor() -> None:
     )
     found = supersede(held, NETWORK, SCHEMES)
     revision = Revision.made(not_before=0, suites=[SUITE], schemes=[SCHEME.name], plain_text_exits=[before])
-    chart = Chart.from_rack(held, revision, NOW, heirs=found.heirs)
+    chart = chart_of(held, ChartTerms(revision, heirs=found.heirs), NOW)
     assert set(chart.nodes[after].lanes) == {other}
     assert set(chart.nodes[other].lanes) == {after}
     assert [node.plain_text for node in (chart.nodes[after], chart.nodes[other])] == [True, False]
-    alone = Chart.from_rack(held, revision, NOW)
+    alone = chart_of(held, ChartTerms(revision), NOW)
     assert not alone.nodes[after].lanes
     assert not alone.nodes[after].plain_text
 

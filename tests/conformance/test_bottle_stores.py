@@ -209,6 +209,7 @@ def test_marks_and_times(rack: BottleStore) -> None:
     rack.put(node.bottle(1, 1, commits=keys), received=1.0)
     assert rack.mark(node.fingerprint, "nobody answers")
     assert list(rack.trusted()) == []
+    assert rack.distrusted() == {node.fingerprint: "nobody answers"}
     assert len(list(rack)) == 1
     # What says nothing new about the node changes no opinion of it.
     rack.put(node.bottle(1, 1, commits=keys, bundle=keys), received=2.0)
@@ -216,6 +217,7 @@ def test_marks_and_times(rack: BottleStore) -> None:
     assert held == Racked(node.bottle(1, 1, commits=keys, bundle=keys), 1.0, "nobody answers")
     assert rack.mark(node.fingerprint)
     assert list(rack.trusted()) == list(rack)
+    assert rack.distrusted() == {}
     rack.put(node.bottle(1, 2), received=3.0, distrust="too loud")
     assert rack.held(node.fingerprint) == Racked(node.bottle(1, 2), 3.0, "too loud")
 

@@ -6,12 +6,12 @@ Who asks whom for which bucket, and what is believed of an answer, is the client
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Final, NamedTuple
+from collections.abc import Iterable, Iterator
+from typing import Final, NamedTuple, TypeVar
 
 from port17.bottles.rack import BUCKET_BITS_CAP, BottleStore
 from port17.errors import NetworkError
-from port17.records.bottle import Bottle
+from port17.records.bottle import Bottle, Slot
 from port17.records.prekey import PrekeyRecord
 
 BUCKET_NODES: Final = 16
@@ -24,6 +24,9 @@ looked for. Who misses a node in a full answer asks for a longer prefix."""
 LEEWAY_BITS: Final = 1
 """How much shorter a prefix may be than our own count of nodes makes it: others may know half as many, and no
 request costs us more than reading some bottles."""
+
+
+SlotOrRecord = TypeVar("SlotOrRecord", Slot, PrekeyRecord)
 
 
 class BucketRefused(NetworkError):
@@ -41,6 +44,19 @@ class Commitment(NamedTuple):
     fingerprint: bytes
     contents_seq: int
     commitment: bytes
+
+
+def usable(found: Iterable[SlotOrRecord], now_s: float, lifetime_s: int) -> list[SlotOrRecord]:
+    """Of prekeys, those that can be used, in the order of use: the present slot's, then older, then later
+    ones. A key that dies sooner is the better for forward secrecy.
+
+    :param found: of one suite.
+    :param now_s: Unix time, seconds.
+    :param lifetime_s: the charter's ``prekey_lifetime_s``.
+    """
+    present = int(now_s) // lifetime_s
+    alive = [one for one in found if one.expiry > now_s]
+    return sorted(alive, key=lambda one: (one.slot > present, abs(one.slot - present)))
 
 
 def bits_for(nodes: int) -> int:

@@ -158,8 +158,12 @@ class BottleStore(ABC):
         """The same, without those that are distrusted."""
 
     @abstractmethod
+    def distrusted(self) -> dict[bytes, str]:
+        """Why no route uses a node, by fingerprint; of those alone that are distrusted."""
+
+    @abstractmethod
     def successors(self) -> Iterator[Bottle]:
-        """The same, of those alone whose label names predecessors, which few do."""
+        """As :meth:`__iter__`, of those alone whose label names predecessors, which few do."""
 
     @abstractmethod
     def __len__(self) -> int: ...
@@ -313,6 +317,9 @@ class MemoryRack(BottleStore):
 
     def trusted(self) -> Iterator[Bottle]:
         return (held.bottle for held in tuple(self._held.values()) if not held.distrust)
+
+    def distrusted(self) -> dict[bytes, str]:
+        return {key: held.distrust for key, held in self._held.items() if held.distrust}
 
     def successors(self) -> Iterator[Bottle]:
         return (bottle for bottle in self if bottle.label.predecessors)

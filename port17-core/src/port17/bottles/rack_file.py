@@ -45,6 +45,8 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
         "CREATE INDEX names ON bottles (name, fingerprint)",
         "CREATE INDEX successors ON bottles (id) WHERE succeeds",
     ),
+    # Few are distrusted, and a chart asks for them each time.
+    ("CREATE INDEX distrusted ON bottles (fingerprint, distrust) WHERE distrust != ''",),
 )
 """What makes each version of the schema of the one before; the first, of an empty file."""
 WAIT_S = 1.0

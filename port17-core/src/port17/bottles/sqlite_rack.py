@@ -154,6 +154,10 @@ class SqliteRack(BottleStore):
     def trusted(self) -> Iterator[Bottle]:
         return self._bottles("AND distrust = ''")
 
+    def distrusted(self) -> dict[bytes, str]:
+        rows = self._file.rows("SELECT fingerprint, distrust FROM bottles WHERE distrust != ''")
+        return {cast(bytes, fingerprint): cast(str, reason) for fingerprint, reason in rows}
+
     def successors(self) -> Iterator[Bottle]:
         return self._bottles("AND succeeds")
 

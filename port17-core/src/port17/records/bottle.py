@@ -52,6 +52,8 @@ LANES_CAP = 128
 """Most lanes in contents: 44 bytes each; the map of the mesh stays some KiB per node."""
 FLAGS_CAP = 16
 """Most flags; a flag is one word about a node."""
+OFFLINE = "offline"
+"""The flag of the last contents of a node that leaves."""
 LATENCY_CAP_US = 60_000_000
 """Longest latency of a lane, microseconds: a minute; a link that slow is dead."""
 CAPACITY_CAP = 1 << 44

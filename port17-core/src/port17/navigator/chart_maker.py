@@ -1,0 +1,315 @@
+"""How a chart is made of what verified bottles say and the charter allows, and kept current: only what has
+changed is worked out again.
+
+The result is the same as if all were drawn from scratch. When to draw is for whoever asks.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from itertools import chain
+from types import MappingProxyType
+from typing import Final
+
+from port17.bottles.rack import BottleStore
+from port17.navigator.agreement import (
+    NOT_ALLOWED,
+    NOT_SERVED,
+    Agreement,
+    agree,
+    preference,
+)
+from port17.navigator.chart import Chart, ChartNode, Fingerprint, Lane, LeftOut
+from port17.records.bottle import OFFLINE, Bottle, Slot
+from port17.records.exit_rules import ExitRules
+from port17.records.identity import node_id
+from port17.records.revision import Revision
+
+
+@dataclass(frozen=True)
+class ChartTerms:
+    """What counts beside the bottles.
+
+    :param revision: the charter's revision in force: allowed suites, exits trusted for plain text.
+    :param own: the suites that we can use and our configuration allows; None stands for all that the charter
+        allows.
+    :param why_not_own: of a suite that is not among them, the reason.
+    :param heirs: old identity to its successor. Lanes that name the old one lead to the new one, and so does
+        trust: who holds the old key could have given it away as well.
+    :param barred: nodes that no route uses, with the reason. Also ones that have no bottle.
+    :param unnamed: nodes whose PortName is another's; they go by their id.
+    :param exits: trusted for plain text beside those that the charter names.
+    """
+
+    revision: Revision
+    own: Collection[str] | None = None
+    why_not_own: Mapping[str, str] = field(default_factory=dict)
+    heirs: Mapping[Fingerprint, Fingerprint] = field(default_factory=dict)
+    barred: Mapping[Fingerprint, str] = field(default_factory=dict)
+    unnamed: Collection[Fingerprint] = frozenset()
+    exits: Collection[Fingerprint] = ()
+
+    @property
+    def trusted(self) -> frozenset[Fingerprint]:
+        """Exits that may have unencrypted connections."""
+        named = (*self.revision.plain_text_exits, *self.exits)
+        return frozenset(self.heirs.get(exit_, exit_) for exit_ in named)
+
+    def same_for_all(self, other: ChartTerms) -> bool:
+        """Whether what differs, if anything, is about single nodes."""
+        return (
+            self.revision == other.revision
+            and (None if self.own is None else set(self.own))
+            == (None if other.own is None else set(other.own))
+            and self.why_not_own == other.why_not_own
+            and self.heirs == other.heirs
+        )
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Said:
+    """What of a bottle the chart is made of."""
+
+    sequence: tuple[int, int]
+    node_id: str
+    name: str
+    group: str
+    addresses: Mapping[str, tuple[str, ...]]
+    suites: tuple[str, ...]
+    exit: ExitRules | None
+    slots: Mapping[str, tuple[Slot, ...]]
+    lanes: tuple[tuple[Fingerprint, int, int], ...]
+    offline: bool
+
+    @classmethod
+    def by(cls, bottle: Bottle) -> _Said:
+        label, contents = bottle.label, bottle.contents
+        addresses = {transport: tuple(found) for transport, found in label.addresses.items()}
+        return cls(
+            bottle.sequence,
+            label.identity.node_id,
+            label.name,
+            label.group,
+            MappingProxyType(addresses),
+            tuple(label.suites),
+            None if label.exit is None else ExitRules.parse(label.exit),
+            contents.slots,
+            tuple((peer, latency_us, capacity) for peer, latency_us, capacity in contents.lanes),
+            OFFLINE in contents.flags,
+        )
+
+
+class ChartMaker:
+    """Takes bottles one by one and draws the chart of those that it has."""
+
+    def __init__(self) -> None:
+        self._said: dict[Fingerprint, _Said] = {}
+        self._distrusted: dict[Fingerprint, str] = {}
+        self._nodes: dict[Fingerprint, ChartNode] = {}
+        """With their lanes; in the order of fingerprints."""
+        self._left_out: dict[Fingerprint, LeftOut] = {}
+        self._claims: dict[Fingerprint, dict[Fingerprint, tuple[int, int]]] = {}
+        """Of the nodes that are on the chart."""
+        self._expiries: dict[Fingerprint, int] = {}
+        """Unix second at which a node's last prekey expires."""
+        self._changed: set[Fingerprint] = set()
+        self._terms: ChartTerms | None = None
+        self._drawn_s = -math.inf
+        self._chart: Chart | None = None
+
+    @property
+    def sequences(self) -> Iterable[tuple[Fingerprint, tuple[int, int]]]:
+        """Which bottle it has of each node."""
+        return ((fingerprint, said.sequence) for fingerprint, said in self._said.items())
+
+    def sequence(self, fingerprint: Fingerprint) -> tuple[int, int] | None:
+        """Which bottle it has of a node."""
+        said = self._said.get(fingerprint)
+        return None if said is None else said.sequence
+
+    def take(self, bottle: Bottle) -> None:
+        """Use a verified bottle, instead of any other of its node."""
+        self._said[bottle.fingerprint] = _Said.by(bottle)
+        self._changed.add(bottle.fingerprint)
+
+    def drop(self, fingerprint: Fingerprint) -> None:
+        """Forget a node."""
+        if self._said.pop(fingerprint, None) is not None:
+            self._changed.add(fingerprint)
+
+    def distrust(self, reasons: Mapping[Fingerprint, str]) -> None:
+        """Leave these nodes out, and no others for that.
+
+        :param reasons: for people.
+        """
+        self._changed |= _differing(self._distrusted, reasons)
+        self._distrusted = dict(reasons)
+
+    def draw(self, terms: ChartTerms, now: float) -> Chart:
+        """The chart of all bottles.
+
+        :param now: Unix seconds; a node whose prekeys have all expired is left out.
+        """
+        before, self._terms = self._terms, terms
+        if before is None or now < self._drawn_s or not before.same_for_all(terms):
+            changed = {*self._said, *self._changed, *self._left_out, *terms.barred}
+        else:
+            changed = self._changed | self._moved(before, terms, now)
+        self._changed, self._drawn_s = set(), now
+        if changed or self._chart is None:
+            self._redo(changed, terms, now)
+            left_out = [self._left_out[one] for one in sorted(self._left_out)]
+            self._chart = Chart.of_ordered(dict(self._nodes), left_out)
+        return self._chart
+
+    def _moved(self, before: ChartTerms, terms: ChartTerms, now: float) -> set[Fingerprint]:
+        """The nodes of which something else is said now, and those whose time is over."""
+        expired = {one for one, expiry in self._expiries.items() if expiry <= now}
+        return (
+            expired
+            | _differing(before.barred, terms.barred)
+            | (frozenset(before.unnamed) ^ frozenset(terms.unnamed))
+            | (before.trusted ^ terms.trusted)
+        )
+
+    def _redo(self, changed: set[Fingerprint], terms: ChartTerms, now: float) -> None:
+        trusted, order = terms.trusted, preference(terms.revision)
+        agreements: dict[tuple[str, ...], Agreement] = {}
+        near: set[Fingerprint] = set()
+        bare: dict[Fingerprint, ChartNode] = {}
+        for fingerprint in changed:
+            near.update(self._claims.pop(fingerprint, ()))
+            self._expiries.pop(fingerprint, None)
+            self._left_out.pop(fingerprint, None)
+            said = self._said.get(fingerprint)
+            reason = terms.barred.get(fingerprint, "")
+            if said is None:
+                if reason:
+                    self._left_out[fingerprint] = LeftOut(node_id(fingerprint), reason)
+                continue
+            agreed = agreements.get(said.suites)
+            if agreed is None:
+                usable = order if terms.own is None else terms.own
+                agreed = agree(terms.revision, said.suites, usable, why_not_own=terms.why_not_own)
+                agreements[said.suites] = agreed
+            reason = reason or self._distrusted.get(fingerprint, "") or _unusable(said, agreed, now)
+            if reason:
+                self._left_out[fingerprint] = LeftOut(said.name, reason)
+                continue
+            suite = agreed.suite or ""
+            slots = said.slots[suite]
+            bare[fingerprint] = ChartNode(
+                fingerprint=fingerprint,
+                node_id=said.node_id,
+                name=said.node_id if fingerprint in terms.unnamed else said.name,
+                group=said.group,
+                addresses=said.addresses,
+                suites=tuple(name for name in order if name in said.suites),
+                suite=suite,
+                exit=said.exit,
+                plain_text=fingerprint in trusted,
+                slots=slots,
+            )
+            self._expiries[fingerprint] = max(slot.expiry for slot in slots)
+            heirs = terms.heirs
+            claims = {heirs.get(peer, peer): (latency, rate) for peer, latency, rate in said.lanes}
+            claims.pop(fingerprint, None)
+            self._claims[fingerprint] = claims
+            near.update(claims)
+        self._place(changed, bare, near)
+
+    def _place(
+        self, changed: set[Fingerprint], bare: dict[Fingerprint, ChartNode], near: set[Fingerprint]
+    ) -> None:
+        """Put the nodes on the chart, and draw the lanes of all that are concerned."""
+        known = self._nodes
+        for fingerprint in changed:
+            if fingerprint not in bare:
+                known.pop(fingerprint, None)
+        strangers = not bare.keys() <= known.keys()
+        for fingerprint, node in bare.items():
+            known[fingerprint] = replace(node, lanes=self._lanes(fingerprint))
+        for fingerprint in near:
+            if fingerprint in known and fingerprint not in bare:
+                known[fingerprint] = replace(known[fingerprint], lanes=self._lanes(fingerprint))
+        if strangers:
+            self._nodes = {fingerprint: known[fingerprint] for fingerprint in sorted(known)}
+
+    def _lanes(self, fingerprint: Fingerprint) -> Mapping[Fingerprint, Lane]:
+        """Of a node, the lanes that both ends claim."""
+        lanes = {}
+        for peer, (latency_us, capacity) in sorted(self._claims[fingerprint].items()):
+            back = self._claims.get(peer, _NO_CLAIMS).get(fingerprint)
+            if back is not None:
+                lanes[peer] = Lane(max(latency_us, back[0]), min(capacity, back[1]))
+        return MappingProxyType(lanes)
+
+
+class ChartKeeper:
+    """The chart of a rack, kept current."""
+
+    def __init__(self, rack: BottleStore) -> None:
+        self._rack = rack
+        self._maker = ChartMaker()
+
+    def draw(self, terms: ChartTerms, now: float) -> Chart:
+        """The chart as it is now; reads only the bottles that have changed, and makes no other chart as long
+        as nothing has."""
+        maker, rack = self._maker, self._rack
+        held = {stamp[0]: stamp[1:] for stamp in rack.stamps()}
+        gone = [fingerprint for fingerprint, _ in maker.sequences if fingerprint not in held]
+        fresh = [one for one, sequence in held.items() if maker.sequence(one) != sequence]
+        if 2 * len(fresh) > len(held):
+            for bottle in rack:
+                maker.take(bottle)
+        else:
+            for fingerprint in fresh:
+                found = rack.get(fingerprint)
+                if found is None:
+                    gone.append(fingerprint)
+                else:
+                    maker.take(found)
+        for fingerprint in gone:
+            maker.drop(fingerprint)
+        maker.distrust(rack.distrusted())
+        return maker.draw(terms, now)
+
+
+def chart_of(bottles: Iterable[Bottle], terms: ChartTerms, now: float) -> Chart:
+    """The chart of verified bottles that are all trusted, drawn once.
+
+    :param now: Unix seconds.
+    """
+    maker = ChartMaker()
+    for bottle in bottles:
+        maker.take(bottle)
+    return maker.draw(terms, now)
+
+
+_NO_CLAIMS: Final[Mapping[Fingerprint, tuple[int, int]]] = MappingProxyType({})
+
+
+def _differing(one: Mapping[Fingerprint, str], other: Mapping[Fingerprint, str]) -> set[Fingerprint]:
+    """Of whom something else is said."""
+    return {who for who in chain(one, other) if one.get(who) != other.get(who)}
+
+
+def _unusable(said: _Said, agreed: Agreement, now: float) -> str:
+    """Why a node cannot be used whoever asks; empty if it can."""
+    if said.offline:
+        return "it has said that it is going offline"
+    if agreed.suite is None:
+        return _nothing_in_common(agreed)
+    if all(slot.expiry <= now for slot in said.slots.get(agreed.suite, ())):
+        return f"it names no unexpired prekey for {agreed.suite}, the suite to use with it"
+    return ""
+
+
+def _nothing_in_common(agreed: Agreement) -> str:
+    """What stands against the best of what the node serves."""
+    for verdict in agreed.verdicts:
+        if verdict.reason not in (NOT_SERVED, NOT_ALLOWED):
+            return f"serves no cipher suite that we can use; {verdict.name}: {verdict.reason}"
+    return "serves no cipher suite that the charter allows"
