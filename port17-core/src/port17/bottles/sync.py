@@ -1,25 +1,21 @@
-"""The messages of SYNC, and how they stand in a stream: each is a list in deterministic CBOR behind its length.
-
-Either end of it is fed bytes and gives bytes; what a message leads to is said in
-:mod:`port17.bottles.gossip`. A message is checked for its form here, and believed by nobody.
+"""The messages of SYNC, and how much of each may be in one; how they are written is
+:mod:`port17.bottles.sync_codec`'s to say, and what they lead to :mod:`port17.bottles.gossip`'s.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from types import MappingProxyType
 from typing import Final, NamedTuple, TypeAlias
 
 from port17.bottles.buckets import BUCKET_CAP, Commitment
-from port17.errors import PeerViolation, RecordError
-from port17.records import cbor
 from port17.records.bottle import BOTTLE_CAP
 from port17.records.moderation import MODERATION_CAP
 from port17.records.prekey import PREKEY_CAP
 from port17.records.proof import PROOF_CAP
-from port17.records.record import FAR_FUTURE_S, HASH_SIZE, NAME_CAP
+from port17.records.record import HASH_SIZE
 
 VERSION: Final = 1
 """Of this protocol; a source refuses a follower of another one."""
@@ -45,6 +41,8 @@ WANTS_CAP: Final = 256
 """Most nodes that one message asks for: with their prekeys some 2 MiB."""
 IDS_CAP: Final = 512
 """Most proofs or marks that one message names."""
+ORDER_SIZE: Final = 8 + HASH_SIZE
+"""Bytes that say which moderators' list is held: its second as u64, and the hash of its payload."""
 REASON_CAP: Final = 80
 """Longest reason, characters: a line for a log."""
 NO_DIGEST: Final = bytes(DIGEST_SIZE)
