@@ -1,4 +1,4 @@
-"""Who signs bottles here: identities made from the seed, with labels, contents and prekeys of the usual sizes.
+"""Who signs bottles here: identities made from the seed, whose labels, contents and prekeys have usual sizes.
 
 The signatures are real ones of Ed25519. The prekeys are random bytes of a key's length: nobody encapsulates
 to them, and the terms of the simulated nodes name no suite that could tell.
@@ -7,7 +7,7 @@ to them, and the terms of the simulated nodes name no suite that could tell.
 from __future__ import annotations
 
 import random
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
 from port17.records import envelope
@@ -56,7 +56,7 @@ class Author:
         self.identity = Identity.made(scheme=SCHEME.name, public=self.key.public)
         self.fingerprint = self.identity.fingerprint
         self._chance = random.Random(self.fingerprint)
-        self._said: dict[str, Any] = {
+        self.said: dict[str, Any] = {
             "identity": self.identity,
             "name": name,
             "group": group,
@@ -65,6 +65,9 @@ class Author:
             "since": since,
             "flavour": flavour,
         }
+        """What the label says."""
+        self.holds = frozenset(at for held in self.said["addresses"].values() for at in held)
+        """Where it is, whatever it says."""
         self._first_slot = EPOCH_S // LIFETIME_S
         self.bundle = tuple(
             self._prekey(suite, self._first_slot + more) for suite in SUITES for more in range(slots)
@@ -85,7 +88,7 @@ class Author:
         )
 
     def _label(self) -> envelope.Envelope:
-        label = Label.made(**self._said, seq=self.label_seq)
+        label = Label.made(**self.said, seq=self.label_seq)
         return envelope.sign(LABEL_KIND, NETWORK, SCHEME, self.key, label.to_cbor())
 
     def relabel(self, **changed: Any) -> None:
@@ -93,22 +96,19 @@ class Author:
 
         :param changed: fields of :class:`~port17.records.bottle.Label`.
         """
-        self._said.update(changed)
+        self.said.update(changed)
         self.label_seq += 1
         self.label = self._label()
 
     def contents(
-        self, lanes: Sequence[bytes], now_s: float, *, load: int = 0, flags: Sequence[str] = ()
+        self, lanes: Iterable[bytes | Lane], now_s: float, *, load: int = 0, flags: Sequence[str] = ()
     ) -> envelope.Envelope:
         """Fresh contents.
 
+        :param lanes: by the neighbour alone, it gets numbers that measured ones would take as many bytes as.
         :param now_s: Unix time by the signer's clock; a number that was used is not used again.
         """
         self.contents_seq = max(int(now_s), self.contents_seq + 1)
-        for one in lanes:
-            if one not in self._lanes:
-                latency_us = self._chance.randrange(1000, 200_000)
-                self._lanes[one] = Lane(one, latency_us, self._chance.randrange(1 << 20, MOST_CAPACITY))
         slots: dict[str, list[Slot]] = {}
         for record in self.bundle:
             slots.setdefault(record.suite, []).append(Slot(record.slot, record.expiry, record.hash))
@@ -116,14 +116,25 @@ class Author:
             fingerprint=self.fingerprint,
             seq=self.contents_seq,
             slots=slots,
-            lanes=[self._lanes[one] for one in lanes],
+            lanes=[one if isinstance(one, Lane) else self._lane(one) for one in lanes],
             load=load,
             flags=list(flags),
         )
         return envelope.sign(CONTENTS_KIND, NETWORK, SCHEME, self.key, said.to_cbor())
 
+    def _lane(self, peer: bytes) -> Lane:
+        if peer not in self._lanes:
+            latency_us = self._chance.randrange(1000, 200_000)
+            self._lanes[peer] = Lane(peer, latency_us, self._chance.randrange(1 << 20, MOST_CAPACITY))
+        return self._lanes[peer]
+
     def bottle(
-        self, lanes: Sequence[bytes] = (), now_s: float = EPOCH_S, *, load: int = 0, flags: Sequence[str] = ()
+        self,
+        lanes: Iterable[bytes | Lane] = (),
+        now_s: float = EPOCH_S,
+        *,
+        load: int = 0,
+        flags: Sequence[str] = (),
     ) -> Bottle:
         """The whole, with every prekey record."""
         return Bottle.of(self.label, self.contents(lanes, now_s, load=load, flags=flags), self.bundle)

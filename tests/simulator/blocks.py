@@ -49,9 +49,7 @@ class Traffic:
 
     def minus(self, before: Traffic) -> Traffic:
         """What has come since."""
-        return Traffic(
-            self.messages - before.messages, self.data - before.data, self.blocks - before.blocks
-        )
+        return Traffic(self.messages - before.messages, self.data - before.data, self.blocks - before.blocks)
 
     def add(self, other: Traffic) -> None:
         """Count another's too."""

@@ -189,6 +189,8 @@ class SharedRack(MemoryRack):
     def __init__(self, shelf: Shelf, begun: dict[bytes, Racked] | None = None) -> None:
         super().__init__()
         self._shelf = shelf
+        self.below = begun
+        """What it began with, if others may begin so too."""
         self._held = Layered(begun or {})  # type: ignore[assignment]
 
     def write(self, entries: Collection[Racked]) -> None:

@@ -9,10 +9,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final, Protocol, TypeAlias
 
+from port17.wire.block import CELL_SIZE
 from simulator.blocks import CELLS_PER_CREDIT, FLIGHT_BLOCKS, SETUP_BLOCKS, Splitter, Steps, Traffic, blocks
 from simulator.heap import Heap
-
-from port17.wire.block import CELL_SIZE
 
 RATE: Final = 4_000_000
 """Bytes per second that a ship carries each way: 32 Mbit/s."""
