@@ -5,7 +5,7 @@ Who has signed it for whom is :mod:`port17.wire.cold`'s; what is made of it the 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Annotated, NamedTuple, Self
 
 from pydantic import BeforeValidator, Field
@@ -15,7 +15,7 @@ from port17.records.bottle import SLOTS_CAP, Bottle
 from port17.records.envelope import Envelope
 from port17.records.framing import BytesLike
 from port17.records.prekey import PUBLIC_CAP, PrekeyRecord
-from port17.records.record import LAX, Record, Sequence64, UnixSecond
+from port17.records.record import FAR_FUTURE_S, LAX, Record, Sequence64, UnixSecond
 
 FRESH_CAP = 0xFFFF
 """Longest answer, bytes: its length is a u16; eight blocks of a flight hold less."""
@@ -88,7 +88,16 @@ class FreshParts(Record):
             parts, best = _with(parts, best, room, {"prekeys": tuple(prekeys[:count])})
         return best
 
-    def records(self, network_id: bytes, fingerprint: bytes, suite: str) -> Iterable[PrekeyRecord]:
+    @classmethod
+    def least(cls, public_size: int) -> int:
+        """Bytes of the shortest answer.
+
+        :param public_size: bytes of a prekey's public key.
+        """
+        row = FAR_FUTURE_S, FAR_FUTURE_S, bytes(public_size)
+        return len(cls.made(prekeys=[row] * LEAST).to_cbor())
+
+    def records(self, network_id: bytes, fingerprint: bytes, suite: str) -> list[PrekeyRecord]:
         """The prekeys as records of the node that was asked."""
         return [
             PrekeyRecord.made(

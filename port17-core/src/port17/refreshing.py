@@ -1,0 +1,248 @@
+"""Asking a node itself for fresh prekeys, by a cold call, when all that is held of it have expired.
+
+What comes is the node's own word: its bottle's parts go through the intake like any other, so that whoever
+is connected gets them too. When to ask is the node's and the client's to say.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Final
+
+import anyio
+
+from port17.bottles.intake import LOCAL, Sender
+from port17.bottles.outcome import Aborted
+from port17.errors import HandshakeFailed, NetworkError, RecordError
+from port17.links.cold import cold_call
+from port17.links.crane import Crane, Terms, dial
+from port17.links.transport import Ship, Transport
+from port17.navigator.agreement import agree
+from port17.network import KnownNetwork
+from port17.records.bottle import LABEL_CAP, LABEL_KIND, Bottle, Label
+from port17.records.fresh_parts import FreshParts
+from port17.records.identity import Identity
+from port17.records.prekey import PrekeyRecord
+from port17.wire.cold import Want
+from port17.wire.prekey import ResponderKey
+from port17.wire.suite import CipherSuite
+
+DIAL_S: Final = 10.0
+"""Seconds for a ship to one address."""
+AGAIN_S: Final = 30.0
+"""Seconds for which the outcome of a cold call holds, whatever it was: nobody calls one node more often."""
+CALLS_AT_ONCE: Final = 8
+"""Cold calls under way at once: a node that comes back asks all of its neighbours, and no more."""
+REMEMBERED_CAP: Final = 1024
+"""Most nodes whose last cold call is remembered."""
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Fresh:
+    """What a node has said of itself.
+
+    :param to: how to call it.
+    :param expiry_s: Unix second until which that holds.
+    :param transport: the transport that it answered on.
+    :param address: where it answered.
+    :param bottle: its bottle as of now; None if its contents did not fit into the answer.
+    """
+
+    to: ResponderKey
+    expiry_s: float
+    transport: str
+    address: str
+    bottle: Bottle | None
+
+
+@dataclass
+class _Call:
+    """A cold call, under way or done."""
+
+    begun_s: float
+    over: anyio.Event
+    fresh: Fresh | None = None
+
+
+class Refresher:
+    """All cold calls of one process."""
+
+    def __init__(self, network: KnownNetwork, transports: Mapping[str, Transport]) -> None:
+        self._network = network
+        self._transports = transports
+        self._calls: dict[bytes, _Call] = {}
+        self._limit = anyio.CapacityLimiter(CALLS_AT_ONCE)
+
+    async def fresh(self, fingerprint: bytes) -> Fresh:
+        """Fresh prekeys of a node whose bottle is held, however old. What is new in its bottle is taken in.
+
+        Who asks for the same node while it is being asked, or soon after, gets the same outcome.
+
+        :raises NetworkError: the node is not known, or did not answer.
+        """
+        call = self._calls.get(fingerprint)
+        if call is not None and anyio.current_time() - call.begun_s < AGAIN_S:
+            await call.over.wait()
+        else:
+            call = await self._begin(fingerprint)
+        if call.fresh is None:
+            raise NetworkError("a node has not answered a cold call")
+        return call.fresh
+
+    async def call(self, fingerprint: bytes, terms: Terms) -> Crane:
+        """A crane to a node by what it has just said of itself.
+
+        :raises NetworkError: as :meth:`fresh`.
+        """
+        fresh = await self.fresh(fingerprint)
+        try:
+            ship = await self._ship(fresh.transport, fresh.address)
+            return await dial(ship, terms, fresh.to)
+        except (OSError, ValueError, anyio.EndOfStream, anyio.BrokenResourceError) as error:
+            raise NetworkError("a node that answered a cold call does not answer any more") from error
+
+    async def stranger(
+        self, fingerprint: bytes, suite: CipherSuite, transport: str, address: str, sender: Sender
+    ) -> Fresh:
+        """Ask a node of which no more is known than its fingerprint and an address.
+
+        :param suite: one that it serves.
+        :param sender: whom what comes is taken in from.
+        :raises NetworkError: it did not answer.
+        """
+        return await self._ask(fingerprint, suite, None, transport, address, sender)
+
+    # -- one call -----------------------------------------------------------------------------------
+    async def _begin(self, fingerprint: bytes) -> _Call:
+        while len(self._calls) >= REMEMBERED_CAP:
+            self._calls.pop(next(iter(self._calls)))
+        self._calls.pop(fingerprint, None)
+        call = self._calls[fingerprint] = _Call(anyio.current_time(), anyio.Event())
+        try:
+            async with self._limit:
+                call.fresh = await self._known(fingerprint)
+        finally:
+            call.over.set()
+        return call
+
+    async def _known(self, fingerprint: bytes) -> Fresh:
+        network = self._network
+        held = network.rack.get(fingerprint)
+        if held is None:
+            raise NetworkError("there is no bottle of that node")
+        suites = network.suites
+        suite = suites.get(agree(network.revision, held.label.suites, suites).suite or "")
+        if suite is None:
+            raise NetworkError(f"{held.label.name} serves no cipher suite that we can use")
+        sender = Sender("a cold call", local=held.label.flavour == LOCAL)
+        for transport, address in self._addresses(held.label):
+            try:
+                return await self._ask(fingerprint, suite, held, transport, address, sender)
+            except NetworkError as error:
+                _log.debug("an address of %s gives nothing fresh: %s", held.label.name, error.message)
+        raise NetworkError(f"no address of {held.label.name} answers a cold call")
+
+    def _addresses(self, label: Label) -> Iterator[tuple[str, str]]:
+        for transport, addresses in label.addresses.items():
+            if transport in self._transports:
+                yield from ((transport, address) for address in addresses)
+
+    async def _ask(
+        self,
+        fingerprint: bytes,
+        suite: CipherSuite,
+        held: Bottle | None,
+        transport: str,
+        address: str,
+        sender: Sender,
+    ) -> Fresh:
+        network = self._network
+        identity = held.label.identity if held is not None else None
+
+        def check(answer: bytes, message: bytes, signature: bytes) -> bool:
+            try:
+                signer = identity or self._introduced(FreshParts.parse(answer), fingerprint)
+            except RecordError:
+                return False
+            scheme = network.schemes.get(signer.scheme)
+            return scheme is not None and scheme.verify(signer.public, message, signature)
+
+        try:
+            ship = await self._ship(transport, address)
+        except (OSError, ValueError) as error:
+            raise NetworkError("an address does not answer") from error
+        want = Want.PREKEYS if held is not None else Want.LABEL
+        answer = await cold_call(ship, network.transcript(), suite, fingerprint, network.wall(), check, want)
+        try:
+            parts = FreshParts.parse(answer)
+            records = parts.records(network.charter.network_id, fingerprint, suite.name)
+            bottle = _bottle(parts, held, records)
+        except RecordError as error:
+            raise HandshakeFailed("a node's answer to a cold call is malformed") from error
+        record = self._usable(records, suite)
+        if bottle is not None:
+            bottle = self._take_in(bottle, sender)
+        to = ResponderKey(suite, fingerprint, record.hash, record.slot, record.public)
+        return Fresh(to, record.expiry, transport, address, bottle)
+
+    def _introduced(self, parts: FreshParts, fingerprint: bytes) -> Identity:
+        """Who signs, by the label that came along.
+
+        :raises RecordError: it is not there, or another's.
+        """
+        if parts.label is None:
+            raise RecordError("the node's identity does not fit into the network's handshake flights")
+        identity = Label.from_cbor(parts.label.payload, cap=LABEL_CAP).identity
+        scheme = self._network.schemes.get(identity.scheme)
+        if scheme is None or identity.fingerprint != fingerprint:
+            raise RecordError("another node's label")
+        parts.label.verify(LABEL_KIND, self._network.charter.network_id, scheme, identity.public)
+        return identity
+
+    def _usable(self, records: list[PrekeyRecord], suite: CipherSuite) -> PrekeyRecord:
+        """The record to call by: the first of those that came that has not expired."""
+        now_s = self._network.wall()
+        for record in records:
+            if record.expiry > now_s and len(record.public) == suite.public_size:
+                return record
+        raise HandshakeFailed("a node answers a cold call with prekeys that have expired: check both clocks")
+
+    def _take_in(self, bottle: Bottle, sender: Sender) -> Bottle | None:
+        """What is held of the node then.
+
+        :raises NetworkError: the intake has something against the node.
+        """
+        outcome = self._network.gossip.take(bottle, sender, anyio.current_time())
+        if isinstance(outcome, Aborted):
+            # Somebody may have told us of later contents meanwhile; else it is no node to call.
+            _log.debug("what a cold call gave is not taken in: %s", outcome)
+        kept = self._network.rack.get(bottle.fingerprint)
+        if kept is None:
+            raise NetworkError("a node that answered a cold call is not to be used")
+        return kept
+
+    async def _ship(self, name: str, address: str) -> Ship:
+        """:raises OSError: or ValueError; the address cannot be dialled."""
+        transport = self._transports[name]
+        transport.check_address(address)
+        with anyio.fail_after(DIAL_S):
+            return await transport.dial(address)
+
+
+def _bottle(parts: FreshParts, held: Bottle | None, records: list[PrekeyRecord]) -> Bottle | None:
+    """The node's bottle, with what was held of it where the answer had no room; None if that makes none.
+
+    :raises RecordError: a part is malformed, or the contents commit to other prekeys than these.
+    """
+    label = parts.label or (held.label_envelope if held is not None else None)
+    if label is None or parts.contents is None:
+        return None
+    bottle = Bottle.of(label, parts.contents, records)
+    committed = {slot.commitment for slots in bottle.contents.slots.values() for slot in slots}
+    if not {record.hash for record in records} <= committed:
+        raise RecordError("a prekey that the contents do not commit to")
+    return bottle
