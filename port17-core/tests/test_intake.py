@@ -64,7 +64,7 @@ def test_news_of_label_contents_and_prekeys() -> None:
     taken = into.take(more, LANE, TERMS)
     assert isinstance(taken.outcome, Stored)
     assert taken.outcome.part is Part.PREKEYS
-    assert taken.next == (), "a prekey is fetched by whoever needs it, and not passed on"
+    assert taken.next == (Forward(more, LANE), ForwardLocally(more)), "nodes hold all prekeys"
     take(into, ALICE.bottle(prekeys=keys, bundle=keys[1:]))
     held = into.rack.get(ALICE.fingerprint)
     assert held is not None

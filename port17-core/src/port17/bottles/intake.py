@@ -8,13 +8,14 @@ be done next; who does that, and in which thread, is not said here.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final, TypeAlias
 
-from port17.bottles.address_checks import AddressChecks, Check, fresh_addresses, is_checker, label_hash
+from port17.bottles.address_checks import AddressChecks, Check
 from port17.bottles.bans import Bans
-from port17.bottles.name_order import NOBODY, NameOrder
+from port17.bottles.name_order import NOBODY, OFFLINE_S, NameOrder
 from port17.bottles.newest import Kept, newest
 from port17.bottles.outcome import Aborted, Distrusted, Outcome, Part, Stored, Tally, Unchanged, Why
 from port17.bottles.rack import BottleStore
@@ -23,6 +24,7 @@ from port17.bottles.verdict import Ruling, Verdict
 from port17.errors import RecordError
 from port17.records.bottle import BOTTLE_CAP, Bottle
 from port17.records.framing import BytesLike
+from port17.records.mark import SignedMark
 from port17.records.proof import Proof
 from port17.wire.quota import TokenBucket
 
@@ -33,6 +35,11 @@ STRANGERS_RATE: Final = 4.0
 no more than this of our time."""
 SENDERS_CAP: Final = 1024
 """Most senders whose strangers are counted, as many as a node has links."""
+DAY_S: Final = 24 * 3600
+"""Seconds of a day."""
+EXPIRE_S: Final = OFFLINE_S
+"""Age of contents, seconds, at which their node is forgotten, and a bottle of it is not taken: its name is
+anybody's from then on. Whoever comes back signs anew."""
 LOCAL: Final = "local"
 """The flavour of a bottle that never leaves its local network."""
 
@@ -98,6 +105,18 @@ class Taken:
     next: tuple[Action, ...] = ()
 
 
+@dataclass(frozen=True, slots=True)
+class Attested:
+    """What became of a mark.
+
+    :param news: it is held, and to be passed on.
+    :param taken: what became of the node that it is about; None if it is believed as before.
+    """
+
+    news: bool = False
+    taken: Taken | None = None
+
+
 class Intake:
     """Decides about bottles for one rack."""
 
@@ -108,26 +127,22 @@ class Intake:
         network_id: bytes,
         *,
         checker: bytes | None = None,
-        wanted: Callable[[Bottle], bool] = lambda bottle: False,
     ) -> None:
         """
         :param rack: verified bottles.
         :param checker: fingerprint of the node that this is, if it dials what is advertised; clients never
             do.
-        :param wanted: whether a bottle's node is a candidate for a lane, and is checked whatever the lot
-            says.
         """
         self.rack = rack
         self.bans = Bans()
-        self.checks = AddressChecks()
+        self.checks = AddressChecks(network_id, rack.trusted)
         self.tally = Tally()
         self.blocked: Mapping[bytes, str] = {}
         """Why moderators block a node, by fingerprint."""
         self.settled: Mapping[str, bytes] = NOBODY
         """Names whose owners moderators have verified."""
         self._validators = validators
-        self._checker = checker
-        self._wanted = wanted
+        self.checker = checker
         self._strangers: dict[str, TokenBucket] = {}
         self.names = NameOrder(network_id, (one for one in rack.namings() if one.flavour != LOCAL))
         self._local_names = NameOrder(network_id, (one for one in rack.namings() if one.flavour == LOCAL))
@@ -163,12 +178,12 @@ class Intake:
         compared = self._compare(bottle, held, sender)
         if isinstance(compared, Taken):
             return self._end(compared.outcome, compared.next)
-        check = self._addresses(bottle, held)
+        self.checks.claimed(bottle, terms.now_s)
         verdict = self._judge(bottle, terms)
         if verdict.ruling is Ruling.REJECT:
             return self._end(_aborted(bottle, _why(verdict, Why.REFUSED), "; ".join(verdict.reasons)))
         outcome = self._store(bottle, compared, verdict, terms)
-        return self._end(outcome, (*self._begin(check, outcome), *_forward(outcome, sender)))
+        return self._end(outcome, (*self._check(outcome, terms), *_forward(outcome, sender)))
 
     # -- its steps ---------------------------------------------------------------------------------
     def _parse(self, offered: BytesLike | Bottle) -> Bottle | Aborted:
@@ -185,9 +200,11 @@ class Intake:
         """What can be said without checking a signature: what is held was verified when it came."""
         if bottle.fingerprint in self.bans:
             return self._banned(bottle)
+        if bottle.contents.seq + EXPIRE_S < terms.now_s:
+            return _aborted(bottle, Why.OBSOLETE, f"signed more than {EXPIRE_S // DAY_S} days ago")
         held = self.rack.get(bottle.fingerprint)
         if held is not None:
-            return Unchanged() if bottle == held else None
+            return Unchanged() if _says_nothing_new(bottle, held) else None
         return self._count_stranger(bottle, sender, terms.now_s)
 
     def _compare(self, bottle: Bottle, held: Bottle | None, sender: Sender) -> Part | Taken:
@@ -214,18 +231,6 @@ class Intake:
             return Part.LABEL
         return Part.CONTENTS if joined.contents.seq > held.contents.seq else Part.PREKEYS
 
-    def _addresses(self, bottle: Bottle, held: Bottle | None) -> Check | None:
-        """What is to be dialled, if it is for us to do so. A bottle without an address is never dialled."""
-        fresh = fresh_addresses(bottle, held)
-        label = label_hash(bottle)
-        if fresh or (held is not None and not bottle.label.addresses):
-            self.checks.renew(bottle.fingerprint)
-        if self._checker is None or not fresh or bottle.fingerprint == self._checker:
-            return None
-        if not (self._wanted(bottle) or is_checker(self._checker, label, len(self.rack))):
-            return None
-        return Check(bottle.fingerprint, label, fresh)
-
     def _judge(self, bottle: Bottle, terms: Terms) -> Verdict:
         return self._validators.judge_bottle(
             bottle,
@@ -249,36 +254,64 @@ class Intake:
             self.names.drop(before)
         return _settled(kept, part, verdict)
 
-    def _begin(self, check: Check | None, outcome: Outcome) -> tuple[Check, ...]:
-        if check is None or isinstance(outcome, Aborted) or not self.checks.begin(check):
-            return ()
-        return (check,)
+    def _check(self, outcome: Outcome, terms: Terms) -> tuple[Check, ...]:
+        """What is to be dialled, if it is for us to do so. A bottle without an address is never dialled."""
+        if isinstance(outcome, Stored | Distrusted):
+            self._seat(outcome, terms)
+            if self.checker is not None:
+                check = self.checks.due(
+                    outcome.bottle, self.checker, terms.now_s, allow_private=terms.allow_private
+                )
+                return () if check is None else (check,)
+        return ()
+
+    def _seat(self, outcome: Stored | Distrusted, terms: Terms) -> None:
+        self.checks.checkers.put(
+            outcome.bottle,
+            terms.now_s,
+            trusted=isinstance(outcome, Stored),
+            allow_private=terms.allow_private,
+        )
 
     # -- what comes in otherwise -------------------------------------------------------------------
-    def checked(self, fingerprint: bytes, label: bytes, failure: str, terms: Terms) -> Taken | None:
-        """The result of a :class:`Check`: the bottle is passed on once more, under our mark or without it.
+    def checked(self, check: Check, failure: str, terms: Terms) -> Taken | None:
+        """The result of a :class:`Check`: what is believed of the node is judged anew.
 
         :param failure: what is wrong; empty if the same identity answered at every address.
-        :returns: None if nobody waits for it.
-        """
-        before = self.checks.unreachable(fingerprint)
-        if not self.checks.end(fingerprint, label, failure):
-            return None
-        return self._again(fingerprint, terms) if self.checks.unreachable(fingerprint) != before else None
-
-    def advise(self, about: bytes, label: bytes, adviser: bytes, failure: str, terms: Terms) -> Taken | None:
-        """What another node, whose signature on this was verified, says of addresses. Advice until enough
-        agree, and only of those whom the lot has made checkers.
-
-        :param failure: as of :meth:`checked`.
         :returns: None if it changes nothing.
         """
-        held = self.rack.get(about)
-        if held is None or label_hash(held) != label or self.rack.get(adviser) is None or adviser == about:
+        before = self.checks.unreachable(check.fingerprint)
+        if not self.checks.found(check.fingerprint, check.claim, failure):
             return None
-        if not is_checker(adviser, label, len(self.rack)):
-            return None
-        return self._again(about, terms) if self.checks.advise(about, adviser, failure) else None
+        changed = self.checks.unreachable(check.fingerprint) != before
+        return self._again(check.fingerprint, terms) if changed else None
+
+    def attest(self, mark: SignedMark, terms: Terms) -> Attested:
+        """What a node says of another's addresses: advice until enough of those agree who are to look.
+
+        :raises RecordError: it is not signed by the node that it names.
+        """
+        said = mark.mark
+        about, author = self.rack.get(said.about), self.rack.get(said.by)
+        if about is None or author is None or said.by in self.blocked:
+            return Attested()
+        ours = said.by == self.checker
+        if not ours and not self.checks.may_say(mark, about, terms.now_s, allow_private=terms.allow_private):
+            return Attested()
+        mark.verify(terms.network_id, terms.schemes, author.label.identity, terms.now_s, skew_s=terms.skew_s)
+        if not self.checks.marks.take(mark):
+            return Attested()
+        changed = self.checks.count(about, terms.now_s, allow_private=terms.allow_private)
+        return Attested(True, self._again(said.about, terms) if changed else None)
+
+    def outdate(self, terms: Terms) -> tuple[Taken, ...]:
+        """Marks have an end; what is believed without them. To be asked every few minutes."""
+        taken = []
+        for fingerprint in sorted(self.checks.marks.expire(terms.now_s)):
+            about = self.rack.get(fingerprint)
+            if about is not None and self.checks.count(about, terms.now_s, allow_private=terms.allow_private):
+                taken.append(self._again(fingerprint, terms))
+        return tuple(one for one in taken if one is not None)
 
     def convict(self, proof: Proof, terms: Terms) -> tuple[Action, ...]:
         """Take a proof that somebody sent; it bans whom it convicts.
@@ -295,7 +328,7 @@ class Intake:
         """A node has left the rack otherwise than by the intake: it claims no name any more."""
         for names in (self.names, self._local_names):
             names.drop(fingerprint)
-        self.checks.renew(fingerprint)
+        self.checks.forget(fingerprint)
 
     # -- the inside --------------------------------------------------------------------------------
     def _again(self, fingerprint: bytes, terms: Terms) -> Taken | None:
@@ -305,6 +338,7 @@ class Intake:
         verdict = self._judge(bottle, terms)
         self.rack.mark(fingerprint, "; ".join(verdict.reasons))
         outcome = _settled(bottle, Part.LABEL, verdict)
+        self._seat(outcome, terms)
         return self._end(outcome, _forward(outcome, OURSELVES))
 
     def _holder_with(self, bottle: Bottle, terms: Terms) -> bytes | None:
@@ -324,6 +358,16 @@ class Intake:
 
     def _banned(self, bottle: Bottle) -> Aborted:
         return _aborted(bottle, Why.BANNED, f"the node is banned: {self.bans.reasons[bottle.fingerprint]}")
+
+    def room(self, sender: Sender, now_s: float) -> float:
+        """How many nodes that nobody knows a sender may bring now.
+
+        :param now_s: Unix time, seconds.
+        """
+        bucket = self._strangers.get(sender.name)
+        if sender.trusted:
+            return math.inf
+        return STRANGERS_BURST if bucket is None else bucket.level(now_s)
 
     def _count_stranger(self, bottle: Bottle, sender: Sender, now_s: float) -> Aborted | None:
         if sender.trusted:
@@ -352,14 +396,23 @@ def _settled(bottle: Bottle, part: Part, verdict: Verdict) -> Stored | Distruste
 
 
 def _forward(outcome: Outcome, sender: Sender) -> tuple[Action, ...]:
-    """A local bottle never leaves its network; one with nothing new but prekeys goes nowhere."""
-    if not isinstance(outcome, Stored | Distrusted) or outcome.part is Part.PREKEYS:
+    """A local bottle never leaves its network."""
+    if not isinstance(outcome, Stored | Distrusted):
         return ()
     mark = outcome.reason if isinstance(outcome, Distrusted) else ""
     locally = ForwardLocally(outcome.bottle, mark)
     if outcome.bottle.label.flavour == LOCAL:
         return (locally,)
     return (Forward(outcome.bottle, sender, mark), locally)
+
+
+def _says_nothing_new(bottle: Bottle, held: Bottle) -> bool:
+    """Whether all of it was verified when what is held came; it may have come with fewer prekey records."""
+    return (
+        bottle.label_envelope == held.label_envelope
+        and bottle.contents_envelope == held.contents_envelope
+        and set(bottle.bundle) <= set(held.bundle)
+    )
 
 
 def _why(verdict: Verdict, otherwise: Why) -> Why:

@@ -18,12 +18,16 @@ class TokenBucket:
         self._level = burst
         self._then_s: float | None = None
 
-    def take(self, now_s: float) -> bool:
-        """One token, if there is one."""
+    def level(self, now_s: float) -> float:
+        """How many tokens there are."""
         if self._then_s is not None:
             self._level = min(self._burst, self._level + (now_s - self._then_s) * self._rate)
         self._then_s = now_s
-        if self._level < 1:
+        return self._level
+
+    def take(self, now_s: float) -> bool:
+        """One token, if there is one."""
+        if self.level(now_s) < 1:
             return False
         self._level -= 1
         return True
