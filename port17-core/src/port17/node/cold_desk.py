@@ -35,7 +35,6 @@ class ColdDesk:
         :param signature_size: bytes of the node's signatures.
         :param prekeys: the node's own.
         :param replays: of first flights of links.
-        :raises ConfigError: the node's signature and prekeys do not fit into the network's flights.
         """
         self._network = network
         self._fingerprint = signer.fingerprint
@@ -43,8 +42,6 @@ class ColdDesk:
         self._responder = ColdResponder(signer, signature_size, replays, self._say)
         self.answered = 0
         """Cold calls answered since the start."""
-        for suite in network.prepared.values():
-            check_fit(network.transcript(), suite, signature_size)
 
     def answer(self, network: Network, flight: bytes) -> bytes | None:
         """See :func:`port17.links.crane.answer`."""
@@ -78,14 +75,16 @@ class ColdDesk:
             raise HandshakeFailed(error.message) from error
 
 
-def check_fit(network: Network, suite: CipherSuite, signature_size: int) -> None:
+def check_fit(network: KnownNetwork, signature_size: int) -> None:
     """
-    :raises ConfigError: what a cold call is answered at least does not fit into the network's flights.
+    :raises ConfigError: a node with such signatures could not answer cold calls in this network.
     """
-    room, least = answer_room(network, suite, signature_size), FreshParts.least(suite.public_size)
-    if room < least:
-        raise ConfigError(
-            f"two prekeys of {suite.name} and this identity's signature do not fit into handshake flights of"
-            f" {network.flight_blocks} blocks: {least - room} bytes are missing",
-            cure="Use an identity scheme with shorter signatures, or found a network with longer flights.",
-        )
+    terms = network.transcript()
+    for suite in network.prepared.values():
+        room, least = answer_room(terms, suite, signature_size), FreshParts.least(suite.public_size)
+        if room < least:
+            raise ConfigError(
+                f"two prekeys of {suite.name} and this identity's signature do not fit into handshake flights"
+                f" of {terms.flight_blocks} blocks: {least - room} bytes are missing",
+                cure="Use an identity scheme with shorter signatures, or found a network with longer flights.",
+            )

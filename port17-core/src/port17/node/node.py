@@ -22,6 +22,7 @@ from port17.links.process import allow_descriptors, forbid_core_dumps, keep_buff
 from port17.links.spare_keys import SpareKeys
 from port17.links.transport import Listener, Ship, Transport
 from port17.network import KnownNetwork
+from port17.node.cold_desk import ColdDesk, check_fit
 from port17.node.engine import Engine
 from port17.node.identity_file import Passphrase
 from port17.node.keyring import Keyring
@@ -101,8 +102,16 @@ class Node:
         self._spare_keys = SpareKeys(network.served.values())
         operations = _operations(config, registry)
         wanted = read_lanes(config.lanes, network) if config.lanes is not None else []
+        check_fit(network, self._keyring.scheme.signature_size)
         # The last that can fail: only a node that was made is stopped, and leaves the sets behind.
         self._replays = Replays.load(config.state, network.revision.clock_skew_s, network.wall())
+        self._cold = ColdDesk(
+            network,
+            self.signer,
+            self._keyring.scheme.signature_size,
+            lambda: self._keyring.prekeys,
+            self._replays.links,
+        )
         self._engine = Engine(
             fingerprint=self.identity.fingerprint,
             network=network.transcript,
@@ -183,7 +192,9 @@ class Node:
         with anyio.CancelScope() as call:
             self._calls.add(call)
             try:
-                crane = await answer(ship, self._terms, self.signer, self._prekeys, self._replays.links)
+                crane = await answer(
+                    ship, self._terms, self.signer, self._prekeys, self._replays.links, self._cold.answer
+                )
             finally:
                 self._calls.discard(call)
         if call.cancelled_caught:
