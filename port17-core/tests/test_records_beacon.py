@@ -26,6 +26,7 @@ def beacon(key: SigningKey, scheme: IdentityScheme = SCHEME, **fields: Any) -> B
         "identity": Identity.made(scheme=scheme.name, public=key.public).to_value(),
         "label": NOW,
         "contents": NOW,
+        "suites": ["p17-1-xwing-aes256gcm-sha256"],
         "ports": {"tcp": 4717},
         "at": NOW,
     }
@@ -50,10 +51,13 @@ def test_what_is_sent_is_what_is_believed() -> None:
 
 
 def test_with_classical_keys_it_fits_every_datagram_and_with_others_the_cap() -> None:
+    assert len(sealed().encode()) < 500
+    many = [f"p17-1-xwing-chacha20poly1305-blake2s-{number}" for number in range(8)]
+    ports = {f"transport-{number}": 65535 for number in range(8)}
+    assert len(sealed(label=2**62, suites=many, ports=ports).encode()) <= WHOLE
     ports = {f"transport-{number}-{'x' * 50}": 65535 for number in range(8)}
-    assert len(sealed(label=2**62).encode()) < WHOLE // 2
-    assert len(sealed(ports=ports).encode()) <= WHOLE
-    large = sealed(Ed25519MlDsa65(), ports=ports).encode()
+    many = [f"suite-{number}-{'x' * 55}" for number in range(8)]
+    large = sealed(Ed25519MlDsa65(), label=2**62, suites=many, ports=ports).encode()
     assert WHOLE < len(large) <= BEACON_CAP
     assert SignedBeacon.parse(large).encode() == large
 
@@ -74,6 +78,8 @@ def test_a_changed_byte_is_not_believed(at: int) -> None:
         {"ports": {"tcp": 65536}},
         {"ports": {f"t{number}": 1 for number in range(9)}},
         {"ports": {"TCP ": 1}},
+        {"suites": []},
+        {"suites": [f"s{number}" for number in range(9)]},
         {"label": -1},
         {"network_id": b"short"},
         {"more": 1},

@@ -14,16 +14,16 @@ from pydantic import Field
 
 from port17.errors import RecordError
 from port17.records import envelope
-from port17.records.bottle import CLOCK_SKEW_S, TRANSPORTS_CAP
+from port17.records.bottle import CLOCK_SKEW_S, SUITES_CAP, TRANSPORTS_CAP
 from port17.records.envelope import Envelope
 from port17.records.framing import BytesLike
 from port17.records.identity import Identity
-from port17.records.record import DriverName, Hash, Record, Sequence64, UnixSecond
+from port17.records.record import LAX, DriverName, Hash, Record, Sequence64, UnixSecond
 from port17.records.scheme import IdentityScheme, SigningKey
 
 BEACON_KIND: Final = "beacon"
 BEACON_CAP: Final = 8 * 1024
-"""Longest beacon, bytes, signature and all. With Ed25519 it takes some 350, far below the 1232 that every
+"""Longest beacon, bytes, signature and all. With Ed25519 it takes some 500, far below the 1232 that every
 link carries whole (RFC 8200, section 5); with ML-DSA-65 beside it 5.7 KiB, which IP takes apart and puts
 together again."""
 LIFE_S: Final = 120.0
@@ -39,6 +39,7 @@ class Beacon(Record):
     :param network_id: of the Port17 network; several may share a link.
     :param label: sequence of the node's present label.
     :param contents: sequence of its present contents.
+    :param suites: cipher suites that it serves, as its label names them: who calls chooses among them.
     :param ports: where it listens, by transport; the host is what the beacon comes from.
     :param at: Unix second of signing.
     """
@@ -47,6 +48,7 @@ class Beacon(Record):
     identity: Identity
     label: Sequence64
     contents: UnixSecond
+    suites: Annotated[tuple[DriverName, ...], Field(min_length=1, max_length=SUITES_CAP), LAX]
     ports: Annotated[dict[DriverName, Port], Field(min_length=1, max_length=TRANSPORTS_CAP)]
     at: UnixSecond
 
