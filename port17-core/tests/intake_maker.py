@@ -25,9 +25,9 @@ AT = {"tcp": ["192.0.2.1:4000"]}
 ALICE, BOB, CAROL = Maker(), Maker(), Maker()
 
 
-def intake(capacity: int = 100, checker: bytes | None = None, *, lane: bool = True) -> Intake:
+def intake(capacity: int = 100, checker: bytes | None = None) -> Intake:
     rack = MemoryRack(MemoryRack.Config(capacity=capacity))
-    return Intake(rack, PANEL, NETWORK, checker=checker, wanted=lambda bottle: lane)
+    return Intake(rack, PANEL, NETWORK, checker=checker)
 
 
 def why(taken: Taken) -> Why:

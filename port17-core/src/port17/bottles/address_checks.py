@@ -1,123 +1,193 @@
 """What has been found out about the addresses that nodes advertise: by this node's own dialling, and by what
-others say of theirs. Who dials is not said here, nor how often one target may be dialled.
+others say of theirs.
+
+Who is to dial is :mod:`port17.bottles.checkers`'s to say; when, and how often one target may be dialled,
+:mod:`port17.bottles.check_queue`'s.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Final
 
-from port17.records.bottle import LABEL_KIND, Bottle
-from port17.records.framing import digest
+from port17.bottles.checkers import Checkers, hosts_of
+from port17.bottles.marks import Marks
+from port17.records.bottle import Bottle
+from port17.records.host import Flavour
+from port17.records.mark import SignedMark, claim_of
+from port17.wire.quota import TokenBucket
 
-CHECKERS: Final = 7
-"""Nodes that dial what a bottle advertises, on average, in a network of any size: k of n, not all."""
-QUORUM: Final = 4
-"""Checkers who must agree before their word counts, more than half: fewer is advice."""
-PENDING_CAP: Final = 256
-"""Most checks under way: each is a ship that is dialled."""
-ADVICE_CAP: Final = 4096
-"""Most nodes of which others' words are kept. Beyond it new words are dropped: each counts little."""
-LOT_SIZE: Final = 8
-"""Bytes of a hash that are taken for a fraction: no network has 2^64 nodes."""
+ADDRESSES_CHECKED: Final = 16
+"""Most addresses of one label that anybody dials. A label with more is not trusted, since what is beyond them
+nobody looks at."""
+QUORUM_LEAST: Final = 2
+"""Fewest whose word is believed, however few have a say: one alone never is."""
+MOVES_BURST: Final = 4
+"""Times in a row that a node may change its addresses: some uplinks that come up one after the other."""
+MOVES_RATE: Final = 1 / 3600
+"""The same per second later: once an hour. Whoever moves faster could be gone before anybody has looked."""
+FLITTING: Final = "its addresses change faster than they can be looked at"
+LOST: Final = "it does not answer at an address that it advertises"
+"""What every mark of ours says, whatever has happened: whether a port is open, closed or somebody else's is
+nothing that strangers are to learn from us."""
 
 
 @dataclass(frozen=True, slots=True)
 class Check:
     """Addresses to be dialled, to see whether the same identity answers there.
 
-    :param label: hash of the label that advertises them: a result for an older one counts for nothing.
-    :param addresses: (transport, address), only those that are new.
+    :param claim: hash of all addresses that the node advertises: a result for others counts for nothing.
+    :param addresses: (transport, address), those that are ours to dial.
     """
 
     fingerprint: bytes
-    label: bytes
+    claim: bytes
+    flavour: Flavour
     addresses: tuple[tuple[str, str], ...]
 
 
-def label_hash(bottle: Bottle) -> bytes:
-    """Names a label. 32 bytes."""
-    return bottle.label_envelope.hash(LABEL_KIND)
+@dataclass(slots=True)
+class _Claim:
+    """What is known of a node's addresses.
 
-
-def fresh_addresses(bottle: Bottle, held: Bottle | None) -> tuple[tuple[str, str], ...]:
-    """The addresses that a bottle advertises and the held one did not."""
-    known = set() if held is None else set(_addresses(held))
-    return tuple(pair for pair in _addresses(bottle) if pair not in known)
-
-
-def _addresses(bottle: Bottle) -> list[tuple[str, str]]:
-    return [(name, one) for name, found in sorted(bottle.label.addresses.items()) for one in found]
-
-
-def is_checker(fingerprint: bytes, label: bytes, nodes: int) -> bool:
-    """Whether a node is to check what a label advertises: by hash, so that nobody chooses his own checkers.
-
-    :param fingerprint: of the node that asks itself this.
-    :param nodes: how many nodes there are.
+    :param own: our own result: what is wrong, empty if nothing; None if there is none.
+    :param crowd: what enough others say is wrong.
+    :param moves: how often they may still change.
     """
-    lot = int.from_bytes(digest("checker", label, fingerprint)[:LOT_SIZE], "big")
-    return lot * max(nodes, 1) < CHECKERS << (8 * LOT_SIZE)
+
+    hash: bytes
+    own: str | None = None
+    crowd: str = ""
+    moves: TokenBucket | None = None
+    flits: bool = False
 
 
 class AddressChecks:
-    """Checks under way, and their results."""
+    """Results, and the words of others."""
 
-    def __init__(self) -> None:
-        self._pending: dict[bytes, Check] = {}
-        self._found: dict[bytes, str] = {}
-        """Our own results: what is wrong; empty if nothing."""
-        self._said: dict[bytes, dict[bytes, str]] = {}
+    def __init__(self, network_id: bytes, known: Callable[[], Iterable[Bottle]]) -> None:
+        """:param known: as of :class:`~port17.bottles.checkers.Checkers`."""
+        self.marks = Marks()
+        """What others say, and we: held to be passed on."""
+        self.checkers = Checkers(network_id, known)
+        self._claims: dict[bytes, _Claim] = {}
 
-    def begin(self, check: Check) -> bool:
-        """Note that a check is under way; False if there are too many, and it is not made."""
-        if check.fingerprint not in self._pending and len(self._pending) >= PENDING_CAP:
-            return False
-        self._pending[check.fingerprint] = check
-        return True
+    def claimed(self, bottle: Bottle, now_s: float, *, allow_private: bool) -> None:
+        """A bottle is about to be judged: what was found at other addresses counts no longer.
 
-    def end(self, fingerprint: bytes, label: bytes, failure: str) -> bool:
-        """Note the result of a check.
-
-        :param failure: what is wrong with the addresses; empty if the same identity answered at all of them.
-        :returns: False if the check was not under way, or of another label.
+        :param now_s: Unix time, seconds.
         """
-        check = self._pending.get(fingerprint)
-        if check is None or check.label != label:
+        self.checkers.open(allow_private=allow_private)
+        claim, known = claim_of(bottle.label), self._claims.get(bottle.fingerprint)
+        if known is None:
+            self._claims[bottle.fingerprint] = _Claim(claim)
+        elif known.hash != claim:
+            if known.moves is None:
+                known.moves = TokenBucket(MOVES_RATE, MOVES_BURST)
+            known.flits = not known.moves.take(now_s)
+            known.hash, known.own, known.crowd = claim, None, ""
+            self.marks.reclaim(bottle.fingerprint, claim)
+
+    def due(self, bottle: Bottle, own: bytes, now_s: float, *, allow_private: bool) -> Check | None:
+        """What of a bottle this node is to dial; None if nothing, or it has a result already.
+
+        :param own: fingerprint of the node that this is.
+        """
+        known = self._claims.get(bottle.fingerprint)
+        if known is None or known.own is not None or own == bottle.fingerprint or _is_overlong(bottle):
+            return None
+        ours = tuple(
+            (transport, address)
+            for (transport, address), seats in self._seats(bottle, now_s, allow_private)
+            if own in seats
+        )
+        if not ours:
+            return None
+        return Check(bottle.fingerprint, known.hash, bottle.label.flavour, ours)
+
+    def found(self, fingerprint: bytes, claim: bytes, failure: str) -> bool:
+        """Note our own result. Who has dialled believes himself.
+
+        :param failure: what is wrong with the addresses; empty if the same identity answered.
+        :returns: False if the node does not claim these addresses any more.
+        """
+        known = self._claims.get(fingerprint)
+        if known is None or known.hash != claim:
             return False
-        del self._pending[fingerprint]
-        self._found[fingerprint] = failure
+        known.own = failure
         return True
 
-    def advise(self, about: bytes, adviser: bytes, failure: str) -> bool:
-        """Note what a checker says.
+    def may_say(self, mark: SignedMark, about: Bottle, now_s: float, *, allow_private: bool) -> bool:
+        """Whether a mark is news, and its author among those whose word on this node counts. Asks for no
+        signature.
 
-        :param adviser: fingerprint of a known node that is a checker of this label, by :func:`is_checker`.
+        :param about: the bottle that is held of the node that the mark is about.
+        """
+        said = mark.mark
+        held = self.marks.get(said.about, said.by)
+        if (held is not None and held.order >= mark.order) or said.claim != claim_of(about.label):
+            return False
+        if _is_overlong(about):
+            return False
+        return any(said.by in seats for _, seats in self._seats(about, now_s, allow_private))
+
+    def count(self, about: Bottle, now_s: float, *, allow_private: bool) -> bool:
+        """Put together what the held marks say of a node.
+
         :returns: True if that changes what is believed.
         """
-        if about not in self._said and len(self._said) >= ADVICE_CAP:
-            return False
-        before = self.unreachable(about)
-        said = self._said.setdefault(about, {})
-        if adviser in said or len(said) < 2 * CHECKERS:
-            said[adviser] = failure
-        return self.unreachable(about) != before
+        known = self._claims.setdefault(about.fingerprint, _Claim(claim_of(about.label)))
+        before = self.unreachable(about.fingerprint)
+        against = {mark.mark.by for mark in self.marks.about(about.fingerprint) if mark.mark.failure}
+        most = 0
+        if against and not _is_overlong(about):
+            for _, seats in self._seats(about, now_s, allow_private):
+                agreed = len(against & seats)
+                if agreed >= max(QUORUM_LEAST, len(seats) // 2 + 1):
+                    most = max(most, agreed)
+        known.crowd = f"{most} nodes have not found it at its address" if most else ""
+        return self.unreachable(about.fingerprint) != before
 
     def unreachable(self, fingerprint: bytes) -> str:
-        """What speaks against a node's addresses; empty if nothing. Who has dialled believes himself."""
-        own = self._found.get(fingerprint)
-        if own is not None:
-            return own
-        failures = [failure for failure in self._said.get(fingerprint, {}).values() if failure]
-        return f"{len(failures)} nodes have not found it at its address" if len(failures) >= QUORUM else ""
+        """What speaks against a node's addresses; empty if nothing."""
+        known = self._claims.get(fingerprint)
+        if known is None:
+            return ""
+        if known.own is not None:
+            return known.own
+        return known.crowd or (FLITTING if known.flits else "")
 
-    def renew(self, fingerprint: bytes) -> None:
-        """Forget what was found at older addresses."""
-        for found in (self._pending, self._found, self._said):
-            found.pop(fingerprint, None)
+    def is_proven(self, bottle: Bottle) -> bool:
+        """Whether this very node has answered us at the addresses that it claims."""
+        known = self._claims.get(bottle.fingerprint)
+        return known is not None and known.own == "" and known.hash == claim_of(bottle.label)
 
-    def forget(self, kept: Collection[bytes]) -> None:
-        """Forget all but some nodes."""
-        for fingerprint in {*self._pending, *self._found, *self._said} - set(kept):
-            self.renew(fingerprint)
+    def forget(self, fingerprint: bytes) -> None:
+        """A node has gone."""
+        self._claims.pop(fingerprint, None)
+        self.marks.forget(fingerprint)
+        self.checkers.drop(fingerprint)
+
+    def _seats(
+        self, bottle: Bottle, now_s: float, allow_private: bool
+    ) -> list[tuple[tuple[str, str], frozenset[bytes]]]:
+        """Each address, and who looks at it."""
+        pairs = [(name, one) for name, found in sorted(bottle.label.addresses.items()) for one in found]
+        return [
+            (
+                pair,
+                self.checkers.seats(
+                    host.site,
+                    bottle.label.flavour,
+                    bottle.fingerprint,
+                    now_s,
+                    allow_private=allow_private,
+                ),
+            )
+            for pair, host in zip(pairs, hosts_of(bottle), strict=True)
+        ]
+
+
+def _is_overlong(bottle: Bottle) -> bool:
+    return sum(map(len, bottle.label.addresses.values())) > ADDRESSES_CHECKED

@@ -135,7 +135,7 @@ class Intake:
         """
         self.rack = rack
         self.bans = Bans()
-        self.checks = AddressChecks(network_id, rack.trusted)
+        self.checks = AddressChecks(network_id, lambda: self.rack.trusted())
         self.tally = Tally()
         self.blocked: Mapping[bytes, str] = {}
         """Why moderators block a node, by fingerprint."""
@@ -178,7 +178,7 @@ class Intake:
         compared = self._compare(bottle, held, sender)
         if isinstance(compared, Taken):
             return self._end(compared.outcome, compared.next)
-        self.checks.claimed(bottle, terms.now_s)
+        self.checks.claimed(bottle, terms.now_s, allow_private=terms.allow_private)
         verdict = self._judge(bottle, terms)
         if verdict.ruling is Ruling.REJECT:
             return self._end(_aborted(bottle, _why(verdict, Why.REFUSED), "; ".join(verdict.reasons)))

@@ -61,10 +61,10 @@ class Marks:
         held = self._held.get(fingerprint, {})
         return tuple(held[by] for by in sorted(held))
 
-    def relabel(self, about: bytes, label: bytes) -> None:
-        """Drop what speaks of another label than the one that holds now."""
+    def reclaim(self, about: bytes, claim: bytes) -> None:
+        """Drop what speaks of other addresses than those that are advertised now."""
         for by, held in list(self._held.get(about, {}).items()):
-            if held.mark.label != label:
+            if held.mark.claim != claim:
                 self._drop(about, by)
 
     def forget(self, fingerprint: bytes) -> None:

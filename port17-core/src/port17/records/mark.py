@@ -14,6 +14,7 @@ from pydantic import Field
 
 from port17.errors import RecordError
 from port17.records import envelope
+from port17.records.bottle import Label
 from port17.records.envelope import Envelope
 from port17.records.framing import BytesLike, digest
 from port17.records.identity import Identity, node_id
@@ -32,18 +33,32 @@ MARK_CAP: Final = MARK_PAYLOAD_CAP + SIGNATURE_CAP + 160
 """Longest signed mark, bytes: the payload, the signature, the scheme's and the fields' names."""
 
 
+def claim_of(label: Label) -> bytes:
+    """Names the addresses that a label advertises, whatever else it says: a new label is no new claim.
+
+    :returns: 32 bytes.
+    """
+    pairs = [
+        part.encode("ascii")
+        for name, found in sorted(label.addresses.items())
+        for one in found
+        for part in (name, one)
+    ]
+    return digest("claim", label.flavour.encode("ascii"), *pairs)
+
+
 class Mark(Record):
     """What one node has found out about another.
 
     :param about: fingerprint of the node that was dialled.
-    :param label: hash of the label that advertised the addresses; of any other label it says nothing.
+    :param claim: hash of the addresses that were dialled, by :func:`claim_of`; of others it says nothing.
     :param by: fingerprint of the node that dialled.
     :param seq: Unix second of signing; of two marks by one node about another the later holds.
     :param failure: what is wrong, for people; empty takes back what was said before.
     """
 
     about: Hash
-    label: Hash
+    claim: Hash
     by: Hash
     seq: UnixSecond
     failure: Annotated[str, Field(max_length=FAILURE_CAP, pattern=FAILURE_PATTERN)] = ""
