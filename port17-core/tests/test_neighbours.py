@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from dataclasses import replace
 from ipaddress import ip_address
 from itertools import pairwise
 
@@ -28,7 +29,7 @@ from port17.bottles.neighbours import (
 from port17.bottles.rack import MemoryRack
 from port17.records.beacon import LIFE_S, Beacon, SignedBeacon
 
-from .bottle_maker import NETWORK, NOW, SCHEME, TERMS, Maker
+from .bottle_maker import NETWORK, NOW, SCHEME, SUITE, TERMS, Maker
 
 HOST, LINK = "fe80::1%eth0", "eth0"
 
@@ -39,6 +40,7 @@ def beacon(maker: Maker, *, at: int = NOW, label: int = 0, contents: int = NOW, 
         identity=maker.identity.to_value(),
         label=label,
         contents=contents,
+        suites=[SUITE],
         ports={"tcp": port},
         at=at,
     )
@@ -98,7 +100,8 @@ def test_who_does_not_answer_is_asked_less_and_less(neighbours: Neighbours) -> N
     maker = Maker()
     asked_s: list[float] = []
     for second in range(0, 3600, 10):
-        heard(neighbours, beacon(maker, at=NOW + second, contents=NOW + second), now_s=second)
+        data = beacon(maker, at=NOW + second, contents=NOW + second)
+        neighbours.hear(data, HOST, LINK, replace(TERMS, now_s=NOW + second), second)
         for one in neighbours.due(second):
             asked_s.append(second)
             neighbours.asked(one, second, failed=True)
