@@ -95,6 +95,7 @@ DISTRIBUTIONS = [
     "port17-crypto",
     "port17-transports",
     "port17-cli",
+    "plugins/port17-lan",
     "plugins/port17-policy-example",
     "plugins/port17-suite-mlkem",
 ]
@@ -103,6 +104,7 @@ IMPORTS = [
     "port17_crypto",
     "port17_transports",
     "port17_cli",
+    "port17_lan",
     "port17_policy_example",
     "port17_suite_mlkem",
 ]
