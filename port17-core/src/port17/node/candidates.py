@@ -1,11 +1,21 @@
-"""The nodes that a mesh may choose from: what it has to know of each, read once from a rack and kept current."""
+"""The nodes that a mesh may choose from: what it has to know of each, read from a rack and kept current."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import Protocol
+from bisect import bisect_left, insort
+from collections import Counter
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Final, Protocol
 
-from port17.records.bottle import Bottle
+from port17.node.area import areas_of
+from port17.records.bottle import Bottle, Label
+
+OFFLINE: Final = "offline"
+"""The flag in the last contents of a node that has left."""
+STALE_S: Final = 3 * 3600
+"""Seconds that a node's contents may be older than the newest of all: it signs hourly, and is taken for dead
+two missed turns later."""
 
 
 class Stamped(Protocol):
@@ -32,3 +42,139 @@ class Nodes(Protocol):
 def no_objection(fingerprint: bytes) -> str:
     """Everybody may be a neighbour."""
     return ""
+
+
+def has_address(label: Label) -> bool:
+    """True for whoever advertises any address."""
+    return bool(label.addresses)
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A node, as its bottle shows it.
+
+    :param group: whose it says it is; empty if it doesn't say.
+    :param areas: of its addresses; empty for a node that can't be called.
+    :param dialable: it can be called from here.
+    :param offline: it has said that it leaves.
+    :param lanes: how many it names.
+    :param sequence: of label and contents.
+    """
+
+    group: str
+    areas: frozenset[str]
+    dialable: bool
+    offline: bool
+    lanes: int
+    sequence: tuple[int, int]
+
+    @property
+    def marks(self) -> frozenset[str]:
+        """What several nodes of one hand are likely to have in common."""
+        areas = frozenset(f"area {area}" for area in self.areas)
+        return areas | {f"group {self.group}"} if self.group else areas
+
+
+class Candidates:
+    """All nodes of one flavour that are known, our own among them or not."""
+
+    def __init__(
+        self,
+        nodes: Nodes,
+        *,
+        flavour: str = "public",
+        dialable: Callable[[Label], bool] = has_address,
+        areas: Callable[[Label], Iterable[str]] = areas_of,
+    ) -> None:
+        """
+        :param flavour: lanes are made within one, since a lane with a local node would tell everybody of it.
+        :param dialable: whether a label names an address that can and may be called.
+        :param areas: where a label's addresses are.
+        """
+        self.choosable: list[bytes] = []
+        """Who can be called and has not left, in the order of fingerprints."""
+        self.newest = 0
+        """Unix second of the newest contents that were ever seen."""
+        self._nodes = nodes
+        self._flavour = flavour
+        self._dialable = dialable
+        self._areas = areas
+        self._held: dict[bytes, Candidate] = {}
+        self._present = 0
+        self._marked: Counter[str] = Counter()
+        """How many of the choosable have a mark."""
+
+    def __contains__(self, fingerprint: bytes) -> bool:
+        return fingerprint in self._held
+
+    @property
+    def present(self) -> int:
+        """How many nodes have not said that they leave."""
+        return self._present
+
+    def get(self, fingerprint: bytes) -> Candidate | None:
+        """What is known of a node; None if nothing is, or it is of the other flavour."""
+        return self._held.get(fingerprint)
+
+    def is_fresh(self, candidate: Candidate) -> bool:
+        """A node that has signed not long ago, as far as can be told without a clock."""
+        return candidate.sequence[1] >= self.newest - STALE_S
+
+    def without(self, mark: str) -> int:
+        """How many of the choosable do not have a mark."""
+        return len(self.choosable) - self._marked[mark]
+
+    def read(self, fingerprint: bytes | None = None) -> None:
+        """Look at a node again.
+
+        :param fingerprint: None looks at all, and reads those that have changed.
+        """
+        if fingerprint is not None:
+            self._read(fingerprint)
+            return
+        stamps = {one.fingerprint: (one.label_seq, one.contents_seq) for one in self._nodes.stamps()}
+        for gone in [one for one in self._held if one not in stamps]:
+            self._replace(gone, None)
+        for one, sequence in stamps.items():
+            held = self._held.get(one)
+            if held is None or held.sequence != sequence:
+                self._read(one)
+
+    def _read(self, fingerprint: bytes) -> None:
+        bottle = self._nodes.get(fingerprint)
+        if bottle is None or bottle.label.flavour != self._flavour:
+            self._replace(fingerprint, None)
+            return
+        label, contents = bottle.label, bottle.contents
+        held = self._held.get(fingerprint)
+        # Contents change often, and addresses take long to read.
+        same = held is not None and held.sequence[0] == label.seq and held.group == label.group
+        areas = held.areas if held is not None and same else frozenset(self._areas(label))
+        self.newest = max(self.newest, contents.seq)
+        self._replace(
+            fingerprint,
+            Candidate(
+                group=label.group,
+                areas=areas,
+                dialable=self._dialable(label),
+                offline=OFFLINE in contents.flags,
+                lanes=len(contents.lanes),
+                sequence=(label.seq, contents.seq),
+            ),
+        )
+
+    def _replace(self, fingerprint: bytes, new: Candidate | None) -> None:
+        old = self._held.pop(fingerprint, None)
+        if old is not None and not old.offline:
+            self._present -= 1
+            if old.dialable:
+                del self.choosable[bisect_left(self.choosable, fingerprint)]
+                self._marked.subtract(old.marks)
+        if new is None:
+            return
+        self._held[fingerprint] = new
+        if not new.offline:
+            self._present += 1
+            if new.dialable:
+                insort(self.choosable, fingerprint)
+                self._marked.update(new.marks)

@@ -58,10 +58,9 @@ class Life:
             self._alone_since_s = None
         elif self._alone_since_s is None:
             self._alone_since_s = now_s
-        if self.state is State.BOOTSTRAPPING:
-            if introduced or lanes:
-                self._enter(State.JOINING, now_s)
-                self._alone_since_s = None if lanes else now_s
+        if self.state is State.BOOTSTRAPPING and (introduced or lanes):
+            self._enter(State.JOINING, now_s)
+            self._alone_since_s = None if lanes else now_s
         if self.state is State.JOINING:
             if lanes >= enough:
                 self._enter(State.STANDING, now_s)
