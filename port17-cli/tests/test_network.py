@@ -1,8 +1,7 @@
-"""The files of a test network: every lane mutual, every part of it valid, routes of three in it."""
+"""The files of a test network: every part of it valid, and nobody knows more than some nodes."""
 
 from __future__ import annotations
 
-import json
 import time
 from pathlib import Path
 
@@ -13,21 +12,11 @@ from port17.config import ClientConfig, NodeConfig, load
 from port17.errors import PluginError, UsageError
 from port17.navigator.chart_maker import ChartTerms, chart_of
 from port17.plugins.loader import Registry
+from port17.records.bootstrap import SignedBootstrap
+from port17.records.bottle import Bottle
 from port17.records.charter import Charter
 from port17_cli import drivers, network
 from port17_cli.workplace import Workplace
-
-
-@pytest.mark.parametrize(("nodes", "lanes"), [(3, 2), (4, 3), (5, 2), (5, 3), (5, 4), (9, 5), (12, 6)])
-def test_lanes_are_mutual_enough_and_connected(nodes: int, lanes: int) -> None:
-    graph = network.lane_graph(nodes, lanes)
-    assert all(node in graph[other] for node in range(nodes) for other in graph[node])
-    assert all(lanes <= len(neighbours) <= lanes + 1 for neighbours in graph)
-    assert not any(node in graph[node] for node in range(nodes))
-    reached = {0}
-    while fresh := {other for node in reached for other in graph[node]} - reached:
-        reached |= fresh
-    assert len(reached) == nodes
 
 
 def test_everything_made_is_valid(tmp_path: Path) -> None:
@@ -37,22 +26,30 @@ def test_everything_made_is_valid(tmp_path: Path) -> None:
     now = time.time()
     charter = Charter.load(plan.charter, schemes)
     rack = MemoryRack()
-    assert load_directory(place.directory / "bottles", charter.network_id, schemes, rack, now) == []
-    chart = chart_of(rack, ChartTerms(charter.current(now)), now)
-    assert len(chart.nodes) == 4
-    for node in chart.nodes.values():
-        assert len(node.lanes) == 2
-        assert node.plain_text
-        assert node.exit is not None
-    assert len({node.group for node in chart.nodes.values()}) == 4
-    assert len({node.address for node in plan.nodes}) == 4
     for node_plan in plan.nodes:
         config, _ = load(NodeConfig, node_plan.config)
         assert config.exit.allow_private
-        assert config.lanes is not None
-        assert len(json.loads(config.lanes.read_text())) == 2
+        assert (config.mesh.lanes, config.lanes) == (2, None)
+        assert config.bootstrap.sources == [str(plan.bootstrap)]
+        assert load_directory(config.bottles, charter.network_id, schemes, rack, now) == []
+    assert {one.label.addresses["tcp"] for one in rack} == {(one.address,) for one in plan.nodes}
+    assert len({one.label.group for one in rack}) == 4
+    chart = chart_of(rack, ChartTerms(charter.current(now)), now)
+    assert all(node.plain_text and node.exit is not None for node in chart)
     client, _ = load(ClientConfig, plan.client.config)
     assert client.ingress == {"socks5": {"listen": plan.client.socks}}
+    assert (client.bootstrap.sources, list(client.bottles.iterdir())) == ([str(plan.bootstrap)], [])
+
+
+def test_the_bootstrap_list_names_some_nodes_and_no_more(tmp_path: Path) -> None:
+    with Workplace(tmp_path / "net") as place:
+        plan = network.make(place, nodes=5, lanes=None, socks=None, suites=(), identity=None)
+    schemes = drivers.schemes(Registry())
+    charter = Charter.load(plan.charter, schemes)
+    listed = SignedBootstrap.parse(plan.bootstrap.read_bytes())
+    listed.verify(charter, charter.current(time.time()), schemes, time.time())
+    names = [Bottle.parse(one).label.name for one in listed.held.bottles]
+    assert names == ["n1", "n2", "n3"]
 
 
 def test_suites_and_schemes_that_nobody_has(tmp_path: Path) -> None:

@@ -41,9 +41,15 @@ def document(capsys: pytest.CaptureFixture[str], *words: str) -> dict[str, Any]:
 
 @pytest.fixture
 def place(tmp_path: Path) -> Iterator[Workplace]:
-    """The files of a network of three nodes, each of which serves three suites; nothing runs."""
+    """The files of a network of three nodes, each of which serves three suites, and of all of which everybody
+    has the bottle; nothing runs."""
     with Workplace(tmp_path / "net") as made:
         network.make(made, nodes=3, lanes=2, socks=None, suites=[BEST, SECOND, WEAK], identity=None)
+        homes = [made.directory / "nodes" / name for name in ("n1", "n2", "n3")]
+        own = [load_bottle(next((home / "bottles").iterdir())) for home in homes]
+        for home in (made.directory / "client", *homes):
+            for bottle in own:
+                save_bottle(home / "bottles", bottle)
         yield made
 
 
@@ -215,7 +221,7 @@ def test_a_node_is_not_explained_to_itself(place: Workplace, capsys: pytest.Capt
 def test_without_a_prekey_of_the_best_the_node_is_unusable_and_nothing_weaker_is_taken(
     place: Workplace, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    folder = place.directory / "bottles"
+    folder = place.directory / "client" / "bottles"
     for file in folder.iterdir():
         bottle = load_bottle(file)
         kept = [record for record in bottle.bundle if record.suite != BEST]
@@ -271,7 +277,7 @@ def test_a_suite_that_a_plugin_refuses_is_not_used(
 def test_a_node_that_is_not_there_and_a_bottle_that_is_left_out(
     place: Workplace, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    (place.directory / "bottles" / "strange.bottle").write_bytes(b"no bottle")
+    (place.directory / "client" / "bottles" / "strange.bottle").write_bytes(b"no bottle")
     told = document(capsys, "suites", "explain", "--config", str(config(place)))
     assert len(told["nodes"]) == 3
     assert "strange.bottle" in told["problems"][0]
@@ -309,7 +315,7 @@ def relabel(place: Workplace, name: str, suites: list[str]) -> None:
     held = {one: registry.make("port17.cipher_suites", one) for one in (BEST, SECOND, WEAK)}
     state = place.directory / "nodes" / name / "state"
     keyring = Keyring.load(state, schemes, held, charter.network_id)
-    folder = place.directory / "bottles"
+    folder = place.directory / "client" / "bottles"
     bottle = load_bottle(folder / f"{keyring.identity.node_id}.bottle")
     records: list[PrekeyRecord] = [record for record in keyring.records() if record.suite in suites]
     slots: dict[str, list[tuple[int, int, bytes]]] = {}
