@@ -11,7 +11,8 @@ import anyio
 import pytest
 
 from port17.errors import ConveyorReset, HandshakeFailed
-from port17.links.crane import DEAD_AFTER_S, SILENCE_S, Terms, dial
+from port17.links.crane import SILENCE_S, Terms, dial
+from port17.links.pulse import DEAD_AFTER_S
 from port17.wire.block import BLOCK_SIZE
 from port17.wire.handshake import Initiator
 from port17.wire.quota import Budget

@@ -17,6 +17,7 @@ import anyio.lowlevel
 from port17.errors import HandshakeFailed, LinkLost, LocalViolation, PeerViolation, Port17Error
 from port17.links.batch import BATCH, BLOCKS_AT_ONCE
 from port17.links.clock import clock
+from port17.links.pulse import Pulse, Sign
 from port17.links.transport import RECEIVE_SIZE, Ship, receive_exactly
 from port17.records.framing import BytesLike
 from port17.wire.block import BLOCK_SIZE
@@ -39,10 +40,6 @@ FLUSHES = 4
 """Sends of one flush, a mebibyte: more is the writer's, so that one busy link does not hold up the others."""
 TICK_S = 1.0
 """Seconds between looks at a link's health."""
-PING_AFTER_S = 2.0
-"""Seconds without a block after which a PING is due."""
-DEAD_AFTER_S = 7.0
-"""Seconds without a block after which a link is lost: programs learn of it within 10 s."""
 
 _log = logging.getLogger(__name__)
 
@@ -111,6 +108,9 @@ class Crane:
             wake=self._wake,
             on_setup=terms.on_setup,
         )
+        self.background = 0
+        """Circuits that do nothing but keep bottles current: nobody waits for what they carry."""
+        self._sparing = terms.signer is None or peer is None
         self.standing = anyio.Event()
         """The peer has proved who it is. An initiator's cells may go out before."""
         self.lost = False
@@ -214,15 +214,16 @@ class Crane:
 
     async def _tend(self) -> None:
         link = self.link
+        pulse = Pulse(link.heard_s, sparing=self._sparing)
         while True:
             await anyio.sleep(TICK_S)
             now_s = anyio.current_time()
-            silent_s = now_s - link.heard_s
-            if silent_s > DEAD_AFTER_S:
+            sign = pulse.look(now_s, link.heard_s, in_use=link.legs > self.background)
+            if sign is Sign.LOST:
                 raise LinkLost("the peer has not answered for too long")
             if link.failure:
                 raise LinkLost(f"it cannot go on: {link.failure}")
-            if silent_s > PING_AFTER_S:
+            if sign is Sign.PING:
                 link.control.ping(now_s)
             link.tend(now_s)
 
