@@ -74,21 +74,22 @@ class Refresher:
     def __init__(self, network: KnownNetwork, transports: Mapping[str, Transport]) -> None:
         self._network = network
         self._transports = transports
-        self._calls: dict[bytes, _Call] = {}
+        self._calls: dict[tuple[bytes, str], _Call] = {}
         self._limit = anyio.CapacityLimiter(CALLS_AT_ONCE)
 
-    async def fresh(self, fingerprint: bytes) -> Fresh:
+    async def fresh(self, fingerprint: bytes, suite: str = "") -> Fresh:
         """Fresh prekeys of a node whose bottle is held, however old. What is new in its bottle is taken in.
 
         Who asks for the same node while it is being asked, or soon after, gets the same outcome.
 
+        :param suite: of this cipher suite; else of the one that we use with the node.
         :raises NetworkError: the node is not known, or did not answer.
         """
-        call = self._calls.get(fingerprint)
+        call = self._calls.get((fingerprint, suite))
         if call is not None and anyio.current_time() - call.begun_s < AGAIN_S:
             await call.over.wait()
         else:
-            call = await self._begin(fingerprint)
+            call = await self._begin(fingerprint, suite)
         if call.fresh is None:
             raise NetworkError("a node has not answered a cold call")
         return call.fresh
@@ -117,27 +118,29 @@ class Refresher:
         return await self._ask(fingerprint, suite, None, transport, address, sender)
 
     # -- one call -----------------------------------------------------------------------------------
-    async def _begin(self, fingerprint: bytes) -> _Call:
+    async def _begin(self, fingerprint: bytes, suite: str) -> _Call:
         while len(self._calls) >= REMEMBERED_CAP:
             self._calls.pop(next(iter(self._calls)))
-        self._calls.pop(fingerprint, None)
-        call = self._calls[fingerprint] = _Call(anyio.current_time(), anyio.Event())
+        self._calls.pop((fingerprint, suite), None)
+        call = self._calls[fingerprint, suite] = _Call(anyio.current_time(), anyio.Event())
         try:
             async with self._limit:
-                call.fresh = await self._known(fingerprint)
+                call.fresh = await self._known(fingerprint, suite)
+        except NetworkError as error:
+            _log.debug("a node could not be asked: %s", error.message)
         finally:
             call.over.set()
         return call
 
-    async def _known(self, fingerprint: bytes) -> Fresh:
+    async def _known(self, fingerprint: bytes, name: str) -> Fresh:
         network = self._network
         held = network.rack.get(fingerprint)
         if held is None:
             raise NetworkError("there is no bottle of that node")
         suites = network.suites
-        suite = suites.get(agree(network.revision, held.label.suites, suites).suite or "")
-        if suite is None:
-            raise NetworkError(f"{held.label.name} serves no cipher suite that we can use")
+        suite = suites.get(name or agree(network.revision, held.label.suites, suites).suite or "")
+        if suite is None or suite.name not in held.label.suites:
+            raise NetworkError(f"{held.label.name} serves no such cipher suite, or we cannot use it")
         sender = Sender("a cold call", local=held.label.flavour == LOCAL)
         for transport, address in self._addresses(held.label):
             try:
