@@ -42,6 +42,8 @@ class ConveyorStream:
         self._listed = False
         """On the batch's list."""
         self._change: anyio.Event | None = None
+        self.origin = ""
+        """Names the link that it came over, at the node that serves it."""
         self.on_reset: Callable[[], None] | None = None
         """Called when the conveyor ended other than in order."""
         self.attach(conveyor)

@@ -5,7 +5,9 @@ Which lanes stand is :mod:`port17.node.lanes`'s; starting and stopping are the n
 
 from __future__ import annotations
 
+import itertools
 import logging
+from collections import Counter
 from collections.abc import Callable, Collection, Mapping
 
 import anyio
@@ -49,7 +51,13 @@ _log = logging.getLogger(__name__)
 
 
 class _Quotas:
-    def __init__(self, clients: int = 1) -> None:
+    """A link's, and its name."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.allow(1)
+
+    def allow(self, clients: int) -> None:
         """:param clients: how many clients' demand the link may bring."""
         self.setups = TokenBucket(clients * SETUPS_PER_S, clients * SETUPS_BURST)
         self.hops = TokenBucket(clients * HOPS_PER_S, clients * HOPS_BURST)
@@ -96,7 +104,10 @@ class Engine:
         self._spare_keys = spare_keys
         self._scratch = Scratch()
         self._quotas: dict[Link, _Quotas] = {}
+        self._names = itertools.count(1)
         self._relays: set[Relay] = set()
+        self._used: Counter[Relay] = Counter()
+        """How many operations are open on a circuit here that are somebody's use of the node."""
         self._steps = StepCount()
         self.operations_open = 0
 
@@ -106,13 +117,33 @@ class Engine:
         return len(self._relays)
 
     @property
+    def foreign(self) -> int:
+        """How many circuits pass through, or are used by somebody for an operation that is no upkeep."""
+        return sum(map(self._is_foreign, self._relays))
+
+    def uses(self, link: Link) -> int:
+        """How many of these go over a link."""
+        return sum(
+            link in (relay.previous.link, relay.next.link if relay.next is not None else None)
+            for relay in self._relays
+            if self._is_foreign(relay)
+        )
+
+    def _is_foreign(self, relay: Relay) -> bool:
+        return relay.next is not None or relay in self._used
+
+    def name(self, link: Link) -> str:
+        """What a link is called by here."""
+        return self._quota(link).name
+
+    @property
     def steps(self) -> dict[str, int]:
         """Steps of the keys that this node has with clients, since it started."""
         return self._steps.with_living(relay.session for relay in self._relays)
 
     def lane_stands(self, link: Link) -> None:
         """A link is a lane: it brings what many clients ask for."""
-        self._quotas[link] = _Quotas(LANE_CLIENTS)
+        self._quota(link).allow(LANE_CLIENTS)
 
     def forget(self, link: Link) -> None:
         """A link is at an end."""
@@ -159,7 +190,9 @@ class Engine:
             conveyor.reset(Reason.RESOURCES)
         else:
             self.operations_open += 1
-            self._tasks.start_soon(self._serve, operation, arguments, ConveyorStream(conveyor))
+            stream = ConveyorStream(conveyor)
+            stream.origin = self.name(relay.previous.link)
+            self._tasks.start_soon(self._serve, relay, operation, arguments, stream)
 
     def closed(self, relay: Relay) -> None:
         """See :class:`~port17.wire.relay.RelayHost`."""
@@ -167,7 +200,10 @@ class Engine:
             self._relays.discard(relay)
             self._steps.add(relay.session)
 
-    async def _serve(self, operation: Operation, arguments: bytes, stream: ConveyorStream) -> None:
+    async def _serve(
+        self, relay: Relay, operation: Operation, arguments: bytes, stream: ConveyorStream
+    ) -> None:
+        self._used[relay] += not operation.upkeep
         try:
             with anyio.CancelScope() as scope:
                 stream.on_reset = scope.cancel
@@ -180,6 +216,9 @@ class Engine:
             stream.abort(Reason.GENERIC)
         finally:
             self.operations_open -= 1
+            self._used[relay] -= not operation.upkeep
+            if not self._used[relay]:
+                del self._used[relay]
             if stream.was_reset:
                 stream.abort()  # what came and was not read is not kept
 
@@ -206,5 +245,5 @@ class Engine:
     def _quota(self, link: Link) -> _Quotas:
         quotas = self._quotas.get(link)
         if quotas is None:
-            quotas = self._quotas[link] = _Quotas()
+            quotas = self._quotas[link] = _Quotas(f"link {next(self._names)}")
         return quotas
