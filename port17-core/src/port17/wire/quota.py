@@ -32,6 +32,11 @@ class TokenBucket:
         self._level -= 1
         return True
 
+    def wait_s(self, now_s: float) -> float:
+        """Seconds until there is a token; 0 if there is one now."""
+        level = self.level(now_s)
+        return 0.0 if level >= 1 else (1 - level) / self._rate
+
     def put(self, tokens: float) -> None:
         """Earn tokens otherwise than by time; past the burst they are lost."""
         self._level = min(self._burst, self._level + tokens)
