@@ -1,5 +1,5 @@
-"""The contract tests' fixtures: every installed suite, scheme, transport and bottle store, as the core finds
-it.
+"""The contract tests' fixtures: every installed suite, scheme, transport, bottle store and local network, as
+the core finds it.
 
 A plugin's author installs the plugin and runs these tests; they know no driver by name.
 """
@@ -18,6 +18,7 @@ GROUPS = {
     "scheme": "port17.identity_schemes",
     "transport": "port17.transports",
     "store": "port17.bottle_stores",
+    "local_network": "port17.local_networks",
 }
 """What a test asks for, and the group of entry points it is found in."""
 
@@ -50,6 +51,7 @@ suite = pytest.fixture(_made, name="suite")
 scheme = pytest.fixture(_made, name="scheme")
 transport = pytest.fixture(_made, name="transport")
 store = pytest.fixture(_made, name="store")
+local_network = pytest.fixture(_made, name="local_network")
 
 
 @pytest.fixture

@@ -10,14 +10,16 @@ from __future__ import annotations
 import random
 from dataclasses import dataclass
 from enum import StrEnum
-from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
-from typing import Final, TypeAlias
+from ipaddress import IPv4Address, ip_address
+from typing import Final
 
 from port17.bottles.rack import BottleStore
 from port17.bottles.validation import Terms
 from port17.errors import RecordError
 from port17.records.beacon import LIFE_S, Beacon, SignedBeacon
 from port17.records.framing import BytesLike, digest
+from port17.records.host import forbidden
+from port17.records.ip_space import Address
 from port17.wire.quota import TokenBucket
 
 BEACONS_PER_S, BEACONS_BURST = 50.0, 200.0
@@ -45,22 +47,11 @@ RETRY_CAP_S: Final = 600.0
 AT_ONCE_CAP: Final = 4
 """Most that are asked at once: handshakes of ours that a flood of beacons can cause, each over in seconds."""
 
-Address: TypeAlias = IPv4Address | IPv6Address
-
-_LOCAL4: Final = tuple(
-    IPv4Network(text) for text in ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "169.254.0.0/16")
-)
-"""Private use and link-local (RFC 1918, RFC 3927)."""
-_LOCAL6: Final = tuple(IPv6Network(text) for text in ("fc00::/7", "fe80::/10"))
-"""Unique local and link-local (RFC 4193, RFC 4291)."""
-
 
 def is_local_address(address: Address) -> bool:
     """Whether an address can be a neighbour's: private or link-local, and no loopback. A local bottle names
     no others, and is dialled at no others."""
-    if isinstance(address, IPv4Address):
-        return any(address in network for network in _LOCAL4)
-    return any(address in network for network in _LOCAL6)
+    return not forbidden(address, "local")
 
 
 class Ignored(StrEnum):
