@@ -108,8 +108,6 @@ class Crane:
             wake=self._wake,
             on_setup=terms.on_setup,
         )
-        self.background = 0
-        """Circuits that do nothing but keep bottles current: nobody waits for what they carry."""
         self._sparing = terms.signer is None or peer is None
         self.standing = anyio.Event()
         """The peer has proved who it is. An initiator's cells may go out before."""
@@ -218,7 +216,7 @@ class Crane:
         while True:
             await anyio.sleep(TICK_S)
             now_s = anyio.current_time()
-            sign = pulse.look(now_s, link.heard_s, in_use=link.legs > self.background)
+            sign = pulse.look(now_s, link.heard_s, in_use=link.legs > link.background)
             if sign is Sign.LOST:
                 raise LinkLost("the peer has not answered for too long")
             if link.failure:

@@ -81,6 +81,8 @@ class Link:
         """The time of the last call, by the shell's clock."""
         self.heard_s = 0.0
         """When a block last came."""
+        self.background = 0
+        """Circuits on it that only keep bottles current: nobody waits for what they carry."""
         self.failure = ""
         """Why the shell is to end the link; empty while there is no reason."""
         # One byte more than a cell, always zero: what a relay seals on the way back is the body without
