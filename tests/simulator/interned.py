@@ -123,7 +123,7 @@ class Layered(MutableMapping[K, V], Generic[K, V]):
     def __init__(self, below: dict[K, V], copy: Callable[[V], V] | None = None) -> None:
         """
         :param below: never changed.
-        :param copy: of a value that whoever asks for it by name may change.
+        :param copy: of a value that whoever asks for it may change.
         """
         self._below = below
         self._copy = copy
@@ -147,7 +147,9 @@ class Layered(MutableMapping[K, V], Generic[K, V]):
         found = self._own.get(key)
         if found is not None:
             return found
-        return default if key in self._gone else self._below.get(key, default)
+        if key in self._gone or key not in self._below:
+            return default
+        return self._below[key] if self._copy is None else self[key]
 
     def __setitem__(self, key: K, value: V) -> None:
         if key not in self._own and key not in self._below:
@@ -189,9 +191,13 @@ class SharedRack(MemoryRack):
     def __init__(self, shelf: Shelf, begun: dict[bytes, Racked] | None = None) -> None:
         super().__init__()
         self._shelf = shelf
-        self.below = begun
-        """What it began with, if others may begin so too."""
-        self._held = Layered(begun or {})  # type: ignore[assignment]
+        self.begin(begun or {})
+
+    def begin(self, below: dict[bytes, Racked]) -> None:
+        """Begin anew, with what others begin with too."""
+        self.below = below
+        """Never changed."""
+        self._held = Layered(below)  # type: ignore[assignment]
 
     def write(self, entries: Collection[Racked]) -> None:
         for entry in entries:

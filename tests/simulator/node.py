@@ -62,27 +62,31 @@ class Node(Process):
         """
         self.begin(begun)
         self.gossip.own = self.fingerprint
+        now_s = self.world.heap.now_s
+        for bottle in known:
+            self.gossip.take(bottle, OURSELVES, now_s)
+        if self.signed is None or not begun:
+            self._sign([Lane(one, 0, 0) for one in lanes])
+        self.manager.start(now_s)
+        self._soon()
+        self.settle()
+
+    def begin(self, begun: dict[bytes, Racked] | None = None) -> None:
+        super().begin(begun)
         self.lanes: dict[bytes, End] = {}
         """This end of the lane to each neighbour."""
         self._verbs: dict[int, LaneTalk] = {}
         self._introductions: dict[bytes, tuple[End, Planned]] = {}
         self._dials: set[bytes] = set()
         self._woken = False
-        now_s = self.world.heap.now_s
-        for bottle in known:
-            self.gossip.take(bottle, OURSELVES, now_s)
         self.manager = Manager(
             self.fingerprint,
             self.rack,
             random.Random(self.chance.random()),
             drain_s=DRAIN_S,
             objection=self._objection,
+            areas=self.world.areas,
         )
-        if self.signed is None or not begun:
-            self._sign([Lane(one, 0, 0) for one in lanes])
-        self.manager.start(now_s)
-        self._soon()
-        self.settle()
 
     def leave(self) -> None:
         """As a node that is told to go."""
@@ -209,8 +213,8 @@ class Node(Process):
             introduction[1].cancel()
             self._failed(peer)
 
-    def _failed(self, peer: bytes) -> None:
-        self.manager.failed(peer, self.world.heap.now_s)
+    def _failed(self, peer: bytes, *, refused: bool = False) -> None:
+        self.manager.failed(peer, self.world.heap.now_s, refused=refused)
         self._soon()
 
     # -- lanes -------------------------------------------------------------------------------------
@@ -255,7 +259,7 @@ class Node(Process):
                 self._dials.discard(peer)
                 self.close(end)
                 if peer not in self.lanes:
-                    self._failed(peer)
+                    self._failed(peer, refused=True)
             case LaneVerb.RETIRE:
                 if self.lanes.get(peer) is end:
                     del self.lanes[peer]

@@ -84,6 +84,10 @@ class Process:
         self._timer: tuple[float, Planned] | None = None
         self._terms: Terms | None = None
         self.rack = SharedRack(self.world.shelf, begun)
+        self.listen()
+
+    def listen(self) -> None:
+        """What decides about bottles begins, with what is in the rack."""
         self.intake = self.world.intakes.make(self.rack, self.fingerprint if self.dials else None)
         self.reputation = Reputation(self.rack, NETWORK, self.intake)
         self.gossip = Gossip(

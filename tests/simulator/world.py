@@ -5,14 +5,16 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Callable, Iterable
-from typing import Final
+from dataclasses import replace
+from typing import Final, TypeVar
 
 from port17.bottles.address_checks import Check
 from port17.bottles.intake import Intake
 from port17.bottles.outcome import Part
 from port17.bottles.rack import Racked
+from port17.node.area import areas_of
 from port17.plugins.loader import Registry
-from port17.records.bottle import Bottle
+from port17.records.bottle import Label
 from simulator.author import EPOCH_S, NETWORK, SCHEME, Author
 from simulator.heap import Heap
 from simulator.interned import Layered, Remembering, SharedRack, Shelf
@@ -20,6 +22,8 @@ from simulator.moderators import Moderators
 from simulator.node import Node
 from simulator.process import Process, Talk
 from simulator.ship import End, Ship
+
+N = TypeVar("N", bound=Node)
 
 NEAR_S: Final = 0.005
 """Seconds that a packet takes at least."""
@@ -42,24 +46,30 @@ class Intakes:
         self._validators = Remembering(Registry().panel)
         self._begun: tuple[dict[bytes, Racked], Intake] | None = None
 
-    def make(
-        self,
-        rack: SharedRack,
-        checker: bytes | None = None,
-        wanted: Callable[[Bottle], bool] = lambda bottle: False,
-    ) -> Intake:
-        """One for a rack; what many racks begin with, their intakes share as the racks do."""
-        if rack.below is None or not rack.below:
-            return Intake(rack, self._validators, NETWORK, checker=checker, wanted=wanted)
+    def make(self, rack: SharedRack, checker: bytes | None = None) -> Intake:
+        """One for a rack; what many racks begin with, their intakes share as the racks do.
+
+        :param checker: as of :class:`~port17.bottles.intake.Intake`.
+        """
+        if not rack.below:
+            return Intake(rack, self._validators, NETWORK, checker=checker)
         if self._begun is None or self._begun[0] is not rack.below:
-            self._begun = rack.below, Intake(rack, self._validators, NETWORK)
+            self._begun = rack.below, self._first(rack)
         first = self._begun[1]
-        made = Intake(SharedRack(Shelf()), self._validators, NETWORK, checker=checker, wanted=wanted)
+        made = Intake(SharedRack(Shelf()), self._validators, NETWORK, checker=checker)
         made.rack = rack
-        names = first.names
-        made.names._held = Layered(names._held)  # type: ignore[assignment]
-        made.names._claimants = Layered(names._claimants, set)  # type: ignore[assignment]
+        names, checks = made.names, made.checks
+        names._held = Layered(first.names._held)  # type: ignore[assignment]
+        names._claimants = Layered(first.names._claimants, set)  # type: ignore[assignment]
+        checks._claims = Layered(first.checks._claims, replace)  # type: ignore[assignment]
+        checks.checkers = first.checks.checkers
         return made
+
+    def _first(self, rack: SharedRack) -> Intake:
+        first = Intake(SharedRack(Shelf(), rack.below), self._validators, NETWORK)
+        for bottle in first.rack:
+            first.checks.claimed(bottle, EPOCH_S, allow_private=False)
+        return first
 
 
 class World:
@@ -86,7 +96,7 @@ class World:
         self._skew_s = skew_s
         self._ships = 0
         self._sides: dict[bytes, int] = {}
-        self._groups = 0
+        self._areas: dict[int, tuple[Label, frozenset[str]]] = {}
 
     # -- who is there ------------------------------------------------------------------------------
     @property
@@ -95,8 +105,8 @@ class World:
         return EPOCH_S + self.heap.now_s
 
     def add(
-        self, kind: type[Node] = Node, *, group: str | None = None, addresses: int = 1, **said: object
-    ) -> Node:
+        self, kind: Callable[..., N] = Node, *, group: str | None = None, addresses: int = 1, **said: object
+    ) -> N:
         """One more node, which does not run yet.
 
         :param group: of its owner; None draws one.
@@ -145,6 +155,13 @@ class World:
         node = self.nodes.get(fingerprint)
         found = node.author.said["addresses"].get("tcp") if node is not None else None
         return found[0].rpartition(":")[0] if found else ""
+
+    def areas(self, label: Label) -> frozenset[str]:
+        """As the manager's own; each label's are worked out once."""
+        found = self._areas.get(id(label))
+        if found is None:
+            found = self._areas[id(label)] = label, frozenset(areas_of(label))
+        return found[1]
 
     # -- who reaches whom --------------------------------------------------------------------------
     def delay_s(self, one: tuple[float, float], other: tuple[float, float]) -> float:
