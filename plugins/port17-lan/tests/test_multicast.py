@@ -91,8 +91,8 @@ def shout(data: bytes, port: int) -> None:
 
 async def test_two_nodes_of_one_machine_hear_each_other(port: int) -> None:
     async with (
-        running(on_loopback(port), lambda: b"oak") as oak,
-        running(on_loopback(port), lambda: b"elm") as elm,
+        running(on_loopback(port, interval_s=1), lambda: b"oak") as oak,
+        running(on_loopback(port, interval_s=1), lambda: b"elm") as elm,
     ):
         for listener, name in ((elm, b"oak"), (oak, b"elm")):
             _, host, link = await listener.until(name)
