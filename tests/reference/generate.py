@@ -9,10 +9,10 @@ import json
 from pathlib import Path
 from typing import Any
 
-from .cases import handshake, link, onion, ratchet, records, setup, suites
+from .cases import cold, handshake, link, onion, ratchet, records, setup, suites
 
 FOLDER = Path(__file__).parent / "vectors"
-NAMES = ("framing", "handshake", "link", "onion", "ratchet", "setup", "signatures", "suites")
+NAMES = ("cold", "framing", "handshake", "link", "onion", "ratchet", "setup", "signatures", "suites")
 
 
 def read() -> dict[str, Any]:
@@ -27,6 +27,8 @@ def compute(name: str, before: dict[str, Any]) -> dict[str, Any]:
     :param before: the file as it is; what is random is taken from it.
     """
     match name:
+        case "cold":
+            return cold.flights(before)
         case "framing":
             return records.framing()
         case "handshake":
