@@ -195,4 +195,4 @@ def _tell(
     print(f"  fingerprint {fingerprint}")
     print(f"  configuration {args.config}")
     print(f"  keys in {config.state}{' (kept)' if keys_kept else ''}")
-    print(f"  bottle {file} (give it to every node and client of the network)")
+    print(f"  bottle {file} (`port17 charter bootstrap` makes a list of the first nodes' bottles)")
