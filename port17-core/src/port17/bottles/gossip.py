@@ -127,6 +127,11 @@ class Gossip:
     def ask_commitments(self, key: Key, suite: str, slot: int, bits: int, prefix: int) -> None:
         """Ask a source what the nodes of a bucket commit to; :class:`CommitmentsCame` follows."""
 
+    def doubt(self, key: Key, fingerprint: bytes) -> None:
+        """Ask a source for the whole bottle that it holds of a node, though ours is as new: what it says of the
+        node's prekeys contradicts what the node has signed. If it shows other contents, they go through the
+        intake, which finds the equivocation; if it shows none, whoever asked draws its own conclusions."""
+
     # -- what comes in otherwise ---------------------------------------------------------------------
     def take(self, bottle: bytes | Bottle, sender: Sender, now_s: float) -> Outcome:
         """A bottle from elsewhere: a folder, a bootstrap list, our own publication."""

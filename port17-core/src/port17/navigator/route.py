@@ -47,6 +47,7 @@ class Survey:
         transports: Collection[str] | None = None,
         avoid: Collection[Fingerprint] = (),
         avoid_lanes: Collection[tuple[Fingerprint, Fingerprint]] = (),
+        entries: Collection[Fingerprint] | None = None,
     ) -> None:
         """Ask the policies about every node and lane.
 
@@ -56,6 +57,7 @@ class Survey:
         :param transports: the transports that the client has, for the entry; None stands for any.
         :param avoid: nodes that are not to be used, because they have just failed.
         :param avoid_lanes: pairs of nodes whose lane is not to be used, in either direction.
+        :param entries: routes begin at one of these; None stands for any.
         """
         if not 1 <= hops <= HOPS_CAP:
             raise LocalViolation(f"a route has 1 to {HOPS_CAP} nodes, not {hops}")
@@ -68,7 +70,8 @@ class Survey:
         self._entries = {
             fingerprint
             for fingerprint, node in self._nodes.items()
-            if any(
+            if (entries is None or fingerprint in entries)
+            and any(
                 found and (transports is None or name in transports) for name, found in node.addresses.items()
             )
         }
