@@ -13,6 +13,7 @@ from typing import Final
 
 import anyio
 
+from port17.asking import ask
 from port17.bottles.intake import LOCAL, Sender
 from port17.bottles.outcome import Aborted
 from port17.errors import HandshakeFailed, NetworkError, RecordError
@@ -25,8 +26,11 @@ from port17.records.bottle import LABEL_CAP, LABEL_KIND, Bottle, Label
 from port17.records.fresh_parts import FreshParts
 from port17.records.identity import Identity
 from port17.records.prekey import PrekeyRecord
+from port17.records.seagull import BATCH, Answers, Asked
+from port17.records.seagull import NAME as SEAGULL
 from port17.wire.cold import Want
 from port17.wire.prekey import ResponderKey
+from port17.wire.quota import Budget
 from port17.wire.suite import CipherSuite
 
 DIAL_S: Final = 10.0
@@ -35,6 +39,14 @@ AGAIN_S: Final = 30.0
 """Seconds for which the outcome of a cold call holds, whatever it was: nobody calls one node more often."""
 CALLS_AT_ONCE: Final = 8
 """Cold calls under way at once: a node that comes back asks all of its neighbours, and no more."""
+WARM_S: Final = 15.0
+"""Seconds for a call after the cold one, and what it fetches."""
+WARM_CELLS: Final = 64
+"""Cells that a node may send ahead on such a link."""
+WARM_BYTES: Final = 1 << 20
+"""Bytes of the windows of the one stream on it."""
+ENDED: Final = (anyio.EndOfStream, anyio.BrokenResourceError, anyio.ClosedResourceError)
+"""How a ship, or a stream, ends."""
 REMEMBERED_CAP: Final = 1024
 """Most nodes whose last cold call is remembered."""
 
@@ -187,10 +199,42 @@ class Refresher:
         except RecordError as error:
             raise HandshakeFailed("a node's answer to a cold call is malformed") from error
         record = self._usable(records, suite)
+        to = ResponderKey(suite, fingerprint, record.hash, record.slot, record.public)
+        if bottle is None:
+            bottle = await self._warm(to, transport, address)
         if bottle is not None:
             bottle = self._take_in(bottle, sender)
-        to = ResponderKey(suite, fingerprint, record.hash, record.slot, record.public)
         return Fresh(to, record.expiry, transport, address, bottle)
+
+    async def _warm(self, to: ResponderKey, transport: str, address: str) -> Bottle | None:
+        """A node's bottle, by a call with a prekey that it has just given: where its signatures are so long
+        that the contents did not fit into its answer."""
+        network = self._network
+        asked = Asked.made(suite=to.suite.name, nodes=[to.fingerprint] * BATCH)
+        terms = Terms(network.transcript, network.verify, Budget(WARM_CELLS), wall=network.wall)
+        found: list[Bottle] = []
+        with anyio.move_on_after(WARM_S):
+            try:
+                crane = await dial(await self._ship(transport, address), terms, to)
+            except (NetworkError, OSError, ValueError, *ENDED) as error:
+                _log.debug("no call after a cold one: %s", type(error).__name__)
+                return None
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(crane.run)
+                found = await self._fetch(crane, to, asked)
+                tasks.cancel_scope.cancel()
+        return next((one for one in found if one.fingerprint == to.fingerprint), None)
+
+    async def _fetch(self, crane: Crane, to: ResponderKey, asked: Asked) -> list[Bottle]:
+        answers, found = Answers(), list[Bottle]()
+        try:
+            arguments, budget = asked.to_cbor(), Budget(WARM_BYTES)
+            async with ask(crane, to, self._network, SEAGULL, arguments, budget=budget) as stream:
+                while not answers.over:
+                    found += answers.take(await stream.receive())
+        except (NetworkError, RecordError, *ENDED) as error:
+            _log.debug("no contents came after a cold call: %s", type(error).__name__)
+        return found
 
     def _introduced(self, parts: FreshParts, fingerprint: bytes) -> Identity:
         """Who signs, by the label that came along.

@@ -7,18 +7,16 @@ own signed parts, so that anybody can keep them and pass them on.
 from __future__ import annotations
 
 import logging
-from typing import ClassVar, Final, Protocol
+from typing import ClassVar, Final
 
 import anyio
 
 from port17.bottles.intake import LOCAL
 from port17.errors import NetworkError, RecordError
 from port17.links.stream import ConveyorStream
-from port17.network import KnownNetwork
-from port17.node.operation import Caller, Operation
+from port17.node.operation import Caller, Host, Operation
 from port17.records.bottle import Bottle
 from port17.records.seagull import NAME, Asked, answer
-from port17.refreshing import Refresher
 from port17.wire.quota import TokenBucket
 from port17.wire.reasons import Reason
 
@@ -41,36 +39,28 @@ LINKS_CAP: Final = 8192
 _log = logging.getLogger(__name__)
 
 
-class SeagullHost(Protocol):
-    """What the node gives it."""
-
-    @property
-    def network(self) -> KnownNetwork:
-        """What it knows."""
-
-    @property
-    def refresher(self) -> Refresher:
-        """How it asks nodes themselves."""
-
-
 class Seagull(Operation):
     """See the module."""
 
     name: ClassVar[str] = NAME
     callers: ClassVar[Caller] = Caller.CLIENT | Caller.NODE
+    upkeep: ClassVar[bool] = True
 
-    _host: SeagullHost
+    _host: Host
 
-    def attach(self, host: SeagullHost) -> None:
-        """Called once, before anything is served."""
-        self._host = host
-        self._links: dict[object, TokenBucket] = {}
+    def __init__(self, config: Operation.Config | None = None) -> None:
+        super().__init__(config)
+        self._links: dict[str, TokenBucket] = {}
         self._asks = TokenBucket(ASKS_PER_S, ASKS_BURST)
         self._silent: dict[bytes, tuple[float, float]] = {}
         """Until when a node is not asked again, and how long that was."""
 
+    def attach(self, host: Host) -> None:
+        """See :meth:`Operation.attach`."""
+        self._host = host
+
     async def handle(self, args: bytes, stream: ConveyorStream) -> None:
-        """See :class:`~port17.node.operation.Operation`."""
+        """See :meth:`Operation.handle`."""
         try:
             asked = Asked.parse(args)
         except RecordError:
@@ -138,7 +128,7 @@ class Seagull(Operation):
             self._silent.pop(next(iter(self._silent)))
         self._silent[fingerprint] = now_s + wait_s, wait_s
 
-    def _link(self, origin: object) -> TokenBucket:
+    def _link(self, origin: str) -> TokenBucket:
         bucket = self._links.pop(origin, None) or TokenBucket(BATCHES_PER_S, BATCHES_BURST)
         while len(self._links) >= LINKS_CAP:
             self._links.pop(next(iter(self._links)))
