@@ -19,11 +19,13 @@ from port17.bottles.gossip import Gossip
 from port17.bottles.gossip_events import Event, Forgotten, Learned, Noted
 from port17.bottles.intake import Intake, Sender
 from port17.bottles.moderated import Appeal
+from port17.bottles.neighbours import Neighbours
 from port17.bottles.outcome import Outcome
 from port17.bottles.rack import BottleStore
 from port17.bottles.reputation import Reputation
 from port17.bottles.successors import Successors
 from port17.bottles.validation import Terms, Validators
+from port17.bottles.ways import Way, ways
 from port17.config.settings import ClientConfig, NodeConfig
 from port17.files import NetworkFiles
 from port17.in_force import CharterClock, InForce, installed_schemes
@@ -33,6 +35,7 @@ from port17.navigator.chart_maker import ChartKeeper, ChartTerms
 from port17.plugins.families import BOTTLE_STORES
 from port17.plugins.loader import Registry
 from port17.plugins.own_suites import OwnSuites
+from port17.records.bottle import Label
 from port17.records.charter import Charter
 from port17.records.charter_file import CharterFile
 from port17.records.identity import node_id
@@ -45,6 +48,11 @@ from port17.wire.suite import CipherSuite
 GRACE_CAP_S = 600.0
 """Most seconds for which circuits and links go on under a suite that is no longer allowed: a download gets
 its time, and a broken suite is gone the same hour."""
+RENEWAL_SHARE = 0.05
+"""Most of this process's time that goes into finding out what new bottles mean for others: thousands come at
+once when a node joins a large network."""
+RENEWAL_FREE_S = 0.005
+"""Seconds below which a renewal need not wait: in a small network everything is obeyed at once."""
 
 _log = logging.getLogger(__name__)
 
@@ -88,6 +96,8 @@ class KnownNetwork:
             rng=rng or random.SystemRandom(),
         )
         """What this process tells others of nodes, and hears of them."""
+        self.neighbours = Neighbours(rack, rng or random.SystemRandom())
+        """Who is known by beacons of the local network."""
         self.handed: frozenset[bytes] = frozenset()
         """Nodes whose bottle the user has put into the folder of bottles."""
         self.successors = Successors((), ())
@@ -96,6 +106,8 @@ class KnownNetwork:
         self._listeners: list[Callable[[Event], None]] = []
         self._news = anyio.Event()
         self._stale = False
+        self._renewable_s = 0.0
+        """When what bottles bring is looked at next, by the system's clock that nobody sets."""
         self._version = 0
         self._forbid_schemes()
         self._renew()
@@ -145,6 +157,7 @@ class KnownNetwork:
         """This process is a node: it has a bottle of its own, and checks others' addresses."""
         self.gossip.own = fingerprint
         self.intake.checker = fingerprint
+        self.neighbours.own = fingerprint
 
     # -- what holds now ---------------------------------------------------------------------------
     @property
@@ -162,7 +175,8 @@ class KnownNetwork:
         before = self._clock.turn()
         if before is not None:
             self._turned(before)
-        if self._stale or self.wall() >= self.reputation.said.until:
+        due = self._stale and time.monotonic() >= self._renewable_s
+        if due or self.wall() >= self.reputation.said.until:
             self._renew()
         return self._clock.held
 
@@ -181,7 +195,7 @@ class KnownNetwork:
 
     def _renew(self) -> None:
         """Something has changed in what is known or said of nodes."""
-        self._stale = False
+        begun_s = time.monotonic()
         found = Successors.of(self.rack.successors(), self.charter.network_id, self._clock.held.schemes)
         for fingerprint in sorted(found.superseded | found.unfounded):
             self.forget(fingerprint)
@@ -191,6 +205,9 @@ class KnownNetwork:
         self.reputation.renew(self.wall(), found.superseded)
         self._stale = False
         self._version += 1
+        took_s = time.monotonic() - begun_s
+        if took_s > RENEWAL_FREE_S:
+            self._renewable_s = begun_s + took_s / RENEWAL_SHARE
 
     @property
     def version(self) -> int:
@@ -297,15 +314,26 @@ class KnownNetwork:
     def responder(self, node: ChartNode) -> ResponderKey | None:
         """How to address a node: by its prekey of the suite to use with it, if the rack holds one; None if it
         holds none, whatever others it does."""
-        held, bottle = self._now(), self.rack.get(node.fingerprint)
-        suite = held.suites.get(agree(held.terms, node.suites, held.suites).suite or "")
-        if suite is None or bottle is None:
+        return self.responder_of(node.fingerprint)
+
+    def responder_of(self, fingerprint: bytes) -> ResponderKey | None:
+        """The same of any node that is held, on the chart or not."""
+        held, bottle = self._now(), self.rack.get(fingerprint)
+        if bottle is None:
+            return None
+        suite = held.suites.get(agree(held.terms, bottle.label.suites, held.suites).suite or "")
+        if suite is None:
             return None
         bundle = [one for one in bottle.bundle if one.suite == suite.name]
         for record in usable(bundle, self.wall(), held.terms.prekey_lifetime_s):
             if len(record.public) == suite.public_size:
-                return ResponderKey(suite, node.fingerprint, record.hash, record.slot, record.public)
+                return ResponderKey(suite, fingerprint, record.hash, record.slot, record.public)
         return None
+
+    def ways(self, label: Label) -> list[Way]:
+        """The addresses of a node that may be dialled, as they are dialled; of local nodes, those that can be
+        reached from here."""
+        return ways(label, self.neighbours, anyio.current_time(), allow_private=self._allow_private)
 
     # -- kept current -----------------------------------------------------------------------------
     async def look_again(self) -> None:
@@ -325,6 +353,8 @@ class KnownNetwork:
     def _told(self, event: Event) -> None:
         if isinstance(event, Learned | Forgotten | Noted):
             self._stale = True
+            if isinstance(event, Noted):
+                self._renewable_s = 0.0  # who is banned or blocked is so at once
             self._news.set()
             self._news = anyio.Event()
         for listener in self._listeners:
@@ -347,7 +377,7 @@ class KnownNetwork:
         if not self.reputation.moderated.consider(offered, revision, self._installed, self.wall()):
             return False
         _log.info("the moderators' list of Unix second %d holds", offered.moderation.seq)
-        self._stale = True
+        self._stale, self._renewable_s = True, 0.0
         return True
 
     async def offer(self, bottles: Sequence[bytes], sender: Sender) -> list[Outcome]:
