@@ -217,6 +217,16 @@ class SharedRack(MemoryRack):
         )
 
     @property
+    def fingerprints(self) -> list[bytes]:
+        """Whose bottles are held."""
+        return list(self._held)
+
+    @property
+    def distrusted(self) -> list[str]:
+        """Why, of all who are."""
+        return [held.distrust for held in self._held.values() if held.distrust]
+
+    @property
     def begun(self) -> dict[bytes, Racked]:
         """What is held now, as other racks may begin."""
         return dict(self._held.items())

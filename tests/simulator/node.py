@@ -48,25 +48,18 @@ class Node(Process):
         """Its newest bottle."""
 
     # -- its life ----------------------------------------------------------------------------------
-    def boot(
-        self,
-        known: Iterable[Bottle] = (),
-        begun: dict[bytes, Racked] | None = None,
-        lanes: Iterable[bytes] = (),
-    ) -> None:
+    def boot(self, known: Iterable[Bottle] = (), begun: dict[bytes, Racked] | None = None) -> None:
         """The node starts.
 
         :param known: what a bootstrap list brings.
         :param begun: a rack from before.
-        :param lanes: what its first contents list: only where a network is to be there already.
         """
         self.begin(begun)
         self.gossip.own = self.fingerprint
         now_s = self.world.heap.now_s
         for bottle in known:
             self.gossip.take(bottle, OURSELVES, now_s)
-        if self.signed is None or not begun:
-            self._sign([Lane(one, 0, 0) for one in lanes])
+        self._sign(())
         self.manager.start(now_s)
         self._soon()
         self.settle()
@@ -134,6 +127,10 @@ class Node(Process):
             self.close(talk.end)
             self.manager.introduced(peer, self.world.heap.now_s)
             self._soon()
+
+    def wake(self) -> None:
+        """See what the manager wants done, after somebody has told it something."""
+        self._soon()
 
     def _soon(self) -> None:
         if not self._woken:

@@ -15,7 +15,7 @@ from port17.bottles.rack import Racked
 from port17.node.area import areas_of
 from port17.plugins.loader import Registry
 from port17.records.bottle import Label
-from simulator.author import EPOCH_S, NETWORK, SCHEME, Author
+from simulator.author import EPOCH_S, NETWORK, SCHEME, SLOTS, Author
 from simulator.heap import Heap
 from simulator.interned import Layered, Remembering, SharedRack, Shelf
 from simulator.moderators import Moderators
@@ -75,10 +75,12 @@ class Intakes:
 class World:
     """See the module."""
 
-    def __init__(self, seed: int, *, skew_s: float = 0.0) -> None:
+    def __init__(self, seed: int, *, skew_s: float = 0.0, slots: int = SLOTS) -> None:
         """
         :param skew_s: most by which a node's clock is ahead or behind.
+        :param slots: prekey slots that nodes publish for each suite.
         """
+        self._slots = slots
         self.heap = Heap(seed)
         self.shelf = Shelf()
         self.intakes = Intakes()
@@ -123,6 +125,7 @@ class World:
             str(said.pop("name", f"node{number}")),
             group=f"owner{owner}" if group is None else group,
             addresses={"tcp": [f"{host}:4000" for host in hosts]} if hosts else {},
+            slots=self._slots,
             **said,  # type: ignore[arg-type]
         )
         node = kind(self, author, place, skew_s)
@@ -176,6 +179,16 @@ class World:
             for end in list(node.ends.values()):
                 if end.peer is not None and not self.reaches(node.fingerprint, end.peer):
                     end.ship.sink()
+
+    def move(self, node: Node, side: Iterable[Node]) -> None:
+        """Put a node on the side where others are."""
+        self._sides[node.fingerprint] = self._sides[next(iter(side)).fingerprint]
+
+    def restart(self, node: Node, after_s: float) -> None:
+        """A node crashes, and comes back with the rack that it had."""
+        begun = node.rack.begun
+        node.crash()
+        self.heap.after(after_s, node.boot, (), begun)
 
     def heal(self) -> None:
         """All reach all."""
