@@ -32,21 +32,20 @@ async def call(
 
     :raises NetworkError: it has no address or prekey that we can use, or none answered.
     """
-    to = network.responder(node)
-    if to is None:
+    to, bottle = network.responder(node), network.rack.get(node.fingerprint)
+    if to is None or bottle is None:
         raise NetworkError(f"{node.name} has no prekey that can be used now")
-    for name, addresses in node.addresses.items():
+    for name, address in network.ways(bottle.label):
         transport = transports.get(name)
         if transport is None:
             continue
-        for address in addresses:
-            try:
-                transport.check_address(address)
-                with anyio.fail_after(DIAL_S):
-                    ship = await transport.dial(address)
-                return await dial(ship, terms, to)
-            except (OSError, ValueError, anyio.EndOfStream, anyio.BrokenResourceError) as error:
-                _log.debug("an address of %s does not answer: %s", node.name, type(error).__name__)
+        try:
+            transport.check_address(address)
+            with anyio.fail_after(DIAL_S):
+                ship = await transport.dial(address)
+            return await dial(ship, terms, to)
+        except (OSError, ValueError, anyio.EndOfStream, anyio.BrokenResourceError) as error:
+            _log.debug("an address of %s does not answer: %s", node.name, type(error).__name__)
     raise NetworkError(f"no address of {node.name} answers")
 
 

@@ -162,9 +162,9 @@ class Refresher:
         raise NetworkError(f"no address of {held.label.name} answers a cold call")
 
     def _addresses(self, label: Label) -> Iterator[tuple[str, str]]:
-        for transport, addresses in label.addresses.items():
+        for transport, address in self._network.ways(label):
             if transport in self._transports:
-                yield from ((transport, address) for address in addresses)
+                yield transport, address
 
     async def _ask(
         self,
