@@ -44,6 +44,10 @@ class Bans:
         """Why each fingerprint is banned."""
         return MappingProxyType(self._reasons)
 
+    def proof(self, fingerprint: bytes) -> Proof | None:
+        """What convicts a node, if it is kept."""
+        return self._proofs.get(fingerprint)
+
     def __contains__(self, fingerprint: object) -> bool:
         return fingerprint in self._reasons
 

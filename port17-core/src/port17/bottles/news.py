@@ -194,14 +194,15 @@ class Feed:
     def due_s(self, interval_s: float, now_s: float) -> float:
         """When the next batch is to be sent.
 
-        :param interval_s: how long news wait for more.
+        :param interval_s: how long news wait for more. The first of them have waited already, in that the
+            time was asked for after :data:`NODE_BATCH_S`.
         """
         if self._batch:
             return now_s
         if self._news.serial <= self._top:
             return math.inf
         if self._due_s == math.inf:
-            self._due_s = max(self._last_s + interval_s, now_s + min(interval_s, NODE_BATCH_S))
+            self._due_s = max(self._last_s + interval_s, now_s)
         return self._due_s
 
     def batch(self, interval_s: float, now_s: float) -> list[Item]:
