@@ -75,6 +75,7 @@ class Memory(Transport):
     """Ships within one process. The options of whoever dials hold for both directions of the line."""
 
     name: ClassVar[str] = "memory"
+    resolves: ClassVar[bool] = False
 
     class Config(Transport.Config):
         """Options of the transport.

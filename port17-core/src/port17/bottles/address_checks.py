@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Final
 
-from port17.bottles.checkers import Checkers, hosts_of
+from port17.bottles.checkers import Checkers, hosts_of, sites_of
 from port17.bottles.marks import Marks
 from port17.records.bottle import Bottle
 from port17.records.host import Flavour
@@ -53,7 +53,8 @@ class _Claim:
 
     :param own: our own result: what is wrong, empty if nothing; None if there is none.
     :param crowd: what enough others say is wrong.
-    :param moves: how often they may still change.
+    :param moves: how often they may still change; ``flits`` if that was too often.
+    :param sites: that the addresses name.
     """
 
     hash: bytes
@@ -61,6 +62,9 @@ class _Claim:
     crowd: str = ""
     moves: TokenBucket | None = None
     flits: bool = False
+    met: bool = False
+    """It has answered us there, as a neighbour."""
+    sites: tuple[str, ...] = ()
 
 
 class AddressChecks:
@@ -72,6 +76,8 @@ class AddressChecks:
         """What others say, and we: held to be passed on."""
         self.checkers = Checkers(network_id, known)
         self._claims: dict[bytes, _Claim] = {}
+        self._naming: dict[str, int] = {}
+        """How many nodes name a site."""
 
     def claimed(self, bottle: Bottle, now_s: float, *, allow_private: bool) -> None:
         """A bottle is about to be judged: what was found at other addresses counts no longer.
@@ -81,12 +87,11 @@ class AddressChecks:
         self.checkers.open(allow_private=allow_private)
         claim, known = claim_of(bottle.label), self._claims.get(bottle.fingerprint)
         if known is None:
-            self._claims[bottle.fingerprint] = _Claim(claim)
+            self._hold(bottle, claim)
         elif known.hash != claim:
-            if known.moves is None:
-                known.moves = TokenBucket(MOVES_RATE, MOVES_BURST)
-            known.flits = not known.moves.take(now_s)
-            known.hash, known.own, known.crowd = claim, None, ""
+            moves = known.moves or TokenBucket(MOVES_RATE, MOVES_BURST)
+            self._let_go(known)
+            self._hold(bottle, claim, moves, flits=not moves.take(now_s))
             self.marks.reclaim(bottle.fingerprint, claim)
 
     def due(self, bottle: Bottle, own: bytes, now_s: float, *, allow_private: bool) -> Check | None:
@@ -137,7 +142,7 @@ class AddressChecks:
 
         :returns: True if that changes what is believed.
         """
-        known = self._claims.setdefault(about.fingerprint, _Claim(claim_of(about.label)))
+        known = self._claims.get(about.fingerprint) or self._hold(about, claim_of(about.label))
         before = self.unreachable(about.fingerprint)
         against = {mark.mark.by for mark in self.marks.about(about.fingerprint) if mark.mark.failure}
         most = 0
@@ -158,16 +163,43 @@ class AddressChecks:
             return known.own
         return known.crowd or (FLITTING if known.flits else "")
 
-    def is_proven(self, bottle: Bottle) -> bool:
+    def met(self, bottle: Bottle) -> None:
+        """A node has answered us at one of its addresses, as a neighbour."""
+        known = self._claims.get(bottle.fingerprint)
+        if known is not None and known.hash == claim_of(bottle.label):
+            known.met = True
+
+    def is_met(self, bottle: Bottle) -> bool:
         """Whether this very node has answered us at the addresses that it claims."""
         known = self._claims.get(bottle.fingerprint)
-        return known is not None and known.own == "" and known.hash == claim_of(bottle.label)
+        return known is not None and (known.met or known.own == "") and known.hash == claim_of(bottle.label)
+
+    def naming(self, site: str) -> int:
+        """How many nodes name a site."""
+        return self._naming.get(site, 0)
 
     def forget(self, fingerprint: bytes) -> None:
         """A node has gone."""
-        self._claims.pop(fingerprint, None)
+        known = self._claims.pop(fingerprint, None)
+        if known is not None:
+            self._let_go(known)
         self.marks.forget(fingerprint)
         self.checkers.drop(fingerprint)
+
+    def _hold(
+        self, bottle: Bottle, claim: bytes, moves: TokenBucket | None = None, *, flits: bool = False
+    ) -> _Claim:
+        sites = tuple(sites_of(bottle))
+        for site in sites:
+            self._naming[site] = self._naming.get(site, 0) + 1
+        known = self._claims[bottle.fingerprint] = _Claim(claim, moves=moves, flits=flits, sites=sites)
+        return known
+
+    def _let_go(self, known: _Claim) -> None:
+        for site in known.sites:
+            self._naming[site] -= 1
+            if not self._naming[site]:
+                del self._naming[site]
 
     def _seats(
         self, bottle: Bottle, now_s: float, allow_private: bool

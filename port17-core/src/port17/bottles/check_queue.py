@@ -59,7 +59,7 @@ RENEW_S: Final = 24 * 3600.0
 UNSURE_S: Final = 600.0
 """Seconds until the next try where we can't tell whether it is the other that is lost, or we."""
 WAIT_LEAST_S: Final = 0.05
-"""Fewest seconds that anything waits for a token: rounding must not make it wait for none, again and again."""
+"""Fewest seconds that anything waits for a token: rounding must not make it wait for none for ever."""
 EVIDENCE_S: Final = 24 * 3600.0
 """Seconds for which an answer shows that we can reach nodes of that kind at all."""
 
@@ -71,6 +71,7 @@ class CheckDial:
     :param check: what for.
     :param ip: what is to be dialled; None for a name, until :meth:`CheckQueue.lead`, and for what only its
         transport understands.
+    :param again: nobody has answered there a moment ago.
     """
 
     check: Check
@@ -78,6 +79,7 @@ class CheckDial:
     address: str
     host: Host
     ip: Address | None
+    again: bool = False
 
     @property
     def kind(self) -> str:
@@ -219,7 +221,7 @@ class CheckQueue:
             for bucket in (self._own, *buckets):
                 bucket.take(now_s)
             entry.dialling = True
-            return CheckDial(entry.check, transport, address, host, host.ip)
+            return CheckDial(entry.check, transport, address, host, host.ip, entry.silent > 0)
         return None
 
     def lead(self, dial: CheckDial, found: Iterable[Address], now_s: float) -> CheckDial | None:

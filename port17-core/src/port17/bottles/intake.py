@@ -238,6 +238,7 @@ class Intake:
                 now_s=terms.now_s,
                 name_holder=self._holder_with(bottle, terms),
                 unreachable=self.checks.unreachable(bottle.fingerprint),
+                allow_private=terms.allow_private,
             ),
         )
 

@@ -39,6 +39,8 @@ class Known:
     :param now_s: Unix time, seconds.
     :param name_holder: fingerprint of the node that holds the bottle's PortName once this bottle's claim has
         been counted too; None if nobody does.
+    :param allow_private: public bottles may advertise addresses that are not public; True also where nobody
+        knows.
     :param unreachable: why the node is not where the bottle says, as found by dialling; empty if nothing
         speaks against it.
     """
@@ -46,6 +48,7 @@ class Known:
     now_s: float = 0.0
     name_holder: bytes | None = None
     unreachable: str = ""
+    allow_private: bool = True
 
 
 NOTHING_KNOWN: Final = Known()

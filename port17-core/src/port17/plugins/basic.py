@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+from port17.bottles.address_checks import ADDRESSES_CHECKED
 from port17.bottles.keys import check_prekeys
 from port17.bottles.name_order import ESTABLISHED_S
 from port17.bottles.outcome import Why
@@ -12,6 +13,7 @@ from port17.bottles.verdict import ACCEPT, Verdict, distrust, reject
 from port17.errors import RecordError
 from port17.hookspecs import hookimpl
 from port17.records.bottle import BUNDLE_CAP, CONTENTS_CAP, LABEL_CAP, Bottle
+from port17.records.host import malformed, objection
 from port17.records.identity import node_id
 
 
@@ -64,6 +66,24 @@ def check_name(bottle: Bottle, known: Known) -> Verdict | None:
 def check_addresses(known: Known) -> Verdict | None:
     """Distrusts a node that is not where it says."""
     return distrust(known.unreachable) if known.unreachable else None
+
+
+@hookimpl(specname="validate_bottle")
+def check_address_forms(bottle: Bottle, known: Known) -> Verdict | None:
+    """Distrusts a node that advertises what its flavour forbids, what is no address, or more than anybody
+    looks at. The names of transports are no matter: one that is not known here is somebody else's."""
+    pairs = [(name, one) for name, found in sorted(bottle.label.addresses.items()) for one in found]
+    if len(pairs) > ADDRESSES_CHECKED:
+        return distrust(
+            f"it advertises {len(pairs)} addresses: nobody looks at more than {ADDRESSES_CHECKED}"
+        )
+    for name, address in pairs:
+        why = malformed(address) or objection(
+            address, bottle.label.flavour, allow_private=known.allow_private
+        )
+        if why:
+            return distrust(f"its {name} address {address}: {why}")
+    return None
 
 
 @hookimpl

@@ -5,6 +5,7 @@ understands. And whether a bottle of some flavour may name it.
 from __future__ import annotations
 
 import ipaddress
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import lru_cache
@@ -15,6 +16,10 @@ from port17.records.ip_space import Address, embedded_ipv4, is_public
 Flavour: TypeAlias = Literal["public", "local"]
 
 LAST_PORT: Final = 65535
+DIGITS: Final = 5
+"""Most digits of a port."""
+HOST_NAME_CAP: Final = 253
+"""Longest host name, characters (RFC 1035, 2.3.4)."""
 SITE_BITS_V4: Final = 24
 """Bits of an IPv4 address that name a site: what one customer may well have, and is attacked as one."""
 SITE_BITS_V6: Final = 48
@@ -29,6 +34,8 @@ sells names of three labels their owners count as one, which costs them nothing 
 KNOWN_CAP: Final = 65_536
 """Parsed addresses that are kept, some 20 MiB: every node's is asked about again and again."""
 
+_NAME = re.compile(r"(?:[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?\.)*[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?\Z")
+_NUMERIC = re.compile(r"(?:[0-9]+|0x[0-9a-f]*)\Z")
 _PRIVATE_V4 = tuple(
     ipaddress.IPv4Network(text)
     for text in ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "169.254.0.0/16")
@@ -90,10 +97,13 @@ def _prefix(ip: Address, bits_v4: int, bits_v6: int) -> str:
 @lru_cache(maxsize=KNOWN_CAP)
 def host_of(address: str) -> Host:
     """What an address of any transport names."""
-    host, colon, digits = address.rpartition(":")
+    scheme, separator, rest = address.partition("://")
+    host, colon, digits = (rest.partition("/")[0] if separator else scheme).rpartition(":")
     bracketed = host.startswith("[") and host.endswith("]")
     host = host[1:-1] if bracketed else host
-    if not (colon and host and digits.isascii() and digits.isdigit() and 0 < int(digits[:6]) <= LAST_PORT):
+    if not (colon and host and digits.isascii() and digits.isdigit() and len(digits) <= DIGITS):
+        return Host(address, 0, None)
+    if not 0 < int(digits) <= LAST_PORT:
         return Host(address, 0, None)
     if ":" in host and not bracketed:
         return Host(address, 0, None)
@@ -128,6 +138,19 @@ def forbidden(ip: Address, flavour: Flavour, *, allow_private: bool = False) -> 
         )
         return "" if any(ip in network for network in networks) else "it is not of a local network"
     return "" if is_public(ip) else "it is not public"
+
+
+def malformed(address: str) -> str:
+    """What is wrong with the form of an address; empty if nothing, or if only its transport can tell.
+
+    A name that a resolver may take for a number (``127.1``, ``0x7f000001``) is none.
+    """
+    host = host_of(address)
+    if not host.is_name:
+        return ""
+    if len(host.name) > HOST_NAME_CAP or not _NAME.match(host.name):
+        return "it is no host name"
+    return "it may be taken for a number" if _NUMERIC.match(host.name.rpartition(".")[2]) else ""
 
 
 def objection(address: str, flavour: Flavour, *, allow_private: bool = False) -> str:
