@@ -30,15 +30,18 @@ class ColdDesk:
         signature_size: int,
         prekeys: Callable[[], Mapping[Place, tuple[PrekeyRecord, KemKey]]],
         replays: ReplaySet,
+        elapsed: Callable[[], float] = time.monotonic,
     ) -> None:
         """
         :param signature_size: bytes of the node's signatures.
         :param prekeys: the node's own.
         :param replays: of first flights of links.
+        :param elapsed: seconds since any moment, by a clock that nobody sets.
         """
         self._network = network
         self._fingerprint = signer.fingerprint
         self._prekeys = prekeys
+        self._elapsed = elapsed
         self._responder = ColdResponder(signer, signature_size, replays, self._say)
         self.answered = 0
         """Cold calls answered since the start."""
@@ -46,7 +49,7 @@ class ColdDesk:
     def answer(self, network: Network, flight: bytes) -> bytes | None:
         """See :func:`port17.links.crane.answer`."""
         reply = self._responder.answer(
-            network, self._network.served, flight, self._network.wall(), time.monotonic()
+            network, self._network.served, flight, self._network.wall(), self._elapsed()
         )
         self.answered += reply is not None
         return reply
