@@ -47,10 +47,12 @@ class Author:
         since: int = EPOCH_S - 90 * LIFETIME_S,
         flavour: str = "public",
         slots: int = SLOTS,
+        keep_bundle: bool = True,
     ) -> None:
         """
         :param chance: where the key comes from.
         :param slots: prekey slots of each suite.
+        :param keep_bundle: False keeps of the prekeys what contents say of them alone.
         """
         self.key = SCHEME.load_private(chance.randbytes(32))
         self.identity = Identity.made(scheme=SCHEME.name, public=self.key.public)
@@ -69,9 +71,13 @@ class Author:
         self.holds = frozenset(at for held in self.said["addresses"].values() for at in held)
         """Where it is, whatever it says."""
         self._first_slot = EPOCH_S // LIFETIME_S
-        self.bundle = tuple(
+        made = tuple(
             self._prekey(suite, self._first_slot + more) for suite in SUITES for more in range(slots)
         )
+        self.bundle = made if keep_bundle else ()
+        self._slots: dict[str, list[Slot]] = {}
+        for record in made:
+            self._slots.setdefault(record.suite, []).append(Slot(record.slot, record.expiry, record.hash))
         self.label_seq = EPOCH_S - LIFETIME_S
         self.contents_seq = 0
         self.label = self._label()
@@ -109,13 +115,10 @@ class Author:
         :param now_s: Unix time by the signer's clock; a number that was used is not used again.
         """
         self.contents_seq = max(int(now_s), self.contents_seq + 1)
-        slots: dict[str, list[Slot]] = {}
-        for record in self.bundle:
-            slots.setdefault(record.suite, []).append(Slot(record.slot, record.expiry, record.hash))
         said = Contents.made(
             fingerprint=self.fingerprint,
             seq=self.contents_seq,
-            slots=slots,
+            slots=self._slots,
             lanes=[one if isinstance(one, Lane) else self._lane(one) for one in lanes],
             load=load,
             flags=list(flags),

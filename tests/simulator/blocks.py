@@ -57,6 +57,14 @@ class Traffic:
         self.data += other.data
         self.blocks += other.blocks
 
+    def divided(self, by: int) -> Traffic:
+        """A fraction of it, to whole bytes."""
+        return Traffic(
+            Counter({kind: count // by for kind, count in self.messages.items()}),
+            Counter({kind: count // by for kind, count in self.data.items()}),
+            self.blocks // by,
+        )
+
     def copy(self) -> Traffic:
         """As it is now."""
         return Traffic(self.messages.copy(), self.data.copy(), self.blocks)

@@ -222,11 +222,6 @@ class SharedRack(MemoryRack):
         return list(self._held)
 
     @property
-    def distrusted(self) -> list[str]:
-        """Why, of all who are."""
-        return [held.distrust for held in self._held.values() if held.distrust]
-
-    @property
     def begun(self) -> dict[bytes, Racked]:
         """What is held now, as other racks may begin."""
         return dict(self._held.items())

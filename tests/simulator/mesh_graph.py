@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections import deque
 from collections.abc import Mapping, Sequence
 
 from simulator.node import Node
@@ -24,18 +23,22 @@ def mutual(nodes: Sequence[Node]) -> dict[bytes, set[bytes]]:
     return {one: {other for other in others if one in said.get(other, ())} for one, others in said.items()}
 
 
-def farthest(graph: Mapping[bytes, set[bytes]], one: bytes) -> int:
-    """Lanes to the node farthest from one; more than any where one can't be reached at all."""
-    steps, queue = {one: 0}, deque([one])
-    while queue:
-        at = queue.popleft()
-        for other in graph[at]:
-            if other not in steps:
-                steps[other] = steps[at] + 1
-                queue.append(other)
-    return max(steps.values()) if len(steps) == len(graph) else len(graph)
-
-
 def diameter(graph: Mapping[bytes, set[bytes]]) -> int:
-    """The same of all nodes."""
-    return max(farthest(graph, one) for one in graph)
+    """Lanes between the two nodes that are farthest apart; as many as there are nodes, where some can't reach
+    each other at all."""
+    number = {one: at for at, one in enumerate(graph)}
+    beside = [[number[other] for other in others] for others in graph.values()]
+    everybody = (1 << len(graph)) - 1
+    reached = [1 << at for at in range(len(graph))]
+    for steps in range(len(graph)):
+        if all(found == everybody for found in reached):
+            return steps
+        reached = [_union(reached, at, others) for at, others in enumerate(beside)]
+    return len(graph)
+
+
+def _union(reached: Sequence[int], at: int, others: Sequence[int]) -> int:
+    found = reached[at]
+    for other in others:
+        found |= reached[other]
+    return found

@@ -28,6 +28,8 @@ class Early(Node):
     """A node that begins with its manager alone."""
 
     quiet = True
+    standing: tuple[Lane, ...] = ()
+    """What its first contents list."""
 
     def settle(self) -> None:
         if self.quiet:
@@ -70,7 +72,7 @@ class Early(Node):
 
         :param like: one that has read the same rack, so that this one need not.
         """
-        self.standing: tuple[Lane, ...] = ()
+        self.standing = ()
         self.begin(begun)
         if like is not None:
             _share(like.manager, self.manager)

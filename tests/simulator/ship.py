@@ -37,13 +37,9 @@ class Data:
 
 @dataclass(frozen=True, slots=True)
 class Verb:
-    """Of the lane that the ship is, or is to be.
+    """Of the lane that the ship is, or is to be."""
 
-    :param reason: of a refusal.
-    """
-
-    verb: str
-    reason: str = ""
+    code: int
 
 
 Packet: TypeAlias = Open | Data | Verb

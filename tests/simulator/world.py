@@ -80,7 +80,7 @@ class World:
         :param skew_s: most by which a node's clock is ahead or behind.
         :param slots: prekey slots that nodes publish for each suite.
         """
-        self._slots = slots
+        self.slots = slots
         self.heap = Heap(seed)
         self.shelf = Shelf()
         self.intakes = Intakes()
@@ -106,9 +106,7 @@ class World:
         """Unix time."""
         return EPOCH_S + self.heap.now_s
 
-    def add(
-        self, kind: Callable[..., N] = Node, *, group: str | None = None, addresses: int = 1, **said: object
-    ) -> N:
+    def add(self, kind: type[N], *, group: str | None = None, addresses: int = 1, **said: object) -> N:
         """One more node, which does not run yet.
 
         :param group: of its owner; None draws one.
@@ -125,7 +123,7 @@ class World:
             str(said.pop("name", f"node{number}")),
             group=f"owner{owner}" if group is None else group,
             addresses={"tcp": [f"{host}:4000" for host in hosts]} if hosts else {},
-            slots=self._slots,
+            slots=self.slots,
             **said,  # type: ignore[arg-type]
         )
         node = kind(self, author, place, skew_s)
@@ -137,7 +135,7 @@ class World:
 
         :param bootstrap: how many are on the list.
         """
-        made = [self.add() for _ in range(count)]
+        made = [self.add(Node) for _ in range(count)]
         known = tuple(self.shelf.share(node.author.bottle(now_s=self.wall_s)) for node in made[:bootstrap])
         for at, node in enumerate(made):
             self.heap.after(0 if at < bootstrap else over_s * at / count, node.boot, known)
