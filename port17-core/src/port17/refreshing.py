@@ -119,15 +119,23 @@ class Refresher:
             raise NetworkError("a node that answered a cold call does not answer any more") from error
 
     async def stranger(
-        self, fingerprint: bytes, suite: CipherSuite, transport: str, address: str, sender: Sender
+        self,
+        fingerprint: bytes,
+        suite: CipherSuite,
+        transport: str,
+        address: str,
+        sender: Sender,
+        identity: Identity | None = None,
     ) -> Fresh:
         """Ask a node of which no more is known than its fingerprint and an address.
 
         :param suite: one that it serves.
         :param sender: whom what comes is taken in from.
+        :param identity: whose fingerprint that is, where it is known: its label need not come along then,
+            which does not fit beside post-quantum signatures.
         :raises NetworkError: it did not answer.
         """
-        return await self._ask(fingerprint, suite, None, transport, address, sender)
+        return await self._ask(fingerprint, suite, None, transport, address, sender, identity)
 
     # -- one call -----------------------------------------------------------------------------------
     async def _begin(self, fingerprint: bytes, suite: str) -> _Call:
@@ -174,9 +182,11 @@ class Refresher:
         transport: str,
         address: str,
         sender: Sender,
+        identity: Identity | None = None,
     ) -> Fresh:
         network = self._network
-        identity = held.label.identity if held is not None else None
+        if held is not None:
+            identity = held.label.identity
 
         def check(answer: bytes, message: bytes, signature: bytes) -> bool:
             try:
@@ -190,7 +200,7 @@ class Refresher:
             ship = await self._ship(transport, address)
         except (OSError, ValueError) as error:
             raise NetworkError("an address does not answer") from error
-        want = Want.PREKEYS if held is not None else Want.LABEL
+        want = Want.PREKEYS if identity is not None else Want.LABEL
         answer = await cold_call(ship, network.transcript(), suite, fingerprint, network.wall(), check, want)
         try:
             parts = FreshParts.parse(answer)

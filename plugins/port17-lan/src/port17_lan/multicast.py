@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import random
 import socket
+from collections.abc import Collection, Mapping
 from contextlib import ExitStack
 from typing import Annotated, ClassVar, Final, NoReturn
 
@@ -65,6 +66,12 @@ class Multicast(LocalNetwork):
         super().__init__(config)
         self._changed = False
         self._wake: anyio.Event | None = None
+        self._links: Mapping[int, str] = {}
+
+    @property
+    def links(self) -> Collection[str]:
+        """See :attr:`port17.LocalNetwork.links`."""
+        return self._links.values()
 
     def changed(self) -> None:
         """See :meth:`port17.LocalNetwork.changed`."""
@@ -76,8 +83,9 @@ class Multicast(LocalNetwork):
         """See :meth:`port17.LocalNetwork.run`."""
         with ExitStack() as stack:
             sockets = self._open(stack)
+            self._links = usable(self.config.interfaces)
             for one in sockets:
-                one.join(usable(self.config.interfaces))
+                one.join(self._links)
             async with anyio.create_task_group() as group:
                 for one in sockets:
                     group.start_soon(self._listen, one, heard)
@@ -101,9 +109,9 @@ class Multicast(LocalNetwork):
     async def _look(self, sockets: list[Sockets]) -> None:
         while True:
             await anyio.sleep(LOOK_S)
-            links = usable(self.config.interfaces)
+            self._links = usable(self.config.interfaces)
             for one in sockets:
-                if one.join(links):
+                if one.join(self._links):
                     self.changed()
 
     async def _announce(self, sockets: list[Sockets], announce: Announce) -> None:

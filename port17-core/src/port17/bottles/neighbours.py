@@ -207,6 +207,10 @@ class Neighbours:
         if not self._heard:
             self._hosts.clear()
 
+    def __len__(self) -> int:
+        """How many there are, or were a moment ago."""
+        return len(self._heard)
+
     # -- where they are ------------------------------------------------------------------------------
     def is_local(self, host: str, now_s: float) -> bool:
         """Whether a beacon was heard from an address lately, so that local bottles may come from it."""

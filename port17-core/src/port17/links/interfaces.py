@@ -52,6 +52,30 @@ def on_link(host: str) -> bool:
     return True
 
 
+def link_of(host: str) -> str | None:
+    """The name of the interface behind which a neighbour is; None if it is none, or can't be told.
+
+    :param host: numeric, a link-local one with its scope.
+    """
+    try:
+        address, scope = split_scope(host)
+    except ValueError:
+        return None
+    if address.version == 6:
+        return scope or None
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as asking:
+        asking.setsockopt(socket.SOL_SOCKET, socket.SO_DONTROUTE, 1)
+        try:
+            asking.connect((host, DISCARD_PORT))
+        except OSError:
+            return None
+        ours = split_scope(asking.getsockname()[0])[0]
+    for index, name in socket.if_nameindex():
+        if _own(socket.AF_INET, _GROUPS[0][1], index) == ours:
+            return name
+    return None
+
+
 def own_addresses() -> list[Address]:
     """This machine's addresses, those from which it would send to its neighbours on each link.
 

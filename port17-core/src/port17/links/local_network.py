@@ -5,7 +5,7 @@ and nobody beyond them. What is in a beacon, and what of it is believed, is the 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import ClassVar, NoReturn, TypeAlias
 
 from pydantic import BaseModel, ConfigDict
@@ -46,6 +46,11 @@ class LocalNetwork(ABC):
             don't send together.
         :param heard: gets what others send; anything longer than ``BEACON_CAP`` bytes is dropped unseen.
         """
+
+    @property
+    @abstractmethod
+    def links(self) -> Collection[str]:
+        """Names of the interfaces that it uses at present: who is on one of these links is a neighbour."""
 
     @abstractmethod
     def changed(self) -> None:
