@@ -204,10 +204,10 @@ def interop(session: nox.Session) -> None:
 
 @nox.session
 def bench(session: nox.Session) -> None:
-    """Measure beside a private Tor network: `nox -s bench -- --peers DIR`; or `-- crypto`, `-- rack`."""
+    """Measure beside a private Tor network: `nox -s bench -- --peers DIR`; or `-- crypto`, `-- rack`, `-- gossip`."""
     named = session.posargs[0] if session.posargs else ""
     script, options = (
-        (named, session.posargs[1:]) if named in ("crypto", "rack") else ("tunnel", session.posargs)
+        (named, session.posargs[1:]) if named in ("crypto", "rack", "gossip") else ("tunnel", session.posargs)
     )
     if script == "tunnel" and not any(option.split("=")[0] == "--peers" for option in options):
         session.error("say where the programs to compare with are: -s bench -- --peers DIR")

@@ -1,13 +1,12 @@
 #!/usr/bin/env python3
-"""Measures how bottles travel in networks of thousands of simulated nodes, and how that grows with the network.
+"""Measures how bottles travel in networks of thousands of simulated nodes, and how that grows.
 
     python benchmarks/gossip.py                        # 250 to 3,000 nodes, and a client of 10,000
     python benchmarks/gossip.py --sizes 250,500        # smaller, to see where one stands
 
 Nodes are whole (``tests/simulator``): intake, rack, gossip, manager, mesh. Networks begin with full racks and
-with lanes that the managers have made; verification of one identical bottle is remembered and parsed bottles
-are shared, so times of this machine say nothing here: all figures but the last column are of the virtual clock
-and of bytes.
+with lanes that the managers have made; verification of one identical bottle is remembered, and parsed bottles
+are shared. So this machine's time says nothing: figures are of the virtual clock and of bytes.
 """
 
 from __future__ import annotations

@@ -9,14 +9,13 @@ from __future__ import annotations
 
 from typing import Final
 
+from port17.bottles.intake import Sender
+from port17.bottles.rack import Racked
+from port17.bottles.sync import Scope
 from simulator.author import EPOCH_S, Author
 from simulator.client import Client
 from simulator.node import Node
 from simulator.world import World, address
-
-from port17.bottles.intake import Sender
-from port17.bottles.rack import Racked
-from port17.bottles.sync import Scope
 
 HOUR_S: Final = 3600.0
 LEAST_LIFE: Final = 0.75
