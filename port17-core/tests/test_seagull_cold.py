@@ -222,7 +222,7 @@ def test_every_node_that_starts_can_answer(
         network = shore.known("ash")
         check_fit(network, shore.scheme.signature_size)
         with pytest.raises(ConfigError, match="flights of"):
-            check_fit(network, 4096 * blocks - 200)
+            check_fit(network, 4096 * blocks - 100)
 
     play(tmp_path, scene, scheme=scheme, flight_blocks=blocks, suites=suites)
 
