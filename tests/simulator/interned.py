@@ -13,6 +13,7 @@ from functools import cached_property
 from typing import Final, Generic, TypeVar
 
 from port17.bottles.rack import MemoryRack, Racked
+from port17.bottles.update import ContentsUpdate
 from port17.bottles.validation import NOTHING_KNOWN, Known, Terms, Validators
 from port17.bottles.verdict import Verdict
 from port17.records.bottle import Bottle
@@ -48,8 +49,8 @@ class Shelf:
 
     def __init__(self) -> None:
         self._parsed: dict[bytes, SharedBottle] = {}
+        self._updates: dict[bytes, ContentsUpdate] = {}
         self._same: dict[object, SharedBottle] = {}
-        self.hits = 0
 
     def parse(self, data: bytes) -> Bottle:
         """As :meth:`~port17.records.bottle.Bottle.parse`."""
@@ -58,6 +59,15 @@ class Shelf:
             if len(self._parsed) >= KEPT_CAP:
                 self._parsed.clear()
             found = self._parsed[data] = self.share(SharedBottle.parse(data))
+        return found
+
+    def parse_update(self, data: bytes) -> ContentsUpdate:
+        """As :meth:`~port17.bottles.update.ContentsUpdate.parse`."""
+        found = self._updates.get(data)
+        if found is None:
+            if len(self._updates) >= KEPT_CAP:
+                self._updates.clear()
+            found = self._updates[data] = ContentsUpdate.parse(data)
         return found
 
     def share(self, bottle: Bottle) -> SharedBottle:

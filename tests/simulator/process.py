@@ -97,6 +97,7 @@ class Process:
             tell=self.told.append,
             rng=random.Random(self.chance.random()),
             parse=self.world.shelf.parse,
+            parse_update=self.world.shelf.parse_update,
         )
 
     def crash(self) -> None:
@@ -207,17 +208,26 @@ class Process:
         if end.peer is None:
             raise AssertionError("nobody is there to follow")
         end.send(Open())
+        talks: list[Talk] = []
         key = self.gossip.follow(
             end.peer,
-            lambda: self._ready(key),
+            lambda: self._ready(talks),
             scope=scope,
             bundles=bundles,
             trusted=trusted,
             standing=standing,
         )
-        self.talks[key] = Talk(key, end, followed=True)
-        self._ready(key)
+        self._begin(Talk(key, end, followed=True), talks)
         return key
+
+    def _begin(self, talk: Talk, talks: list[Talk]) -> None:
+        """A SYNC is there.
+
+        :param talks: gets it: a gossip may be ready before it has said what of.
+        """
+        self.talks[talk.key] = talk
+        talks.append(talk)
+        self._ready(talks)
 
     def came(self, end: End, packet: Packet) -> None:
         """A packet has come."""
@@ -242,8 +252,9 @@ class Process:
             case Open():
                 note("open", end.name)
                 sender = Sender(end.name if end.peer is None else end.peer.hex())
-                key = self.gossip.serve(sender, lambda: self._ready(key))
-                self.talks[key] = Talk(key, end, followed=False)
+                talks: list[Talk] = []
+                key = self.gossip.serve(sender, lambda: self._ready(talks))
+                self._begin(Talk(key, end, followed=False), talks)
             case Data(data, followed):
                 note("data", end.name, len(data), zlib.crc32(data))
                 talk = self.talk(end, followed=followed)
@@ -269,11 +280,11 @@ class Process:
                 return talk
         return None
 
-    def _ready(self, key: Key) -> None:
-        talk = self.talks.get(key)
-        if talk is not None and not talk.pumping:
-            talk.pumping = True
-            self.world.heap.at(talk.free_s, self._pump, talk)
+    def _ready(self, talks: list[Talk]) -> None:
+        for talk in talks:
+            if not talk.pumping:
+                talk.pumping = True
+                self.world.heap.at(talk.free_s, self._pump, talk)
 
     def _pump(self, talk: Talk) -> None:
         if not self.up or self.talks.get(talk.key) is not talk:
