@@ -1,5 +1,5 @@
-"""Where a local node says that it is: at private and link-local addresses alone, which lead nobody from beyond
-its network anywhere.
+"""Where a local node says that it is: at private and link-local addresses alone, which lead nobody from
+beyond its network anywhere.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ EVERYWHERE: Final = frozenset({"*", "0.0.0.0", "[::]"})
 def local_addresses(advertised: Sequence[str], *, allow_private: bool) -> list[str]:
     """What a local node's bottle names for one transport.
 
-    :param advertised: as configured; who listens everywhere is at each of this machine's addresses that a local
-        network can know. There may be none at the moment.
+    :param advertised: as configured; who listens everywhere is at each of this machine's addresses that a
+        local network can know. There may be none at the moment.
     :param allow_private: of the configuration: any address will do.
     :raises ConfigError: one of them is no local network's.
     """
