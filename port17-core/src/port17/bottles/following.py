@@ -20,6 +20,7 @@ from port17.bottles.news import Acquaintance
 from port17.bottles.outcome import Aborted, Outcome, Why
 from port17.bottles.parcels import Parcels
 from port17.bottles.serving import PULL_CAP, detail_of
+from port17.bottles.stamp_index import is_whole
 from port17.bottles.sync import (
     MESSAGE_CAP,
     VERSION,
@@ -331,7 +332,7 @@ class Following:
             return
         if bottle is None:
             return
-        held = Held(bottle.fingerprint, *bottle.sequence, _whole(bottle))
+        held = Held(bottle.fingerprint, *bottle.sequence, is_whole(bottle))
         if self._fetches.asked(self._key, held.fingerprint):
             self._unasked.put(1)
         if isinstance(message, Update) and self._appetite is not None:
@@ -397,8 +398,3 @@ class Following:
     def _fault(self, what: str, now_s: float) -> None:
         if not self._faults.take(now_s):
             raise PeerViolation(f"a source of SYNC sends what nobody who verifies would: {what}")
-
-
-def _whole(bottle: Bottle) -> bool:
-    there = {record.hash for record in bottle.bundle}
-    return all(slot.commitment in there for slots in bottle.contents.slots.values() for slot in slots)

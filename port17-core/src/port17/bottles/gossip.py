@@ -333,7 +333,8 @@ class Gossip:
             holdings.news.due_s,
             self._appetite.due_s(bool(keys)),
         ]
-        for peer in (*self._served.values(), *self._followed.values()):
+        peers: list[Serving | Following] = [*self._served.values(), *self._followed.values()]
+        for peer in peers:
             due_s = peer.due_s(now_s)
             if due_s <= now_s:
                 peer.ready()

@@ -103,9 +103,8 @@ class StampIndex:
 
         :returns: None if nothing of it is new.
         """
-        commitments = {slot.commitment for slots in bottle.contents.slots.values() for slot in slots}
         there = {record.hash for record in bottle.bundle}
-        fresh = Entry(*bottle.sequence, commitments <= there, bottle.label.flavour == LOCAL)
+        fresh = Entry(*bottle.sequence, is_whole(bottle), bottle.label.flavour == LOCAL)
         held = self.get(bottle.fingerprint)
         if held is None:
             self._put(bottle.fingerprint, fresh)
@@ -195,3 +194,9 @@ def _reduced(held: Held, detail: Detail) -> Held:
             return held._replace(whole=False)
         case Detail.LABELS:
             return held._replace(contents_seq=0, whole=False)
+
+
+def is_whole(bottle: Bottle) -> bool:
+    """Whether every prekey record that the contents commit to is with them."""
+    there = {record.hash for record in bottle.bundle}
+    return all(slot.commitment in there for slots in bottle.contents.slots.values() for slot in slots)
