@@ -76,7 +76,7 @@ def test_a_node_is_found_by_id_fingerprint_or_name(shell: Shell) -> None:
         assert shell.run("bottle", "show", name, "--config", config)["id"] == shell.oak["id"]
         assert shell.run("bottle", "show", name, "--bottles", shell.bottles)["id"] == shell.oak["id"]
     shell.run("bottle", "show", "ash", "--config", config, code=3)
-    assert "neither a file ash nor a bottle of such a node" in shell.error
+    assert "neither a file ash nor a node of that name or id" in shell.error
     shell.run("bottle", "show", "oak", code=3)
     assert "--bottles DIR or --config FILE" in shell.error
     twin = shell._node("oak2", "--force")

@@ -1,4 +1,4 @@
-"""What a node or client knows, shown to its user: from its folder, from its rack, or by the process itself."""
+"""What a node or client knows is shown to its user: from its folder, its rack, or the process itself."""
 
 from __future__ import annotations
 

@@ -46,7 +46,8 @@ class Town:
         self.bottles = folder / "bottles"
         self.list = self.bottles / "home.moderation"
         self.nodes = {name: self._node(name) for name in ("oak", "elm", "yew")}
-        self.run("client", "init", "--config", str(folder / "client.toml"), "--charter", self.charter)
+        words = ["client", "init", "--config", str(folder / "client.toml"), "--charter", self.charter]
+        self.run(*words, "--private-addresses")
 
     def _node(self, name: str) -> dict[str, Any]:
         words = ["node", "init", "--config", str(self.folder / f"{name}.toml"), "--charter", self.charter]
@@ -68,7 +69,7 @@ class Town:
         return bytes.fromhex(self.nodes[name]["fingerprint"])
 
     def client(self, *settings: str) -> KnownNetwork:
-        flags: dict[str, object] = dict(setting.split("=", 1) for setting in settings)
+        flags: dict[str, object] = dict(setting.split("=", 1) for setting in ("rack.store=memory", *settings))
         config, _ = load(ClientConfig, self.folder / "client.toml", {}, flags)
         return KnownNetwork.load(config, Registry())
 

@@ -14,7 +14,7 @@ import anyio
 
 from port17 import control
 from port17.bottles.rack import BottleStore, MemoryRack, load_directory
-from port17.errors import ConfigError, NetworkError, RecordError
+from port17.errors import NetworkError, RecordError, UsageError
 from port17.plugins.families import BOTTLE_STORES
 from port17.plugins.loader import Registry
 from port17.records.bottle import Bottle
@@ -97,9 +97,13 @@ async def _ask(path: Path) -> list[bytes]:
 def find(bottles: MemoryRack, text: str) -> Bottle | None:
     """The one node of an id, a fingerprint in hex, or a PortName.
 
-    :raises ConfigError: several claim the name.
+    :raises UsageError: several claim the name.
     """
-    named = [one for one in bottles if text in (one.node_id, one.fingerprint.hex()) or one.label.name == text]
+    named = [
+        one
+        for one in bottles
+        if text in (one.node_id, one.fingerprint.hex()) or one.label.name.lower() == text.lower()
+    ]
     if len(named) > 1:
-        raise ConfigError(f"{len(named)} nodes claim the name {text}.", cure="Give an id.")
+        raise UsageError(f"{len(named)} nodes claim the name {text}.", cure="Give an id.")
     return named[0] if named else None

@@ -377,6 +377,8 @@ class KnownNetwork:
         if not self.reputation.moderated.consider(offered, revision, self._installed, self.wall()):
             return False
         _log.info("the moderators' list of Unix second %d holds", offered.moderation.seq)
+        # At once: the next bottle that comes may be of somebody whom it blocks.
+        self.reputation.renew(self.wall(), self.successors.superseded)
         self._stale, self._renewable_s = True, 0.0
         return True
 
