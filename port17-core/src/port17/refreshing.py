@@ -19,11 +19,13 @@ from port17.bottles.outcome import Aborted
 from port17.errors import HandshakeFailed, NetworkError, RecordError
 from port17.links.cold import cold_call
 from port17.links.crane import Crane, Terms, dial
+from port17.links.reaching import reach
 from port17.links.transport import Ship, Transport
 from port17.navigator.agreement import agree
 from port17.network import KnownNetwork
 from port17.records.bottle import LABEL_CAP, LABEL_KIND, Bottle, Label
 from port17.records.fresh_parts import FreshParts
+from port17.records.host import host_of
 from port17.records.identity import Identity
 from port17.records.prekey import PrekeyRecord
 from port17.records.seagull import BATCH, Answers, Asked
@@ -287,6 +289,10 @@ class Refresher:
         transport = self._transports[name]
         transport.check_address(address)
         with anyio.fail_after(DIAL_S):
+            if host_of(address).is_name:  # which only public nodes advertise; where it leads is seen now
+                return await reach(
+                    transport, address, "public", allow_private=self._network.terms().allow_private
+                )
             return await transport.dial(address)
 
 

@@ -30,6 +30,8 @@ from port17.links.transport import Ship, Transport
 from port17.navigator.agreement import agree
 from port17.network import KnownNetwork
 from port17.records.bottle import Bottle
+from port17.records.host import host_of
+from port17.records.ip_space import Address
 from port17.records.mark import Mark, SignedMark
 
 DIALS_AT_ONCE: Final = 8
@@ -121,7 +123,8 @@ class Verification:
 
     async def _check(self, due: CheckDial) -> None:
         until_s = anyio.current_time() + PROOF_S
-        led, answered = due, False
+        led: CheckDial = due
+        answered: bool | None = False
         try:
             with anyio.CancelScope(deadline=until_s):
                 found = await self._lead(due)
@@ -134,7 +137,12 @@ class Verification:
             self._news.set()
         if not answered:
             await anyio.sleep_until(until_s)
-        result = self._queue.ended(led, anyio.current_time(), answered=answered, connected=self._connected())
+        result = self._queue.ended(
+            led,
+            anyio.current_time(),
+            answered=answered is True,
+            connected=answered is not None and self._connected(),
+        )
         if result is not None:
             self._settle(result)
 
@@ -148,16 +156,17 @@ class Verification:
             return None
         return self._queue.lead(due, found, anyio.current_time())
 
-    async def _proves(self, due: CheckDial) -> bool:
-        """Whether the very node that is looked for answers."""
+    async def _proves(self, due: CheckDial) -> bool | None:
+        """Whether the very node that is looked for answers; None if there is no way to ask it."""
         bottle = self._network.rack.get(due.check.fingerprint)
         transport = self._transports[due.transport]
-        by_number = due.host.is_name and due.ip is not None
-        address = join_address(str(due.ip), due.host.port) if by_number else due.address
+        if bottle is None:
+            return False
+        address = self._written(due, bottle)
+        if address is None:
+            return None
         try:
             transport.check_address(address)
-            if bottle is None:
-                return False
             ship = await transport.dial(address)
             # Whoever has lost his prekeys is still himself.
             warm = None if due.again else self._network.responder_of(bottle.fingerprint)
@@ -179,6 +188,19 @@ class Verification:
             proven = True
             tasks.cancel_scope.cancel()
         return proven
+
+    def _written(self, due: CheckDial, bottle: Bottle) -> str | None:
+        """The address as it is dialled: a name by the number that was judged, a link-local address with its
+        link. None for one whose link we don't know."""
+        if due.host.is_name and due.ip is not None:
+            return join_address(str(due.ip), due.host.port)
+        if due.ip is None or not due.ip.is_link_local:
+            return due.address
+        for transport, way in self._network.ways(bottle.label):
+            host = host_of(way)
+            if transport == due.transport and host.port == due.host.port and _same(host.ip, due.ip):
+                return way
+        return None
 
     async def _proves_cold(self, ship: Ship, bottle: Bottle) -> bool:
         network, identity = self._network, bottle.label.identity
@@ -220,3 +242,8 @@ class Verification:
             seq=max(now, 0 if said is None else said.seq + 1),
             failure=failure,
         )
+
+
+def _same(one: Address | None, other: Address) -> bool:
+    """Whatever the links of both."""
+    return one is not None and (one.version, int(one)) == (other.version, int(other))
