@@ -34,7 +34,7 @@ from port17.records.proof import Proof
 
 from .bottle_maker import NETWORK, NOW, TERMS
 from .conftest import Shelf
-from .intake_maker import ALICE, AT, BOB, CAROL, LANE, NEIGHBOUR, OTHER_LANE, PANEL, intake, take, why
+from .intake_maker import ALICE, BOB, CAROL, LANE, NEIGHBOUR, OTHER_LANE, PANEL, intake, take, why
 
 
 # -- the pipeline of a public bottle --------------------------------------------------------------------
@@ -159,11 +159,13 @@ def test_a_local_bottle_never_leaves_its_network() -> None:
     assert why(into.take(bottle, LANE, TERMS)) is Why.STRAY
     taken = into.take(bottle, NEIGHBOUR, TERMS)
     assert taken.next == (ForwardLocally(bottle),), "and one without an address is never dialled"
-    moved = ALICE.bottle(flavour="local", seq=NOW + 1, label_seq=1, addresses=AT)
+    into.take(BOB.bottle(name="bob", flavour="local", addresses={"tcp": ["10.0.0.2:1"]}), NEIGHBOUR, TERMS)
+    here = {"tcp": ["10.0.0.1:1"]}
+    moved = ALICE.bottle(flavour="local", seq=NOW + 1, label_seq=1, addresses=here)
     (check, locally) = into.take(moved, NEIGHBOUR, TERMS).next
     assert isinstance(check, Check)
     assert locally == ForwardLocally(moved)
-    failed = into.checked(ALICE.fingerprint, check.label, "nobody answers", TERMS)
+    failed = into.checked(check, "nobody answers", TERMS)
     assert failed is not None
     assert not any(isinstance(action, Forward) for action in failed.next)
 

@@ -28,6 +28,7 @@ MOVES_BURST: Final = 4
 MOVES_RATE: Final = 1 / 3600
 """The same per second later: once an hour. Whoever moves faster could be gone before anybody has looked."""
 FLITTING: Final = "its addresses change faster than they can be looked at"
+MISSED: Final = "most of those who look have not found it at an address that it advertises"
 LOST: Final = "it does not answer at an address that it advertises"
 """What every mark of ours says, whatever has happened: whether a port is open, closed or somebody else's is
 nothing that strangers are to learn from us."""
@@ -145,13 +146,11 @@ class AddressChecks:
         known = self._claims.get(about.fingerprint) or self._hold(about, claim_of(about.label))
         before = self.unreachable(about.fingerprint)
         against = {mark.mark.by for mark in self.marks.about(about.fingerprint) if mark.mark.failure}
-        most = 0
+        known.crowd = ""
         if against and not _is_overlong(about):
             for _, seats in self._seats(about, now_s, allow_private):
-                agreed = len(against & seats)
-                if agreed >= max(QUORUM_LEAST, len(seats) // 2 + 1):
-                    most = max(most, agreed)
-        known.crowd = f"{most} nodes have not found it at its address" if most else ""
+                if len(against & seats) >= max(QUORUM_LEAST, len(seats) // 2 + 1):
+                    known.crowd = MISSED
         return self.unreachable(about.fingerprint) != before
 
     def unreachable(self, fingerprint: bytes) -> str:
