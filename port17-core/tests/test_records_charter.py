@@ -246,7 +246,7 @@ def test_geneses_that_version_1_does_not_know(changed: dict[str, Any], why: str)
         {"suites": [f"s{number}" for number in range(33)]},
         {"schemes": []},
         {"previous": bytes(20)},
-        {"prekey_lifetime_s": 59},
+        {"prekey_lifetime_s": 2},
         {"prekey_lifetime_s": 31 * 86400},
         {"overlap_s": -1},
         {"clock_skew_s": 0},

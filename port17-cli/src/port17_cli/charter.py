@@ -17,7 +17,7 @@ from port17.node.identity_file import Locker, Passphrase
 from port17.node.keyring import Keyring
 from port17.plugins.loader import Registry
 from port17.records.charter import Charter
-from port17.records.genesis import UPDATE_KEYS_CAP, Genesis
+from port17.records.genesis import FLIGHT_BLOCKS, UPDATE_KEYS_CAP, Genesis
 from port17.records.revision import Revision, Signer
 from port17.records.scheme import IdentityScheme
 from port17_cli import drivers, keys, moderate, output
@@ -57,8 +57,10 @@ def init(args: argparse.Namespace) -> int:
         shutil.rmtree(folder)
     now = time.time()
     holders = update_keys(folder, schemes[0], args.update_keys, locker)
-    first = Revision.made(**{**terms(suites, schemes, exits, now).to_value(), **officers})
-    charter = Charter.found(genesis(args.name, holders, threshold, now), first, signers(holders))
+    first = Revision.made(**{**terms(suites, schemes, exits, now).to_value(), **_times(args), **officers})
+    blocks = args.flight_blocks if args.flight_blocks is not None else FLIGHT_BLOCKS
+    founding = genesis(args.name, holders, threshold, now, flight_blocks=blocks)
+    charter = Charter.found(founding, first, signers(holders))
     charter.dump(path)
     if args.json:
         values = {
@@ -104,7 +106,7 @@ def amend(args: argparse.Namespace) -> int:
         "not_before": max(int(time.time()) + args.holds_in, last.not_before),
         "suites": suites,
         "deprecated": [name for name in suites if name in deprecated],
-        "overlap_s": args.overlap if args.overlap is not None else last.overlap_s,
+        **_times(args),
         "schemes": args.identity or list(last.schemes),
         "plain_text_exits": list(trusted),
         **moderate.elected(args, registry, last),
@@ -212,11 +214,25 @@ def update_keys(
     ]
 
 
-def genesis(name: str, holders: Sequence[Keyring], threshold: int, now: float) -> Genesis:
+def _times(args: argparse.Namespace) -> dict[str, int]:
+    """What is said of times; what is not given is left out."""
+    given = {"prekey_lifetime_s": args.prekey_lifetime, "overlap_s": args.overlap}
+    return {name: value for name, value in given.items() if value is not None}
+
+
+def genesis(
+    name: str,
+    holders: Sequence[Keyring],
+    threshold: int,
+    now: float,
+    *,
+    flight_blocks: int = FLIGHT_BLOCKS,
+) -> Genesis:
     """What the network is founded on."""
     return Genesis.made(
         name=name,
         created=int(now),
+        flight_blocks=flight_blocks,
         update_keys=[holder.identity for holder in holders],
         threshold=threshold,
     )

@@ -40,6 +40,13 @@ def charter(groups: Groups) -> None:
         metavar="FINGERPRINT",
         help="trust this exit with unencrypted connections; repeat",
     )
+    _times(parser, "how long a prekey is good after its slot (3600)")
+    parser.add_argument(
+        "--flight-blocks",
+        type=int,
+        metavar="N",
+        help="blocks of 4 KiB in a handshake's flight, 2 to 8, for good (2)",
+    )
     _moderators(parser)
     _publishers(parser)
     lock(parser)
@@ -93,14 +100,20 @@ def charter(groups: Groups) -> None:
         metavar="SECONDS",
         help="when it begins to hold: nodes must have it by then (%(default)s)",
     )
-    parser.add_argument(
-        "--overlap",
-        type=seconds,
-        metavar="SECONDS",
-        help="how long peers may go by the revision before, and circuits under its suites last",
-    )
+    _times(parser, "how long peers may go by the revision before, and circuits under its suites last")
     passphrase(parser)
     _bootstrap(group)
+
+
+def _times(parser: Parser, overlap: str) -> None:
+    parser.add_argument(
+        "--prekey-lifetime",
+        type=seconds,
+        metavar="SECONDS",
+        help="how long a node's prekey is used before the next one's turn: what was sent before can't be read"
+        " any more then (86400)",
+    )
+    parser.add_argument("--overlap", type=seconds, metavar="SECONDS", help=overlap)
 
 
 def _bootstrap(group: Groups) -> None:

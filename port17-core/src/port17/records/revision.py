@@ -33,8 +33,10 @@ EXITS_CAP = 1024
 DAY_S = 24 * 3600
 PREKEY_LIFETIME_CAP_S = 30 * DAY_S
 """Longest prekey lifetime, seconds: it is how long early data can be decrypted by who takes a node."""
-PREKEY_LIFETIME_FLOOR_S = 60
-"""Shortest prekey lifetime, seconds: below, nodes would do little but make keys."""
+PREKEY_LIFETIME_FLOOR_S = 3
+"""Shortest prekey lifetime, seconds, for networks of tests: a bottle names eight slots, a node signs another
+when half of them are over, and others pass on one in ten seconds. Else less than some hours makes no sense:
+nodes would do little but make keys, and clients little but fetch them."""
 CLOCK_SKEW_CAP_S = 3600
 """Largest clock skew, seconds: replay sets are kept for as long."""
 
