@@ -26,6 +26,8 @@ PATIENCE_S: Final = 20.0
 that time."""
 DISAPPOINTMENTS: Final = 3
 """Times that a source may let us wait in vain; then what it claims to have counts for nothing."""
+ROOM_AGAIN_S: Final = 1.0
+"""Seconds after which is asked for unknown nodes again that there was no room for."""
 REFUSED_CAP: Final = 8192
 """Most nodes of which it is remembered that their bottle was not taken."""
 REFUSED_S: Final = 3600.0
@@ -51,6 +53,8 @@ class _Asked:
     :param queue: what it claims, and has not been asked for; in the order of its claims.
     :param batches: what it has been asked for, the oldest question first.
     :param since_s: when it was asked, or last gave something.
+    :param idle: nothing in the queue is to be asked for: others have been asked, or there is no room.
+    :param again_s: when there may be room again.
     """
 
     whole: bool
@@ -59,6 +63,8 @@ class _Asked:
     since_s: float = 0.0
     disappointments: int = 0
     overflowed: bool = False
+    idle: bool = False
+    again_s: float = math.inf
 
 
 class Fetches:
@@ -115,6 +121,7 @@ class Fetches:
         lack.claims[key] = claim
         if lack.asked != key:
             source.queue[fingerprint] = None
+            source.idle = False
         return True
 
     def overflowed(self, key: Key) -> bool:
@@ -157,6 +164,7 @@ class Fetches:
                 continue  # somebody else has been asked; if he does not give it, we come back
             entry = self._index.get(fingerprint)
             if entry is None and left < 1:
+                source.again_s = now_s + ROOM_AGAIN_S
                 continue
             left -= entry is None
             batch[fingerprint] = (
@@ -167,6 +175,7 @@ class Fetches:
         for fingerprint in batch:
             del source.queue[fingerprint]
             self._lacks[fingerprint].asked = key
+        source.idle = not batch
         if batch:
             if not source.batches:
                 source.since_s = now_s
@@ -184,7 +193,7 @@ class Fetches:
     def waits(self, key: Key) -> bool:
         """Whether :meth:`next` may have something."""
         source = self._sources[key]
-        return bool(source.queue) and len(source.batches) < BATCHES
+        return bool(source.queue) and len(source.batches) < BATCHES and not source.idle
 
     # -- what comes ----------------------------------------------------------------------------------
     def asked(self, key: Key, fingerprint: bytes) -> bool:
@@ -227,6 +236,16 @@ class Fetches:
         source = self._sources[key]
         return source.since_s + PATIENCE_S if source.batches else math.inf
 
+    def again_s(self, key: Key) -> float:
+        """When a source may be asked for what there was no room for; infinite if that is nothing."""
+        return self._sources[key].again_s
+
+    def look_again(self, key: Key, now_s: float) -> None:
+        """There may be room now."""
+        source = self._sources[key]
+        if now_s >= source.again_s:
+            source.idle, source.again_s = False, math.inf
+
     def give_up(self, key: Key, now_s: float) -> bool:
         """Ask others for what a source has not given in time; False if there is still time."""
         if now_s < self.late_s(key):
@@ -258,6 +277,8 @@ class Fetches:
         lack = self._lacks.get(fingerprint)
         if lack is not None and lack.asked == key:
             lack.asked = None
+            for other in lack.claims:
+                self._sources[other].idle = False
         self._unclaim(key, fingerprint)
 
     def _unclaim(self, key: Key, fingerprint: bytes) -> None:

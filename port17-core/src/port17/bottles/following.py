@@ -173,7 +173,7 @@ class Following:
             or self._tidings.waits
         ):
             return now_s
-        moments = [self._fetches.late_s(self._key)]
+        moments = [self._fetches.late_s(self._key), self._fetches.again_s(self._key)]
         if not self._comparing:
             moments.append(self._compare_s)
         return min(moments)

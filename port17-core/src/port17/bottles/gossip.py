@@ -325,6 +325,7 @@ class Gossip:
             self._fetches.claim(key, held, now_s)
         for key in self._followed:
             self._fetches.give_up(key, now_s)
+            self._fetches.look_again(key, now_s)
         self._look()
         moments = [
             now_s + IDLE_S,
