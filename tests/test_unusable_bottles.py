@@ -22,7 +22,7 @@ from rig.stage import COMPOSITE, STRONG, WEAK, Person, Stage, used
 from port17.bottles.rack import load_bottle, save_bottle
 from port17.errors import ConfigError
 from port17.node.keyring import Keyring
-from port17.node.lanes import read_lanes
+from port17.node.lanes_file import read_lanes
 from port17.plugins.loader import Registry
 from port17.records.bottle import Bottle, Contents, Slot
 from port17.records.charter import Charter

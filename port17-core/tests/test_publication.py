@@ -13,10 +13,11 @@ import pytest
 from port17.bottles.rack import load_bottle, save_bottle
 from port17.errors import ConfigError
 from port17.network import KnownNetwork
-from port17.node import publication
+from port17.node import own_bottle, publication
 from port17.node.identity_file import IDENTITY_FILE, IdentityFile
 from port17.node.keyring import Keyring, restore
-from port17.node.publication import RETRY_S, Numbers, Publication, publish, seal, span
+from port17.node.own_bottle import RETRY_S, OwnBottle
+from port17.node.publication import Numbers, publish, seal, span
 from port17.records.bottle import Bottle
 from port17.records.proof import Proof
 from port17_crypto.suites import XWingAes256GcmSha256
@@ -33,7 +34,7 @@ class Running:
         self.net = net
         self.keyring, self.first = net.node()
         self.known: KnownNetwork = net.known(net.config(**config))
-        self.publication = Publication(net.bottles, self.known, self.keyring)
+        self.publication = OwnBottle(net.config(**config), self.known, self.keyring)
         self.clock_s = 1000.0
 
     def tend(self, wait_s: float = 0.0) -> Bottle:
@@ -125,7 +126,9 @@ def test_prekeys_are_made_in_time(node: Running) -> None:
         node.net.now += DAY
         node.tend(DAY)
         (seen,) = node.known.chart()
-        assert seen.prekeys[X25519][0].slot == int(node.net.now) // DAY
+        to = node.known.responder(seen)
+        assert to is not None
+        assert to.slot == int(node.net.now) // DAY
 
 
 @pytest.mark.parametrize(("before", "after"), [(3600, DAY), (DAY, 3600)])
@@ -143,7 +146,9 @@ def test_another_prekey_lifetime_leaves_no_node_without_prekeys(
         node.keyring.burn(node.net.now)
         node.tend(RETRY_S + 1)
         (seen,) = node.known.chart()
-        assert seen.prekeys[X25519][0].slot == int(node.net.now) // after
+        to = node.known.responder(seen)
+        assert to is not None
+        assert to.slot == int(node.net.now) // after
 
 
 def test_a_suite_that_makes_no_keys_any_more_leaves_the_others_theirs(
@@ -212,7 +217,7 @@ def test_a_folder_that_cannot_be_written_is_said_once_with_the_command(
         patched.setattr(Path, "replace", _only_keys(refuse))
         assert node.tend() == node.first
         node.tend(RETRY_S + 1)
-    (record,) = [one for one in caplog.records if one.name == publication.__name__]
+    (record,) = [one for one in caplog.records if one.name == own_bottle.__name__]
     assert "can't be written: Permission denied" in record.getMessage()
     assert "port17 node bottle --config FILE" in record.getMessage()
     before = loaded(node).records()

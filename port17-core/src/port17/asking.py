@@ -89,7 +89,7 @@ async def ask(
         circuit.begin(leg)
         stream = ConveyorStream(circuit.last.mux.open(operation, arguments, now_s))
     background = int(operation == SYNC)
-    crane.background += background
+    crane.link.background += background
     trouble: Exception | None = None
     # Not raised from within: a task group would wrap what the caller's own errors are.
     async with anyio.create_task_group() as tasks:
@@ -99,7 +99,7 @@ async def ask(
         except Exception as error:  # noqa: BLE001 - raised again below
             trouble = error
         finally:
-            crane.background -= background
+            crane.link.background -= background
             circuit.close(Reason.DONE)
             tasks.cancel_scope.cancel()
     if trouble is not None:

@@ -1,4 +1,4 @@
-"""Calling a node of the chart, its addresses in turn; and when a link that stands is to end for another."""
+"""Calling a node, its addresses in turn; and when a link that stands is to end for another."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ import anyio
 
 from port17.errors import NetworkError
 from port17.links.crane import Crane, Terms, dial
+from port17.links.reaching import reach
 from port17.links.transport import Transport
 from port17.navigator.agreement import Standing
-from port17.navigator.chart import ChartNode
 from port17.network import KnownNetwork
 
 DIAL_S = 10.0
@@ -26,27 +26,31 @@ _log = logging.getLogger(__name__)
 
 
 async def call(
-    node: ChartNode, network: KnownNetwork, transports: Mapping[str, Transport], terms: Terms
+    fingerprint: bytes, network: KnownNetwork, transports: Mapping[str, Transport], terms: Terms
 ) -> Crane:
     """A crane to a node, by the first of its addresses that answers.
 
     :raises NetworkError: it has no address or prekey that we can use, or none answered.
     """
-    to, bottle = network.responder(node), network.rack.get(node.fingerprint)
-    if to is None or bottle is None:
-        raise NetworkError(f"{node.name} has no prekey that can be used now")
-    for name, address in network.ways(bottle.label):
-        transport = transports.get(name)
+    bottle = network.rack.get(fingerprint)
+    if bottle is None or fingerprint in network.reputation.said.blocked:
+        raise NetworkError("the node is not known, or not to be used")
+    name, to = bottle.label.name, network.responder_of(fingerprint)
+    if to is None:
+        raise NetworkError(f"{name} has no prekey that can be used now")
+    for kind, address in network.ways(bottle.label):
+        transport = transports.get(kind)
         if transport is None:
             continue
         try:
-            transport.check_address(address)
             with anyio.fail_after(DIAL_S):
-                ship = await transport.dial(address)
+                ship = await reach(
+                    transport, address, bottle.label.flavour, allow_private=network.terms().allow_private
+                )
             return await dial(ship, terms, to)
         except (OSError, ValueError, anyio.EndOfStream, anyio.BrokenResourceError) as error:
-            _log.debug("an address of %s does not answer: %s", node.name, type(error).__name__)
-    raise NetworkError(f"no address of {node.name} answers")
+            _log.debug("an address of %s does not answer: %s", name, type(error).__name__)
+    raise NetworkError(f"no address of {name} answers")
 
 
 class Turnover:

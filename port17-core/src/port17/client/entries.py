@@ -42,6 +42,15 @@ class Entries:
     def __iter__(self) -> Iterator[Crane]:
         return iter(list(self._running))
 
+    @property
+    def standing(self) -> frozenset[bytes]:
+        """The nodes that new circuits can begin at without a call."""
+        return frozenset(
+            fingerprint
+            for fingerprint, crane in self._cranes.items()
+            if crane.standing.is_set() and not crane.lost and self._turnover.standing(crane) is Standing.GOOD
+        )
+
     async def crane(self, node: ChartNode) -> Crane:
         """The crane to an entry node; called now if there is none, or none under the suite to use with it.
         Cells may go out at once.
@@ -51,7 +60,7 @@ class Entries:
         async with self._calling.setdefault(node.fingerprint, anyio.Lock()):
             crane = self._cranes.get(node.fingerprint)
             if crane is None or crane.lost or self._turnover.standing(crane) is not Standing.GOOD:
-                crane = await call(node, self._network, self._transports, self._terms)
+                crane = await call(node.fingerprint, self._network, self._transports, self._terms)
                 self._cranes[node.fingerprint] = crane
                 self._running.add(crane)
                 self._tasks.start_soon(self._run, node.fingerprint, crane)

@@ -188,6 +188,11 @@ class Crane:
         if self._scope is not None:
             self._scope.cancel()
 
+    async def refuse(self) -> None:
+        """Close a link that is not to run."""
+        self.lost = True
+        await self._ship.aclose()
+
     async def _begin(self) -> None:
         # Not kept: it holds the ephemeral key, and a link may live for weeks.
         begin, self._begin_with = self._begin_with, None

@@ -203,6 +203,8 @@ class Engine:
     async def _serve(
         self, relay: Relay, operation: Operation, arguments: bytes, stream: ConveyorStream
     ) -> None:
+        link = relay.previous.link
+        link.background += operation.upkeep
         self._used[relay] += not operation.upkeep
         try:
             with anyio.CancelScope() as scope:
@@ -216,6 +218,7 @@ class Engine:
             stream.abort(Reason.GENERIC)
         finally:
             self.operations_open -= 1
+            link.background -= operation.upkeep
             self._used[relay] -= not operation.upkeep
             if not self._used[relay]:
                 del self._used[relay]

@@ -1,214 +1,395 @@
-"""The lanes of a node: which stand, and the upkeep of those that should.
+"""The links between this node and others, and which of them are lanes: asked for, granted, replaced, retired.
 
-For now the list of lanes is a file's; of the two ends the one with the smaller fingerprint dials.
+With whom there are to be lanes is the manager's to say; what crosses them, circuits' and SYNC's.
 """
 
 from __future__ import annotations
 
-import json
 import logging
 import random
-from collections.abc import Awaitable, Callable, Mapping
-from pathlib import Path
+from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Final
 
 import anyio
 from anyio.abc import TaskGroup
 
 from port17.dialling import Turnover, call
-from port17.errors import ConfigError, NetworkError, RecordError
+from port17.errors import NetworkError
 from port17.links.crane import Crane, Terms
 from port17.links.transport import Transport
 from port17.navigator.agreement import Standing
 from port17.network import KnownNetwork
-from port17.records.identity import NODE_ID_SIZE, parse_node_id
+from port17.node.driving import Driver
+from port17.node.verification import Verification
+from port17.refreshing import Refresher
+from port17.wire.block import BLOCK_SIZE
+from port17.wire.lane import LaneVerb
 from port17.wire.link import Link
 
-LANES_FILE_CAP = 64 * 1024
-"""Longest lanes file, bytes: a thousand ids."""
-FINGERPRINT_DIGITS = 64
-"""Hexadecimal digits of a fingerprint; a node id has half as many characters."""
+ANSWER_S: Final = 10.0
+"""Seconds within which a caller has to ask for a lane, and the other end to answer."""
+HOPS_TAKEN_S: Final = 90.0
+"""Seconds for which circuits may still be extended over a lane that was retired: others' charts are older."""
+RETIRED_MOST_S: Final = 600.0
+"""Seconds after which it ends, whatever uses it: as long as a client's circuit takes new connections."""
+PER_NODE_CAP: Final = 6
+"""Most links at once with one node: its lane, one that is made anew, both ends' at the same time, and some
+that are retired."""
 RETRY_FIRST_S, RETRY_MOST_S = 0.25, 15.0
-"""Seconds before a lost lane is dialled again: at first, and at most after doubling; each drawn from half to
-the whole, so that the neighbours of a node that comes back don't call all at once."""
-TEND_S = 1.0
+"""Seconds before a lane that is to be made anew, under another suite, is dialled again: at first, and at most
+after doubling; each drawn from half to the whole."""
+TEND_S: Final = 1.0
 """Seconds between looks at lanes that are to end."""
+MEASURE_S: Final = 10.0
+"""Seconds between measurements, over which a lane's traffic is averaged."""
+CAPACITY_STEP: Final = 4
+"""Capacities are published as powers of this, bytes per second: what a lane has carried at its best tells
+routes apart, and says little about when who used it."""
 
 _log = logging.getLogger(__name__)
 
 
-def read_lanes(file: Path, network: KnownNetwork) -> list[bytes]:
-    """The fingerprints of a lanes file: a JSON list of node ids, or of fingerprints in hex.
+@dataclass(eq=False)
+class NodeLink:
+    """A link whose other end has proved to be a node, or is about to.
 
-    Who has no bottle, or one that is refused, is named in the log.
-
-    :raises ConfigError: it is no such list.
+    :param ours: we called.
     """
-    cure = 'It is a JSON list of node ids, e.g. ["k3v...", "p7a..."].'
-    try:
-        with file.open("rb") as stream:
-            listed = json.loads(stream.read(LANES_FILE_CAP))
-    except OSError as error:
-        raise ConfigError(f"the lanes file {file} can't be read: {error.strerror}", cure=cure) from error
-    except ValueError as error:
-        raise ConfigError(f"the lanes file {file} is not JSON", cure=cure) from error
-    if not (isinstance(listed, list) and all(isinstance(entry, str) for entry in listed)):
-        raise ConfigError(f"the lanes file {file} holds no list of ids", cure=cure)
-    known = {old[:NODE_ID_SIZE]: heir for old, heir in network.successors.heirs.items()}
-    known |= {bottle.fingerprint[:NODE_ID_SIZE]: bottle.fingerprint for bottle in network.rack}
-    superseded = {old[:NODE_ID_SIZE] for old in network.successors.superseded}
-    lanes: list[bytes] = []
-    for entry in listed:
-        prefix = _prefix(entry, file, cure)
-        fingerprint = known.get(prefix)
-        if fingerprint is None and prefix in superseded:
-            # Whoever has a neighbour's old key must not be able to keep us from starting.
-            _log.warning("%s names %s, whose successor is in doubt: no lane", file, entry)
-            continue
-        if fingerprint is None:
-            # Nor must a neighbour, by a bottle that is none. A whole fingerprint can be waited for; an id
-            # says too little to know the node by.
-            whole = len(entry) == FINGERPRINT_DIGITS
-            waits = "the lane waits for one" if whole else "no lane before the next start"
-            _log.warning("%s names %s, of which there is no usable bottle: %s", file, entry, waits)
-            if not whole:
-                continue
-            fingerprint = bytes.fromhex(entry)
-        lanes.append(fingerprint)
-    return list(dict.fromkeys(lanes))  # a node and its successor may both be named
 
+    crane: Crane
+    peer: bytes
+    ours: bool
+    stands: bool = False
+    """It is a lane, or was and is retired."""
+    retired_s: float | None = None
+    answered: anyio.Event = field(default_factory=anyio.Event)
+    """The question whether it is to be a lane is settled, or will never be."""
+    over: anyio.Event = field(default_factory=anyio.Event)
+    """It is a lane no longer."""
+    seen: int = 0
+    """Cells that it had carried at the last measurement."""
+    best: int = 0
+    """Most bytes per second that it was seen to carry."""
 
-def _prefix(entry: str, file: Path, cure: str) -> bytes:
-    try:
-        if len(entry) == FINGERPRINT_DIGITS:
-            return bytes.fromhex(entry)[:NODE_ID_SIZE]
-        return parse_node_id(entry)
-    except (ValueError, RecordError) as error:
-        raise ConfigError(f"{file}: {entry!r} is no node id", cure=cure) from error
+    @property
+    def is_lane(self) -> bool:
+        """It stands and is not retired."""
+        return self.stands and self.retired_s is None
+
+    def may(self, verb: LaneVerb) -> bool:
+        """Whether this can be said now."""
+        return self.crane.link.lane is not None and self.crane.link.lane.may(verb)
+
+    def say(self, verb: LaneVerb) -> None:
+        """Say it, if it can be said."""
+        if self.crane.link.lane is not None and self.may(verb):
+            self.crane.link.lane.say(verb)
 
 
 class Lanes:
-    """The lanes of one node."""
+    """The links with nodes, of one node."""
 
     def __init__(
         self,
         own: bytes,
-        wanted: list[bytes],
         network: KnownNetwork,
         transports: Mapping[str, Transport],
         terms: Terms,
+        refresher: Refresher,
+        driver: Driver,
+        verification: Verification,
+        pinned: Callable[[], Collection[bytes]],
         keep: Callable[[Crane], Awaitable[None]],
+        lane_stands: Callable[[Link], None],
         tasks: TaskGroup,
     ) -> None:
         """
         :param own: the node's fingerprint.
-        :param wanted: fingerprints of the nodes to have lanes with.
+        :param pinned: nodes that are called whatever verification says: the user names them.
         :param keep: owns a crane until it is lost.
+        :param lane_stands: a link has become a lane.
         :param tasks: where the cranes run.
         """
         self._own = own
-        self._wanted = frozenset(wanted) - {own}
         self._network = network
         self._transports = transports
         self._terms = terms
+        self._refresher = refresher
+        self._driver = driver
+        self._verification = verification
+        self._pinned = pinned
         self._keep = keep
+        self._lane_stands = lane_stands
         self._tasks = tasks
-        self._standing: dict[bytes, list[Crane]] = {}
-        self._dialled: set[Crane] = set()
+        self._links: dict[bytes, list[NodeLink]] = {}
+        """In the order in which they became lanes, those that are none yet at the end."""
+        self._anew: set[bytes] = set()
+        """With whom a lane is being made in the place of one that stands."""
         self._turnover = Turnover(network)
-        self._news = anyio.Event()
-        """Set, and replaced, when a lane that we dialled is lost, and when the network has changed."""
+
+    def __iter__(self) -> Iterator[NodeLink]:
+        return iter([link for links in self._links.values() for link in links])
 
     @property
     def standing(self) -> list[bytes]:
         """Fingerprints of the nodes to which a lane stands."""
-        return list(self._standing)
+        return [peer for peer, links in self._links.items() if any(link.is_lane for link in links)]
 
-    @property
-    def wanted(self) -> frozenset[bytes]:
-        """Fingerprints of the nodes to which a lane should stand; of who has handed over, its successor."""
-        return frozenset(map(self._network.successors.resolve, self._wanted)) - {self._own}
+    def current(self, peer: bytes) -> NodeLink | None:
+        """The lane to use with a node."""
+        return next((link for link in reversed(self._links.get(peer, ())) if link.is_lane), None)
 
-    def link(self, fingerprint: bytes) -> Link | None:
-        """The standing lane to a node."""
-        cranes = self._standing.get(fingerprint)
-        return cranes[-1].link if cranes else None
+    def link(self, peer: bytes) -> Link | None:
+        """What a circuit goes on over to a node."""
+        found = self.current(peer)
+        if found is None:
+            now_s = anyio.current_time()
+            for link in self._links.get(peer, ()):
+                if link.retired_s is not None and now_s - link.retired_s < HOPS_TAKEN_S:
+                    found = link
+        return found.crane.link if found is not None else None
 
-    def stands(self, crane: Crane) -> None:
-        """A lane has proved its peer. A newer one takes the place of an older one, which ends by itself, or
-        is used again if the newer one ends first."""
-        if crane.peer is not None:
-            self._standing.setdefault(crane.peer, []).append(crane)
+    # -- what others do ------------------------------------------------------------------------------
+    def takes(self, peer: bytes) -> bool:
+        """Whether a node that calls may have one more link."""
+        return peer != self._own and len(self._links.get(peer, ())) < PER_NODE_CAP
 
-    def ended(self, crane: Crane) -> None:
-        """A lane is lost."""
-        cranes = self._standing.get(crane.peer or b"", [])
-        if crane in cranes:
-            cranes.remove(crane)
-            if not cranes:
-                del self._standing[crane.peer or b""]
+    async def called(self, crane: Crane, address: str) -> None:
+        """A node has called; returns when the link is lost.
 
-    def start(self) -> None:
-        """Keep up every lane that is ours to dial."""
-        for fingerprint in sorted(self._wanted):
-            self._tasks.start_soon(self._keep_up, fingerprint)
-        self._tasks.start_soon(self._tend)
+        :param address: where it comes from.
+        """
+        peer = crane.peer
+        assert peer is not None
+        link = NodeLink(crane, peer, ours=False)
+
+        def told(verb: LaneVerb) -> None:
+            if verb is LaneVerb.ASK:
+                self._asked(link, address)
+            elif verb is LaneVerb.RETIRE:
+                self._retired(link)
+
+        crane.link.between_nodes(told)
+        self._links.setdefault(peer, []).append(link)
+        self._tasks.start_soon(self._expect, link)
+        await self._own_it(link)
+
+    def _asked(self, link: NodeLink, address: str) -> None:
+        refusal = self._driver.asked(link.peer, address)
+        link.answered.set()
+        if refusal:
+            _log.debug("a lane is refused: %s", refusal)
+            link.say(LaneVerb.REFUSE)
+            return
+        link.say(LaneVerb.GRANT)
+        self._begin(link)
+
+    async def _expect(self, link: NodeLink) -> None:
+        """Whoever calls as a node wants a lane; what is none is of no use."""
+        with anyio.move_on_after(ANSWER_S):
+            await link.answered.wait()
+        if not link.stands:
+            await anyio.sleep(TEND_S)  # the refusal is on its way; whoever called ends the link
+            link.crane.end()
+
+    # -- what the manager commands ---------------------------------------------------------------------
+    def dial(self, peer: bytes) -> None:
+        """Make a lane. What becomes of it the manager is told."""
+        self._tasks.start_soon(self._dial, peer)
+
+    async def _dial(self, peer: bytes) -> None:
+        try:
+            link = await self._ask(peer)
+        except NetworkError as error:
+            _log.debug("a lane could not be made: %s", error.message)
+            self._driver.failed(peer)
+            return
+        if not link.stands:
+            self._driver.failed(peer, refused=not link.crane.lost)
+            link.crane.end()
+
+    def retire(self, peer: bytes) -> None:
+        """Our lanes with a node are to be none any more."""
+        for link in list(self._links.get(peer, ())):
+            self._retire(link)
 
     def changed(self) -> None:
         """The network has changed: a lane may have to be made anew."""
-        self._news.set()
-        self._news = anyio.Event()
+        self._look_at_suites()
 
-    async def _keep_up(self, fingerprint: bytes) -> None:
-        wait_s = RETRY_FIRST_S
-        while True:
-            begun_s = anyio.current_time()
-            peer = self._network.successors.resolve(fingerprint)
-            if self._own > peer:  # theirs to dial, as long as they are who they are
-                await self._news.wait()
-                continue
-            try:
-                if self._good(peer) is None:
-                    await self._dial(peer)
-                # Until it is lost; or to be replaced, and then it goes on until the new one stands and its
-                # circuits are gone.
-                while self._good(peer) is not None and peer == self._network.successors.resolve(fingerprint):
-                    await self._news.wait()
-            except NetworkError as error:
-                _log.debug("a lane could not be made: %s", error)
-            if anyio.current_time() - begun_s > RETRY_MOST_S:
-                wait_s = RETRY_FIRST_S
-            await anyio.sleep(wait_s * random.uniform(0.5, 1.0))
-            wait_s = min(2 * wait_s, RETRY_MOST_S)
+    # -- calling -----------------------------------------------------------------------------------
+    async def reach(self, peer: bytes, terms: Terms) -> Crane:
+        """A crane to a node; by a cold call, if all that is held of its prekeys have expired.
 
-    def _good(self, fingerprint: bytes) -> Crane | None:
-        """A lane that we dialled and that need not be replaced."""
-        for crane in self._dialled:
-            if crane.peer == fingerprint and self._turnover.standing(crane) is Standing.GOOD:
-                return crane
-        return None
+        :raises NetworkError: it is not to be reached.
+        """
+        if self._network.rack.get(peer) is not None and self._network.responder_of(peer) is None:
+            return await self._refresher.call(peer, terms)
+        return await call(peer, self._network, self._transports, terms)
 
-    async def _dial(self, fingerprint: bytes) -> None:
-        node = self._network.chart().nodes.get(fingerprint)
-        if node is None:
-            raise NetworkError("the node cannot be used now")
-        crane = await call(node, self._network, self._transports, self._terms)
-        self._dialled.add(crane)
-        self._tasks.start_soon(self._hold, crane)
+    async def _ask(self, peer: bytes) -> NodeLink:
+        """A link to a node that was asked for a lane; whether it stands is settled.
 
-    async def _hold(self, crane: Crane) -> None:
+        :raises NetworkError: it was not reached.
+        """
+        if peer not in self._pinned() and not self._verification.may_call(peer):
+            raise NetworkError("so many have been called lately where the node says that it is")
+        crane = await self.reach(peer, self._terms)
+        link = NodeLink(crane, peer, ours=True)
+
+        def told(verb: LaneVerb) -> None:
+            if verb is LaneVerb.RETIRE:
+                self._retired(link)
+                return
+            self._verification.met(peer)
+            if verb is LaneVerb.GRANT:
+                self._begin(link)
+            link.answered.set()
+
+        crane.link.between_nodes(told)
+        self._links.setdefault(peer, []).append(link)
+        self._tasks.start_soon(self._own_it, link)
+        link.say(LaneVerb.ASK)  # it waits until the link's keys are final
+        with anyio.move_on_after(ANSWER_S):
+            await link.answered.wait()
+        return link
+
+    async def _own_it(self, link: NodeLink) -> None:
         try:
-            await self._keep(crane)
+            await self._keep(link.crane)
         finally:
-            self._dialled.discard(crane)
-            self.changed()
+            self._gone(link)
 
-    async def _tend(self) -> None:
-        """End the lanes that others have taken the place of; the node at the other end follows."""
+    # -- a lane's life -----------------------------------------------------------------------------
+    def _begin(self, link: NodeLink) -> None:
+        """A link has become a lane."""
+        link.stands = True
+        links = self._links.setdefault(link.peer, [])
+        links.remove(link)
+        links.insert(sum(one.stands for one in links), link)
+        self._lane_stands(link.crane.link)
+        self._driver.stands(link.peer, ours=link.ours)
+        self._tell_measure(link)
+
+    def _retire(self, link: NodeLink) -> None:
+        if link.is_lane:
+            link.say(LaneVerb.RETIRE)
+            self._end(link)
+
+    def _retired(self, link: NodeLink) -> None:
+        """The peer has retired it, or answers ours."""
+        if link.is_lane:
+            self._end(link)
+            if self.current(link.peer) is None:
+                self._driver.retires(link.peer)
+
+    def _end(self, link: NodeLink) -> None:
+        link.retired_s = anyio.current_time()
+        link.over.set()
+
+    def _gone(self, link: NodeLink) -> None:
+        links = self._links.get(link.peer, [])
+        if link in links:
+            links.remove(link)
+            if not links:
+                del self._links[link.peer]
+        link.answered.set()
+        link.over.set()
+        if link.stands and self.current(link.peer) is None:
+            self._driver.lost(link.peer)
+
+    # -- upkeep ------------------------------------------------------------------------------------
+    async def tend(self) -> None:
+        """End what is retired, replace what is to be replaced, measure; without an end."""
+        measured_s = anyio.current_time()
         while True:
             await anyio.sleep(TEND_S)
             now_s = anyio.current_time()
-            for crane in list(self._dialled):
-                newest = self._standing.get(crane.peer or b"", [crane])[-1]
-                if self._turnover.is_over(crane, now_s, replaced=newest is not crane):
-                    _log.info("a lane under %s is ended", crane.suite)
-                    crane.end()
+            self._look_at_suites()
+            for link in self:
+                self._tend(link, now_s)
+            if now_s - measured_s >= MEASURE_S:
+                self._measure(now_s - measured_s)
+                measured_s = now_s
+
+    def _tend(self, link: NodeLink, now_s: float) -> None:
+        wire = link.crane.link
+        if link.retired_s is not None:
+            retired_s = now_s - link.retired_s
+            current = self.current(link.peer)
+            grace_s = TEND_S if current is not None else HOPS_TAKEN_S
+            unused = wire.legs <= wire.background
+            if (unused and retired_s >= grace_s) or retired_s >= RETIRED_MOST_S:
+                link.crane.end()
+        elif link.stands:
+            keeper = self._keeper(link.peer)
+            if link.ours and keeper is not None and keeper is not link:
+                self._retire(link)
+        if link.ours and self._turnover.is_over(link.crane, now_s, replaced=False):
+            _log.info("a lane under %s is ended", link.crane.suite)
+            link.crane.end()
+
+    def _keeper(self, peer: bytes) -> NodeLink | None:
+        """Of several lanes with one node, the one that stays: both ends choose alike, or none would."""
+        good = [
+            link
+            for link in self._links.get(peer, ())
+            if link.is_lane and self._turnover.standing(link.crane) is Standing.GOOD
+        ]
+        # Of those that the node with the smaller fingerprint has dialled, the newest; else of the others.
+        chosen = [link for link in good if link.ours == (self._own < peer)] or good
+        return chosen[-1] if chosen else None
+
+    def _look_at_suites(self) -> None:
+        """A lane that we dialled under a suite that is no longer the right one is made anew."""
+        for link in self:
+            if (
+                link.ours
+                and link.is_lane
+                and link.peer not in self._anew
+                and self._turnover.standing(link.crane) is not Standing.GOOD
+            ):
+                self._anew.add(link.peer)
+                self._tasks.start_soon(self._make_anew, link)
+
+    async def _make_anew(self, old: NodeLink) -> None:
+        wait_s = RETRY_FIRST_S
+        try:
+            while old.is_lane and self._keeper(old.peer) is None:
+                if self._turnover.standing(old.crane) is Standing.GOOD:
+                    return  # the charter has thought better of it
+                try:
+                    link = await self._ask(old.peer)
+                    if link.stands:
+                        return
+                    link.crane.end()
+                except NetworkError as error:
+                    _log.debug("a lane could not be made anew: %s", error.message)
+                await anyio.sleep(wait_s * random.uniform(0.5, 1.0))
+                wait_s = min(2 * wait_s, RETRY_MOST_S)
+        finally:
+            self._anew.discard(old.peer)
+
+    def _measure(self, over_s: float) -> None:
+        for link in self:
+            if not link.is_lane:
+                continue
+            used = link.crane.link.keys.used
+            link.best = max(link.best, int((used - link.seen) * BLOCK_SIZE / over_s))
+            link.seen = used
+            self._tell_measure(link)
+
+    def _tell_measure(self, link: NodeLink) -> None:
+        round_trip_s = link.crane.link.round_trip_s
+        if round_trip_s > 0 and self.current(link.peer) is link:
+            self._driver.measured(link.peer, round_trip_s, coarse(link.best))
+
+
+def coarse(capacity: int) -> int:
+    """A capacity as it is published: the power of :data:`CAPACITY_STEP` that it reaches; 0 for none."""
+    reached = 0
+    step = 1
+    while step <= capacity:
+        reached, step = step, step * CAPACITY_STEP
+    return reached

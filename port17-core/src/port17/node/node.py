@@ -7,33 +7,47 @@ import random
 import time
 from collections.abc import Iterable, Mapping
 from contextlib import AsyncExitStack
-from typing import Any
+from typing import Any, Final
 
 import anyio
 import anyio.to_thread
 from anyio.abc import TaskGroup, TaskStatus
 
 from port17 import control
+from port17.asking import Exchanges
 from port17.bootstrapping import Bootstrap
+from port17.bottles.gossip_events import Event, Forgotten, Learned, Noted
 from port17.config.settings import NodeConfig
 from port17.errors import ConfigError
 from port17.links.crane import Crane, Terms, answer
 from port17.links.process import allow_descriptors, forbid_core_dumps, keep_buffers, settle
 from port17.links.spare_keys import SpareKeys
-from port17.links.transport import Listener, Ship, Transport
+from port17.links.transport import Ship, Transport
 from port17.network import KnownNetwork
 from port17.node.cold_desk import ColdDesk, check_fit
-from port17.node.engine import Engine
+from port17.node.commands import Command, Dial, Follow, Introduce, Retire, Sign
+from port17.node.driving import Driver
+from port17.node.engine import OPERATIONS_CAP, Engine
+from port17.node.following import Following
 from port17.node.identity_file import Passphrase
 from port17.node.keyring import Keyring
-from port17.node.lanes import Lanes, read_lanes
+from port17.node.lanes import Lanes
+from port17.node.lanes_file import read_lanes
+from port17.node.load import LOOK_S, Load, ProcessorShare
+from port17.node.manager import Manager
 from port17.node.operation import Operation
+from port17.node.own_bottle import OwnBottle
 from port17.node.passphrase import source
-from port17.node.publication import Publication
+from port17.node.reception import Reception
 from port17.node.replays import Replays
 from port17.node.state_lock import alone
-from port17.plugins.families import CIPHER_SUITES
+from port17.node.sync import Sync
+from port17.node.verification import Verification
+from port17.plugins.families import CIPHER_SUITES, OPERATIONS
 from port17.plugins.loader import Registry
+from port17.records.bottle import Label
+from port17.records.mark import Mark, SignedMark
+from port17.refreshing import Refresher
 from port17.showing import bottles
 from port17.watching import Watch
 from port17.wire.block import BLOCK_SIZE
@@ -43,16 +57,17 @@ from port17.wire.prekey import OwnPrekey
 from port17.wire.quota import Budget
 from port17.wire.ratchet import StepCount
 
-CALLS_CAP = 1024
-"""Most ships at once that have not yet proved a handshake: 8 KiB and a descriptor each."""
-LINKS_CAP = 8192
-"""Most links at once: each costs some 400 KiB when it is busy, and a descriptor."""
-BURN_S = 60.0
+BURN_S: Final = 60.0
 """Seconds between looks for expired prekeys."""
-GRANTS_SHARE = 0.75
+GRANTS_SHARE: Final = 0.75
 """Share of the memory budget that cells may queue in; the rest is for conveyors' windows."""
+UPKEEP: Final = ("SYNC", "SEAGULL")
+"""Operations that every node serves: a network is what its nodes tell each other."""
+DRAIN_LOOK_S: Final = 0.25
+"""Seconds between looks whether a node that leaves is still used."""
 
 _log = logging.getLogger(__name__)
+_random = random.SystemRandom()
 
 
 class Node:
@@ -72,7 +87,7 @@ class Node:
         :raises PluginError: a transport or an operation is unusable.
         """
         self._config = config
-        self._network = network
+        self.network = network
         self._tasks = tasks
         self._keyring = Keyring.load(
             config.state,
@@ -94,14 +109,17 @@ class Node:
             )
         self._transports: dict[str, Transport] = {
             name: registry.make("port17.transports", name, config.transports.get(name))
-            for name in {**config.listen, **config.advertise, **config.transports}
+            for name in ({**config.listen, **config.advertise, **config.transports} or {"tcp"})
         }
         memory = config.limits.memory_mib * 1024 * 1024
-        grants = Budget(int(memory * GRANTS_SHARE) // BLOCK_SIZE)
+        grants, budget = (
+            Budget(int(memory * GRANTS_SHARE) // BLOCK_SIZE),
+            Budget(int(memory * (1 - GRANTS_SHARE))),
+        )
         self.signer = NodeSigner(self.identity.fingerprint, self._sign)
         self._spare_keys = SpareKeys(network.served.values())
-        operations = _operations(config, registry)
-        wanted = read_lanes(config.lanes, network) if config.lanes is not None else []
+        operations = self._operations = _operations(config, registry)
+        self._pinned = read_lanes(config.lanes, network) if config.lanes is not None else []
         check_fit(network, self._keyring.scheme.signature_size)
         # The last that can fail: only a node that was made is stopped, and leaves the sets behind.
         self._replays = Replays.load(config.state, network.revision.clock_skew_s, network.wall())
@@ -119,7 +137,7 @@ class Node:
             replays=self._replays.setups,
             lane=self._lane,
             operations=operations,
-            budget=Budget(int(memory * (1 - GRANTS_SHARE))),
+            budget=budget,
             grants=grants,
             wall=network.wall,
             tasks=tasks,
@@ -134,32 +152,113 @@ class Node:
             wall=network.wall,
             steps=config.ratchet.terms(),
         )
-        self._lanes = Lanes(
-            self.identity.fingerprint, wanted, network, self._transports, self._terms, self._keep, tasks
-        )
-        self._publication = Publication(config.bottles, network, self._keyring)
-        self._watch = Watch(network)
-        self._watch.tell(self._changed)
-        self._due = anyio.Event()
-        """Set when the keys are to be looked at."""
-        self._calls: set[anyio.CancelScope] = set()
         self._cranes: set[Crane] = set()
         self._link_steps = StepCount()
         self._begun_s = time.monotonic()
+        self._due = anyio.Event()
+        """Set when the keys are to be looked at."""
+        self._origins: dict[str, str] = {}
+        """Where links come from, by the engine's name of each."""
+        network.become(self.identity.fingerprint)
+        self.refresher = Refresher(network, self._transports)
+        self.exchanges = Exchanges(network)
+        self._verification = Verification(
+            self.identity.fingerprint,
+            network,
+            self._transports,
+            self._terms,
+            self._seal,
+            lambda: bool(self._lanes.standing),
+            _random,
+        )
+        self._driver = Driver(
+            Manager(
+                self.identity.fingerprint,
+                network.rack,
+                _random,
+                pinned=self._resolved(),
+                lanes=config.mesh.lanes,
+                drain_s=config.mesh.drain_s,
+                flavour=config.flavour,
+                dialable=self._is_dialable,
+                objection=self._objection,
+            )
+        )
+        self._lanes = Lanes(
+            self.identity.fingerprint,
+            network,
+            self._transports,
+            self._terms,
+            self.refresher,
+            self._driver,
+            self._verification,
+            self._resolved,
+            self._keep,
+            self._engine.lane_stands,
+            tasks,
+        )
+        self._own = OwnBottle(config, network, self._keyring)
+        self._following = Following(
+            network,
+            self.exchanges,
+            self._lanes,
+            self._driver,
+            self._terms,
+            budget,
+            lambda: self._own.bottle,
+            tasks,
+        )
+        self._reception = Reception(self._answer, self._take, self._cranes, tasks)
+        self._load = Load(
+            (
+                ProcessorShare(),
+                lambda: grants.used / max(1, grants.used + grants.left),
+                lambda: self._engine.operations_open / OPERATIONS_CAP,
+            )
+        )
+        for operation in operations.values():
+            operation.attach(self)
+        self._watch = Watch(network)
+        self._watch.tell(self._changed)
+        network.listen(self._told)
+
+    # -- what the node's parts ask for ------------------------------------------------------------------
+    def is_local(self, origin: str) -> bool:
+        """See :class:`~port17.node.operation.Host`."""
+        return False
+
+    def _resolved(self) -> frozenset[bytes]:
+        """The nodes to which lanes are pinned; of who has handed over, the successor."""
+        return frozenset(map(self.network.successors.resolve, self._pinned)) - {self.identity.fingerprint}
+
+    def _is_dialable(self, label: Label) -> bool:
+        return any(kind in self._transports for kind, _ in self.network.ways(label))
+
+    def _objection(self, fingerprint: bytes) -> str:
+        """Why a node is not to be a neighbour."""
+        said = self.network.reputation.barred().get(fingerprint)
+        if said is not None:
+            return said
+        held = self.network.rack.held(fingerprint)
+        return held.distrust if held is not None else ""
+
+    def _seal(self, mark: Mark) -> SignedMark:
+        keyring = self._keyring
+        return SignedMark.seal(self.network.charter.network_id, keyring.scheme, keyring.signing_key, mark)
 
     def _sign(self, message: bytes) -> bytes:
         return self._keyring.scheme.sign(self._keyring.signing_key, message)
 
     def _prekey(self, suite: str, slot: int) -> OwnPrekey | None:
-        held, served = self._keyring.prekeys.get((suite, slot)), self._network.served.get(suite)
-        if held is None or served is None or held[0].expiry <= self._network.wall():
+        held, served = self._keyring.prekeys.get((suite, slot)), self.network.served.get(suite)
+        if held is None or served is None or held[0].expiry <= self.network.wall():
             return None
         record, key = held
         return OwnPrekey(served, record.hash, slot, key, record.expiry)
 
     def _prekeys(self) -> Iterable[OwnPrekey]:
         """Those in force, the present slot's first: callers use hardly any other."""
-        present = int(self._network.wall()) // self._network.revision.prekey_lifetime_s
+        present = int(self.network.wall()) // self.network.revision.prekey_lifetime_s
         places = sorted(self._keyring.prekeys, key=lambda place: abs(place[1] - present))
         return [own for place in places if (own := self._prekey(*place)) is not None]
 
@@ -170,60 +269,38 @@ class Node:
         """Own a crane until it is lost."""
         self._cranes.add(crane)
         try:
-            async with anyio.create_task_group() as group:
-                group.start_soon(self._register, crane)
-                await crane.run()
-                group.cancel_scope.cancel()
+            await crane.run()
         finally:
             self._cranes.discard(crane)
             if crane.link.keys.session is not None:
                 self._link_steps.add(crane.link.keys.session)
-            self._lanes.ended(crane)
             self._engine.forget(crane.link)
 
-    async def _register(self, crane: Crane) -> None:
-        await crane.standing.wait()
-        self._lanes.stands(crane)
-        if crane.peer is not None:
-            self._engine.lane_stands(crane.link)
+    async def _answer(self, ship: Ship) -> Crane | None:
+        return await answer(
+            ship, self._terms, self.signer, self._prekeys, self._replays.links, self._cold.answer
+        )
 
-    async def _answer(self, ship: Ship) -> None:
-        crane = None
-        with anyio.CancelScope() as call:
-            self._calls.add(call)
-            try:
-                crane = await answer(
-                    ship, self._terms, self.signer, self._prekeys, self._replays.links, self._cold.answer
-                )
-            finally:
-                self._calls.discard(call)
-        if call.cancelled_caught:
-            await ship.aclose()
-        if crane is None:
-            return
-        if crane.peer is not None and crane.peer not in self._lanes.wanted:
-            _log.info("a node called that is not among our lanes")
-            await ship.aclose()
-            return
-        await self._keep(crane)
-
-    async def _listen(self, listener: Listener) -> None:
-        async for ship in listener.ships():
-            if len(self._cranes) >= LINKS_CAP:
-                await ship.aclose()
-                continue
-            if len(self._calls) >= CALLS_CAP:
-                # Not the newcomer: a thousand callers who say nothing must not keep out whoever means it. A
-                # handshake takes milliseconds, so that one of a thousand drawn is hardly ever it.
-                victim = random.choice(tuple(self._calls))
-                self._calls.discard(victim)
-                victim.cancel()
-            self._tasks.start_soon(self._answer, ship)
+    async def _take(self, crane: Crane, remote: str) -> None:
+        """Own a link that came in."""
+        name = self._engine.name(crane.link)
+        self._origins[name] = remote
+        try:
+            if crane.peer is None:
+                await self._keep(crane)
+            elif self._lanes.takes(crane.peer):
+                await self._lanes.called(crane, remote)
+            else:
+                await crane.refuse()
+        finally:
+            del self._origins[name]
+            self._engine.forget(crane.link)
 
     def _changed(self) -> None:
         """Charter, clock or bottles have changed."""
-        served = self._network.served
+        served = self.network.served
         self._spare_keys.serve(served.values())
+        self._driver.pin(self._resolved())
         self._lanes.changed()
         # What is not served any more nobody may begin since the overlap is over, and nobody goes on with.
         self._engine.serve(served)
@@ -234,7 +311,7 @@ class Node:
     async def _keep_keys(self) -> None:
         """Burn what has expired, and make what is missing; only here does the keyring change."""
         while True:
-            await self._publication.renew(anyio.current_time())
+            await self._own.renew(anyio.current_time())
             with anyio.move_on_after(BURN_S):
                 await self._due.wait()
             self._due = anyio.Event()
@@ -243,16 +320,23 @@ class Node:
 
     def _burn_now(self) -> None:
         try:
-            for record in self._keyring.burn(self._network.wall()):
+            for record in self._keyring.burn(self.network.wall()):
                 _log.info("the prekey of slot %d has expired and is erased", record.slot)
         except ConfigError as error:
             _log.error("%s", error)  # what is dead must not stop what lives; it is said again every minute
 
+    def _told(self, event: Event) -> None:
+        if isinstance(event, Learned | Forgotten):
+            self._driver.learned(event.fingerprint)
+        elif isinstance(event, Noted):
+            self._driver.learned(None)
+
+    # -- its life ---------------------------------------------------------------------------------------
     async def run(self, stack: AsyncExitStack) -> dict[str, Any]:
         """Start everything; it runs in the node's task group.
 
         :returns: the node's status.
-        :raises ConfigError: an address cannot be bound.
+        :raises ConfigError: an address cannot be bound, or no bottle be signed.
         """
         self.bound: dict[str, str] = {}
         for name, address in self._config.listen.items():
@@ -266,26 +350,69 @@ class Node:
                     cure="Set listen to an address of this machine that is free.",
                 ) from error
             self.bound[name] = listener.address
-            self._tasks.start_soon(self._listen, listener)
-        self._lanes.start()
-        self._tasks.start_soon(self._engine.relieve)
-        self._tasks.start_soon(self._spare_keys.restock)
-        self._tasks.start_soon(self._keep_keys)
+            self._tasks.start_soon(self._reception.listen, listener)
+        await self._own.begin()
+        for task in (
+            self._lanes.tend,
+            self._engine.relieve,
+            self._spare_keys.restock,
+            self._keep_keys,
+            self.exchanges.keep_time,
+            self._verification.run,
+            self._look_at_load,
+        ):
+            self._tasks.start_soon(task)
         self._watch.start(self._tasks)
-        verbs = {"status": self.status, "bottles": bottles(self._network)}
+        self._tasks.start_soon(self._driver.run, self._obey)
+        self._driver.start()
+        verbs = {"status": self.status, "bottles": bottles(self.network)}
         await self._tasks.start(_serve_control, self._config, verbs)
         return await self.status({})
+
+    def _obey(self, command: Command) -> None:
+        match command:
+            case Introduce(peer):
+                self._following.introduce(peer)
+            case Dial(peer):
+                self._lanes.dial(peer)
+            case Follow(peer):
+                self._following.follow(peer)
+            case Retire(peer):
+                self._lanes.retire(peer)
+            case Sign():
+                self._tasks.start_soon(self._own.sign, command)
+
+    async def _look_at_load(self) -> None:
+        while True:
+            await anyio.sleep(LOOK_S)
+            self._driver.loaded(self._load.look())
+
+    async def leave(self) -> None:
+        """Say that the node goes, wait for those who still use it, as long as is configured, and return."""
+        _log.info("the node leaves")
+        self._driver.leave()
+        while not self._driver.stopped.is_set():
+            if not self._engine.foreign:
+                self._driver.drained()
+            with anyio.move_on_after(DRAIN_LOOK_S):
+                await self._driver.stopped.wait()
 
     async def status(self, args: dict[str, Any]) -> dict[str, Any]:
         """What the control verb ``status`` answers."""
         return {
             "id": self.identity.node_id,
             "name": self._config.name,
-            "revision": self._network.revision.seq,
-            "suites": list(self._network.served),
+            "revision": self.network.revision.seq,
+            "suites": list(self.network.served),
             "listen": self.bound,
-            "lanes": {"standing": len(self._lanes.standing), "wanted": len(self._lanes.wanted)},
-            "bottles": self._network.reputation.bottles(),
+            "state": str(self._driver.state),
+            "lanes": self._lanes_status(),
+            "gossip": {
+                "following": self._following.open,
+                "followers": self._followers(),
+                "nodes": len(self.network.rack),
+            },
+            "bottles": self.network.reputation.bottles(),
             "links": len(self._cranes),
             "circuits": self._engine.circuits,
             "operations": self._engine.operations_open,
@@ -298,10 +425,19 @@ class Node:
             "uptime_s": round(time.monotonic() - self._begun_s, 3),
         }
 
+    def _lanes_status(self) -> dict[str, object]:
+        said = self._driver.status()
+        return {name: value for name, value in said.items() if name not in ("state", "nodes")}
+
+    def _followers(self) -> int:
+        sync = self._operations["SYNC"]
+        assert isinstance(sync, Sync)
+        return sync.open
+
     def stop(self) -> None:
         """Leave behind what the next start needs."""
         try:
-            self._replays.store(self._config.state, self._network.wall())
+            self._replays.store(self._config.state, self.network.wall())
         except OSError as error:
             _log.warning("the replay sets could not be stored: %s", error.strerror)
 
@@ -313,15 +449,17 @@ async def _serve_control(
 
 
 def _operations(config: NodeConfig, registry: Registry) -> dict[str, Operation]:
-    if not config.exit.enabled:
-        return {}
-    options = {
-        "allow": config.exit.allow,
-        "allow_private": config.exit.allow_private,
-        **config.operations.get("TUNNEL", {}),
+    found: dict[str, Operation] = {
+        name: registry.make(OPERATIONS, name, config.operations.get(name)) for name in UPKEEP
     }
-    tunnel: Operation = registry.make("port17.operations", "TUNNEL", options)
-    return {"TUNNEL": tunnel}
+    if config.exit.enabled:
+        options = {
+            "allow": config.exit.allow,
+            "allow_private": config.exit.allow_private,
+            **config.operations.get("TUNNEL", {}),
+        }
+        found["TUNNEL"] = registry.make(OPERATIONS, "TUNNEL", options)
+    return found
 
 
 async def run(
@@ -329,11 +467,13 @@ async def run(
     registry: Registry,
     *,
     passphrase: Passphrase | None = None,
+    leave: anyio.Event | None = None,
     task_status: TaskStatus[dict[str, Any]] = anyio.TASK_STATUS_IGNORED,
 ) -> None:
-    """Run a node until cancelled.
+    """Run a node until cancelled, or until it has left.
 
     :param passphrase: asked if the node's identity is locked; None asks where the configuration says.
+    :param leave: when it is set, the node leaves in order; then this returns.
     :param task_status: gets the node's status once it listens.
     :raises Port17Error: the configuration, a file it names, or a plugin is unusable.
     """
@@ -353,6 +493,8 @@ async def run(
             status = await node.run(stack)
             settle()
             task_status.started(status)
-            await anyio.sleep_forever()
+            await (leave or anyio.Event()).wait()
+            await node.leave()
+            tasks.cancel_scope.cancel()
         finally:
             node.stop()

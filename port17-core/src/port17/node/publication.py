@@ -1,7 +1,7 @@
-"""What a node says of itself: its bottle, signed anew whenever that has changed, with prekeys made in time.
+"""What a node says of itself: how its bottle is made and signed, and no number of it twice.
 
-Used by the commands that make a node and by the node that runs. Who gets the bottle is the folder's matter:
-in a static network it is shared, or copied.
+Used by the commands that make a node and by the node that runs, whose bottle is
+:mod:`port17.node.own_bottle`'s to keep right.
 """
 
 from __future__ import annotations
@@ -9,19 +9,17 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, TypeAlias
-
-import anyio.to_thread
 
 from port17.bottles.name_order import OFFLINE_S
 from port17.bottles.newest import newest
 from port17.bottles.rack import SUFFIX, load_bottle, save_bottle
 from port17.config.settings import NodeConfig
 from port17.errors import ConfigError, RecordError
-from port17.network import KnownNetwork
+from port17.node.commands import Sign
 from port17.node.keyring import Keyring
+from port17.node.local_addresses import local_addresses
 from port17.records import envelope
 from port17.records.bottle import (
     CONTENTS_KIND,
@@ -37,7 +35,6 @@ from port17.records.envelope import Envelope
 from port17.records.exit_rules import ExitRules
 from port17.records.prekey import PrekeyRecord
 from port17.records.revision import DAY_S, Revision
-from port17.wire.suite import CipherSuite
 
 DAYS = 7
 """Days for which a node that runs has prekeys ahead, as far as the slots of a bottle reach: whoever is away
@@ -67,7 +64,7 @@ def span(revision: Revision, now: float, days: int) -> tuple[int, int]:
             f"{days} days of prekeys cannot be made at once.",
             cure=f"Give --days 1 to {most}.",
         )
-    return int(now) // lifetime, _slots(revision, days)
+    return int(now) // lifetime, slot_count(revision, days)
 
 
 def seal(
@@ -99,12 +96,13 @@ def seal(
         addresses=addresses(config),
         suites=list(held),
         exit=list(config.exit.allow) if config.exit.enabled else None,
+        flavour=config.flavour,
         predecessors=list(keyring.predecessors),
         since=_since(config, previous or handed_over, now),
         seq=int(now),
     )
-    stand = [Lane(one, 0, 0) for one in lanes]
-    return _signed(network_id, keyring, label, held, stand, now, previous, signed)
+    said = Sign(tuple(Lane(one, 0, 0) for one in lanes), 0, ())
+    return _signed(network_id, keyring, label, held, said, now, previous, signed)
 
 
 def _since(config: NodeConfig, previous: Bottle | None, now: float) -> int:
@@ -122,16 +120,20 @@ def renewed(
     suites: Iterable[str],
     now: float,
     signed: Numbers = NONE_SIGNED,
+    said: Sign | None = None,
 ) -> Bottle:
-    """A node's bottle once more, with other suites or later prekeys; what else it says stays.
+    """A node's bottle once more, with other suites or later prekeys; what else its label says stays.
 
     :param suites: what the node serves, best first; one without a prekey is left out.
+    :param said: what the contents are to say beside prekeys; None leaves that as it was.
     :param signed: the last numbers that were signed; the bottle gets higher ones.
     :raises ConfigError: there is no prekey.
     """
     held = _prekeys(keyring, revision, suites, now)
     label = previous.label.model_copy(update={"suites": tuple(held)})
-    return _signed(network_id, keyring, label, held, previous.contents.lanes, now, previous, signed)
+    before = previous.contents
+    said = said or Sign(before.lanes, before.load, before.flags)
+    return _signed(network_id, keyring, label, held, said, now, previous, signed)
 
 
 def _prekeys(
@@ -165,7 +167,7 @@ def _signed(
     keyring: Keyring,
     label: Label,
     held: Mapping[str, Sequence[PrekeyRecord]],
-    lanes: Iterable[Lane],
+    said: Sign,
     now: float,
     previous: Bottle | None,
     signed: Numbers,
@@ -176,7 +178,9 @@ def _signed(
         fingerprint=keyring.identity.fingerprint,
         seq=max(int(now), last[1] + 1),
         slots={name: [(one.slot, one.expiry, one.hash) for one in records] for name, records in held.items()},
-        lanes=list(lanes),
+        lanes=list(said.lanes),
+        load=said.load,
+        flags=list(said.flags),
     )
 
     def sign(kind: str, payload: bytes) -> Envelope:
@@ -259,7 +263,8 @@ def check(config: NodeConfig) -> None:
 def addresses(config: NodeConfig) -> dict[str, list[str]]:
     """What the bottle says of where the node is: what is advertised, or else where it listens.
 
-    :raises ConfigError: it listens on a port that is only known once it runs.
+    :raises ConfigError: it listens on a port that is only known once it runs, or a local node is to say that
+        it is where no local network is.
     """
     found = {}
     for transport, address in config.listen.items():
@@ -269,121 +274,12 @@ def addresses(config: NodeConfig) -> dict[str, list[str]]:
                 f"The {transport} port is 0, which no bottle can name.",
                 cure=f"Set listen.{transport} to an address with a port, or advertise.{transport}.",
             )
+        if config.flavour == "local":
+            advertised = local_addresses(advertised, allow_private=config.addresses.allow_private)
         found[transport] = advertised
     return found
 
 
-@dataclass(frozen=True)
-class _Task:
-    """What one renewal goes by: it runs in a thread, beside which the network's state goes on changing."""
-
-    present: Bottle
-    revision: Revision
-    network_id: bytes
-    suites: Mapping[str, CipherSuite]
-    now: float
-
-
-class Publication:
-    """Keeps the bottle of a running node right: prekeys for every suite that it is to serve, and in time."""
-
-    def __init__(self, folder: Path, network: KnownNetwork, keyring: Keyring) -> None:
-        """:param folder: of bottles, where the node's own is put."""
-        self._folder = folder
-        self._network = network
-        self._keyring = keyring
-        self._latest: Bottle | None = None
-        self._version = -1
-        self._tried_s = 0.0
-        self._complaint = ""
-
-    async def renew(self, now_s: float) -> None:
-        """If the bottle is not right any more, make the prekeys that are missing, and a bottle that names
-        them. What goes wrong is logged. Meanwhile nobody else may change the keyring.
-
-        :param now_s: any clock, seconds.
-        """
-        network = self._network
-        present = self._present()
-        # A node whose bottle is not in the folder was not put there, or was taken away.
-        if present is None or not (self._lacks(present) or self._is_behind(present)):
-            return
-        if self._version == network.version and now_s - self._tried_s < RETRY_S:
-            return
-        self._version, self._tried_s = network.version, now_s
-        task = _Task(present, network.revision, network.charter.network_id, network.prepared, network.wall())
-        try:
-            self._latest = await anyio.to_thread.run_sync(self._renew, task) or self._latest
-            self._complaint = ""
-        except ConfigError as error:
-            if error.message != self._complaint:
-                self._complaint = error.message
-                _log.warning(
-                    "the node's new bottle is not published: %s. %s Or run `port17 node bottle --config FILE`"
-                    " with the node's file, as somebody who may write there.",
-                    error.message,
-                    error.cure,
-                )
-        except Exception as fault:  # noqa: BLE001 - a plugin's suite or scheme: it may not end a node
-            _log.error("the node's new bottle is not published: %s", type(fault).__name__)
-            _log.debug("traceback", exc_info=fault)
-
-    def _renew(self, task: _Task) -> Bottle | None:
-        """Everything that takes its time on a disk."""
-        revision, keyring = task.revision, self._keyring
-        lifetime = revision.prekey_lifetime_s
-        first, slots = int(task.now) // lifetime, _slots(revision)
-        keyring.serve(task.suites, task.now)
-        for one in (task.present, published(self._folder, task.network_id, keyring)):
-            if one is not None:
-                keyring.committed(one.contents.slots)  # keys from a backup may be older than the bottle
-        keyring.stock(task.network_id, first, slots, lifetime, overlap=revision.overlap_s)
-        keyring.save()
-
-        def make(previous: Bottle | None, signed: Numbers) -> Bottle | None:
-            previous = previous or task.present
-            fresh = renewed(previous, revision, task.network_id, keyring, task.suites, task.now, signed)
-            # A command has done it; or what is missing could not be made, and that was logged.
-            return None if fresh.contents.slots == previous.contents.slots else fresh
-
-        done = publish(self._folder, revision, task.network_id, keyring, task.now, make, known=task.present)
-        if done is None:
-            return None
-        fresh, file = done
-        _log.info("the node's bottle is published anew: %s serves %s", file, ", ".join(fresh.label.suites))
-        return fresh
-
-    def _present(self) -> Bottle | None:
-        """The node's bottle as others have it, or will in a moment."""
-        held, latest = self._network.rack.get(self._keyring.identity.fingerprint), self._latest
-        if held is None or latest is None or held.sequence >= latest.sequence:
-            return held
-        return latest
-
-    def _lacks(self, present: Bottle) -> bool:
-        """Whether a bottle leaves out a suite, names one too many, or is about to run out of slots."""
-        served = list(self._network.prepared)[:SUITES_CAP]
-        if set(present.label.suites) != set(served):
-            return True
-        revision = self._network.revision
-        first = int(self._network.wall()) // revision.prekey_lifetime_s
-        # With another lifetime the slots that were made until now have numbers far off, above or below.
-        late = range(first + _slots(revision) // 2, first + SLOTS_CAP + 1)
-        return any(
-            all(slot.slot not in late for slot in present.contents.slots.get(name, ())) for name in served
-        )
-
-    def _is_behind(self, present: Bottle) -> bool:
-        """Whether a command has signed a bottle with prekeys that this process has not read yet."""
-        now = self._network.wall()
-        return any(
-            (name, slot.slot) not in self._keyring.prekeys
-            for name in present.contents.slots.keys() & self._network.prepared.keys()
-            for slot in present.contents.slots[name]
-            if slot.expiry > now
-        )
-
-
-def _slots(revision: Revision, days: int = DAYS) -> int:
+def slot_count(revision: Revision, days: int = DAYS) -> int:
     """How many slots there are in some days, as far as a bottle reaches; today's has partly passed."""
     return min(SLOTS_CAP, -(-days * DAY_S // revision.prekey_lifetime_s) + 1)

@@ -37,6 +37,11 @@ class Sync(Operation):
         self._open: Counter[str] = Counter()
         self._host: Host | None = None
 
+    @property
+    def open(self) -> int:
+        """How many follow us."""
+        return self._open.total()
+
     def attach(self, host: Host) -> None:
         """See :meth:`Operation.attach`."""
         self._host = host
