@@ -94,6 +94,10 @@ class Backoff:
         held = self._held.get(peer)
         return -math.inf if held is None else held.until_s
 
+    def unanswered(self, now_s: float) -> list[bytes]:
+        """Who did not answer the last time, and may be called again, in the order of fingerprints."""
+        return sorted(peer for peer, held in self._held.items() if not held.refused and held.until_s <= now_s)
+
     def next_s(self, now_s: float) -> float | None:
         """When the next one may be called again."""
         return min((held.until_s for held in self._held.values() if held.until_s > now_s), default=None)

@@ -45,9 +45,12 @@ PINNED_PATIENCE_S: Final = 2.0
 """Seconds by which the end with the greater fingerprint is later to dial a lane that both may have pinned."""
 PINNED_FIRST_S, PINNED_MOST_S = 0.25, 15.0
 """Seconds before a pinned lane is dialled again, at first and at most: it has no substitute."""
-DRY_LEAST_S, DRY_MOST_S = 0.5, 5.0
-"""Seconds before all candidates are looked at again after none would do: when one that is left alone may be
-called again, within these bounds, since it costs a step for each of them."""
+DRY_LEAST_S, DRY_MOST_S = 0.5, 60.0
+"""Seconds before all candidates are looked at again after none would do, at first and at most; doubled each
+time, since it costs a step for each of them."""
+REACH_S: Final = 300.0
+"""Seconds between two calls, by a node that has lanes enough, to one that did not answer before; drawn from
+half to one and a half. Without them the sides of a partition, each content with itself, would stay apart."""
 SHED_S: Final = 60.0
 """Seconds between two lanes that are retired because there are too many; drawn from half to one and a
 half."""
@@ -95,6 +98,8 @@ class Mesh:
         self._dry = False
         """Nobody would do, the last time."""
         self._dry_until_s = -math.inf
+        self._dry_wait_s = DRY_LEAST_S
+        self._reach_s = math.inf
         self._patience_until_s: float | None = None
         self._shed_s = -math.inf
         self._trial = LaneTrial(self._book, self._draw, cost, rng)
@@ -230,6 +235,7 @@ class Mesh:
         if held is None:
             return
         self._cost.forget(peer)
+        self._dry = False
         if now_s - held.since_s >= STEADY_S:
             self._left_alone(peer).steady(peer)
         self._left_alone(peer).failed(peer, now_s)
@@ -274,6 +280,7 @@ class Mesh:
         if self._begun_s is None:
             self._begun_s = now_s
             self._trial.plan(now_s)
+            self._plan_reaching(now_s)
         for peer in [one for one, held in self._book.granted.items() if now_s - held.since_s >= PROMISE_S]:
             self._book.drop(peer)
         dials = [peer for peer, due_s in self._pinned_dues() if due_s <= now_s]
@@ -286,7 +293,7 @@ class Mesh:
             if loser is not None:
                 self._end(loser, now_s)
             self._shed(now_s)
-            dials += self._dial(now_s)
+            dials += [*self._dial(now_s), *self._reach(now_s)]
             tried = self._trial.begin(now_s, self.target)
             if tried is not None:
                 self._book.begin(tried[0], Choice.NEAR, now_s, tried[1])
@@ -310,7 +317,7 @@ class Mesh:
         if self._draw_s is not None:
             moments.append(self._draw_s)
         if self._joining and self.target:
-            moments.append(self._trial.due_s)
+            moments += [self._trial.due_s, self._reach_s]
             if self._has_surplus():
                 moments.append(self._shed_s)
         return min(moments, default=math.inf)
@@ -349,10 +356,9 @@ class Mesh:
             drawn = []
         else:
             drawn = self._draw.draw(wanted, self.target, now_s)
+            self._dry_wait_s = min(DRY_MOST_S, 2 * self._dry_wait_s) if self._dry else DRY_LEAST_S
             self._dry = not drawn
-            soon_s = self._backoff.next_s(now_s)
-            soon_s = math.inf if soon_s is None else soon_s
-            self._dry_until_s = min(now_s + DRY_MOST_S, max(now_s + DRY_LEAST_S, soon_s))
+            self._dry_until_s = now_s + self._dry_wait_s
         if not drawn:
             self._draw_s = self._dry_until_s
         return drawn
@@ -371,6 +377,25 @@ class Mesh:
         if len(self._book) < self.target and now_s >= (self._patience_until_s or 0.0):
             return Choice.EXTRA
         return None
+
+    def _plan_reaching(self, now_s: float) -> None:
+        self._reach_s = now_s + REACH_S * self._rng.uniform(0.5, 1.5)
+
+    def _reach(self, now_s: float) -> list[bytes]:
+        """Now and then, call somebody who was a neighbour or should have become one."""
+        if now_s < self._reach_s:
+            return []
+        self._plan_reaching(now_s)
+        missed = [
+            peer
+            for peer in self._backoff.unanswered(now_s)
+            if self._draw.is_eligible(peer, self.target, Level.STRICT, now_s)
+        ]
+        if not missed:
+            return []
+        peer = self._rng.choice(missed)
+        self._book.begin(peer, Choice.EXTRA, now_s)
+        return [peer]
 
     # -- too many, too dear ----------------------------------------------------------------------------
     def _has_surplus(self) -> bool:
