@@ -125,7 +125,7 @@ def run(args: argparse.Namespace) -> int:
     typed: list[bytes] = []
     if IdentityFile.read(config.state / IDENTITY_FILE).lock is not None:
         typed.append(keys.asked(args, config.identity.passphrase_file, f"the node {config.name}")())
-    service.run(
+    service.run_until_left(
         functools.partial(node.run, passphrase=typed.pop),
         config,
         Registry(),

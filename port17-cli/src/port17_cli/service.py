@@ -24,16 +24,31 @@ ORPHAN_GRACE_S = 3.0
 network promises."""
 
 Settings = TypeVar("Settings", contravariant=True)
+_orphaned = threading.Event()
+"""Whoever started this process is gone: there is no time to end it in order."""
 
 
 class Service(Protocol[Settings]):
-    """``port17.node.node.run`` or ``port17.client.tunnel.run``."""
+    """``port17.client.tunnel.run``, for one."""
 
     def __call__(
         self,
         config: Settings,
         registry: Registry,
         *,
+        task_status: anyio.abc.TaskStatus[dict[str, Any]],
+    ) -> Awaitable[None]: ...
+
+
+class Leaving(Protocol[Settings]):
+    """``port17.node.node.run``: a service that others have to be told the end of."""
+
+    def __call__(
+        self,
+        config: Settings,
+        registry: Registry,
+        *,
+        leave: anyio.Event,
         task_status: anyio.abc.TaskStatus[dict[str, Any]],
     ) -> Awaitable[None]: ...
 
@@ -53,7 +68,37 @@ def run(
     """
     if while_stdin:
         threading.Thread(target=_end_with_stdin, name="stdin", daemon=True).start()
-    loop.run(_run, service, config, registry, announce)
+    loop.run(_run, service, config, registry, announce, None)
+
+
+def run_until_left(
+    service: Leaving[Settings],
+    config: Settings,
+    registry: Registry,
+    announce: Callable[[dict[str, Any]], str],
+    *,
+    while_stdin: bool,
+) -> None:
+    """The same of a service that takes its time to leave: the first signal asks it to, the second ends it."""
+    if while_stdin:
+        threading.Thread(target=_end_with_stdin, name="stdin", daemon=True).start()
+    loop.run(_run_leaving, service, config, registry, announce)
+
+
+async def _run_leaving(
+    service: Leaving[Settings],
+    config: Settings,
+    registry: Registry,
+    announce: Callable[[dict[str, Any]], str],
+) -> None:
+    leave = anyio.Event()
+
+    async def serve(
+        config: Settings, registry: Registry, *, task_status: anyio.abc.TaskStatus[dict[str, Any]]
+    ) -> None:
+        await service(config, registry, leave=leave, task_status=task_status)
+
+    await _run(serve, config, registry, announce, leave)
 
 
 async def _run(
@@ -61,18 +106,25 @@ async def _run(
     config: Settings,
     registry: Registry,
     announce: Callable[[dict[str, Any]], str],
+    leave: anyio.Event | None,
 ) -> None:
+    ready: dict[str, Any] | None = None
+
     async def serve(*, task_status: anyio.abc.TaskStatus[dict[str, Any]]) -> None:
         await service(config, registry, task_status=task_status)
-        raise Port17Error("It ended by itself.")
+        if leave is None or not leave.is_set():
+            raise Port17Error("It ended by itself.")
+        tasks.cancel_scope.cancel()
 
     async with anyio.create_task_group() as tasks:
         with anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
 
             async def end_on_signal() -> None:
                 async for _ in signals:
-                    tasks.cancel_scope.cancel()
-                    return
+                    if ready is None or leave is None or leave.is_set() or _orphaned.is_set():
+                        tasks.cancel_scope.cancel()
+                        return
+                    leave.set()
 
             tasks.start_soon(end_on_signal)
             ready = await tasks.start(serve)
@@ -97,6 +149,7 @@ def _end_with_stdin() -> None:
         while os.read(sys.__stdin__.fileno() if sys.__stdin__ else 0, 4096):
             continue
     finally:  # an unreadable standard input has ended too
+        _orphaned.set()
         os.kill(os.getpid(), signal.SIGTERM)
         time.sleep(ORPHAN_GRACE_S)
         os._exit(1)
