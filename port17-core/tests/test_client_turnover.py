@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 from typing import Any
 from unittest.mock import patch
@@ -12,6 +12,9 @@ import pytest
 from trio.testing import MockClock
 
 from port17.client.circuits import REPLACE_S, SETTLE_S, Built, Circuits
+from port17.client.draws import Draws
+from port17.client.prekeys import Prekeys
+from port17.client.sources import Source
 from port17.dialling import LINGER_S, Turnover
 from port17.errors import NetworkError
 from port17.links.spare_keys import SpareKeys
@@ -59,6 +62,22 @@ class Crane:
         self.lost = False
 
 
+class NoSources:
+    """Of a client who has all bottles from its user."""
+
+    def __iter__(self) -> Iterator[Source]:
+        return iter(())
+
+    def lose(self, source: Source, why: str) -> None:
+        """There is none."""
+
+    def replace(self, source: Source) -> None:
+        """There is none."""
+
+    def tell(self, listener: Callable[[], None]) -> None:
+        """None comes."""
+
+
 class Client:
     """A client's circuits over links that are always there."""
 
@@ -74,12 +93,17 @@ class Client:
         self.circuits = Circuits(
             self.known,
             self,  # type: ignore[arg-type]
-            NoPolicies,
-            ["tcp"],
+            Prekeys(self.known, NoSources()),
+            Draws(self.known, NoPolicies, ["tcp"]),
             Budget(1 << 20),
             SpareKeys(self.known.suites.values()),
             USUAL,
         )
+
+    @property
+    def standing(self) -> frozenset[bytes]:
+        """As of the client's entries."""
+        return frozenset()
 
     async def crane(self, node: ChartNode) -> Crane:
         """As of the client's entries."""

@@ -308,7 +308,7 @@ def test_the_rack_is_kept_where_the_configuration_says(net: Amended) -> None:
     (net.bottles / f"{elm.node_id}.bottle").unlink()
     with closing(net.known(config)) as known:
         assert {bottle.fingerprint for bottle in known.rack} == {ash.fingerprint, elm.fingerprint}
-        assert known.handed == {ash.fingerprint}
+        assert known.handed == {one.hash for one in ash.bundle}
     assert {found.name for found in file.parent.iterdir()} == {"rack"}, "it was closed"
 
 

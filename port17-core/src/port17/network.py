@@ -99,7 +99,7 @@ class KnownNetwork:
         self.neighbours = Neighbours(rack, rng or random.SystemRandom())
         """Who is known by beacons of the local network."""
         self.handed: frozenset[bytes] = frozenset()
-        """Nodes whose bottle the user has put into the folder of bottles."""
+        """Commitments of the prekeys in bottles that the user has put into the folder of bottles."""
         self.successors = Successors((), ())
         """Who has taken whose place; whoever is no longer to be used is not in the rack."""
         self._files: NetworkFiles | None = None

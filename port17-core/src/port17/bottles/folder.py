@@ -88,6 +88,7 @@ class BottleFolder:
         self._forget = forget
         self._known: dict[str, FileMark] = {}
         self._owner: dict[str, bytes] = {}
+        self._committed: dict[str, frozenset[bytes]] = {}
         self._newest: dict[bytes, tuple[int, int]] = {}
         """The newest sequence that was seen of each node, even if its file is gone: none older follows."""
         self._refused: dict[str, str] = {}
@@ -95,8 +96,8 @@ class BottleFolder:
 
     @property
     def handed(self) -> frozenset[bytes]:
-        """Nodes whose bottle is there."""
-        return frozenset(self._owner.values())
+        """The prekeys that bottles there commit to: the user's word, and not the network's."""
+        return frozenset[bytes]().union(*self._committed.values())
 
     def known(self, now_s: float) -> Mapping[str, FileMark]:
         """What need not be read again.
@@ -121,6 +122,7 @@ class BottleFolder:
         for name in [name for name in self._known if name not in sight.files]:
             self._known.pop(name)
             self._refused.pop(name, None)
+            self._committed.pop(name, None)
             owner = self._owner.pop(name, None)
             if owner is not None and owner not in self._owner.values():
                 self._forget(owner)
@@ -141,6 +143,8 @@ class BottleFolder:
         if sequence[0] < newest[0] or sequence[1] < newest[1]:
             return f"the bottle of {bottle.node_id} is older than one that was seen, which stays"
         self._leave(name, fingerprint)
+        slots = bottle.contents.slots.values()
+        self._committed[name] = frozenset(slot.commitment for each in slots for slot in each)
         self._newest[fingerprint] = sequence
         outcome = self._take(bottle, OURSELVES, now_s)
         if isinstance(outcome, Aborted):

@@ -7,23 +7,22 @@ from __future__ import annotations
 
 import itertools
 import logging
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from random import SystemRandom
 from typing import Any, TypeAlias
 
 import anyio
 
+from port17.client.draws import Draws
 from port17.client.entries import Entries
-from port17.client.failures import Failures
-from port17.errors import HandshakeFailed, NetworkError, NoRoute
+from port17.client.prekeys import Prekeys
+from port17.errors import HandshakeFailed, NetworkError
 from port17.links.batch import BATCH
 from port17.links.crane import Crane
 from port17.links.spare_keys import SpareKeys
 from port17.navigator.agreement import Standing
 from port17.navigator.chart import Chart, ChartNode
-from port17.navigator.policy import Policies, Request, Route
-from port17.navigator.route import Survey
+from port17.navigator.policy import Request, Route
 from port17.network import KnownNetwork
 from port17.wire import kem
 from port17.wire.circuit import Circuit
@@ -32,8 +31,6 @@ from port17.wire.prekey import ResponderKey
 from port17.wire.quota import Budget
 from port17.wire.reasons import Reason
 
-HOPS = 3
-"""Nodes of a route: the mission's least."""
 CIRCUITS_CAP = 256
 """Most circuits at once: each costs its relays a grant of queue room. Past it the longest unused ends."""
 YOUNG_S = 600.0
@@ -49,8 +46,6 @@ REPLACE_S = (0.2, 1.0)
 """Least and most seconds between circuits that are made in the place of others."""
 TEND_S = 1.0
 """Seconds between looks at steps that are due by time: half of the shortest that can be asked for."""
-SURVEY_S = 30.0
-"""Seconds for which one survey of the chart is used: prekeys expire by the hour."""
 SETTLE_S = 10.0
 """Seconds after which nodes have made their lanes anew when the choice of suites has changed. A circuit from
 that time may go over a lane of before, and so takes no new connections once they are over."""
@@ -111,31 +106,29 @@ class Circuits:
         self,
         network: KnownNetwork,
         entries: Entries,
-        policies: Callable[[], Policies],
-        transports: list[str],
+        prekeys: Prekeys,
+        draws: Draws,
         budget: Budget,
         spare_keys: SpareKeys,
         steps: StepTerms,
     ) -> None:
         """
-        :param transports: names of those that the client has.
         :param budget: bytes of all conveyors' windows.
         :param spare_keys: ratchet keys made ahead.
         :param steps: when the circuits' keys step.
         """
         self._network = network
         self._entries = entries
-        self._policies = policies
-        self._transports = transports
+        self._prekeys = prekeys
         self._budget = budget
-        self._failures = Failures()
+        self._draws = draws
+        self._failures = draws.failures
         self._spare_keys = spare_keys
         self._steps = steps
         self._all: dict[int, Built] = {}
         self._by_key: dict[Key, Built] = {}
         self._building: dict[Key, anyio.Lock] = {}
         self._idents = itertools.count(1)
-        self._survey: tuple[float, int, Survey] | None = None
         self._judged = network.version
         """What all circuits were last judged by."""
         self._choice = tuple(network.suites)
@@ -179,22 +172,18 @@ class Circuits:
         :raises NetworkError: as of :meth:`get`.
         """
         self._judge_all()
-        version = self._network.version
-        route = self._draw(request)
-        keys: list[ResponderKey] = []
-        for node in route.nodes:
-            responder = self._network.responder(node)
-            if responder is None:
-                self._failures.node(node.fingerprint, anyio.current_time())
-                raise NetworkError(f"{node.name} has no prekey that can be used now")
-            keys.append(responder)
+        route = self._draws.draw(request, self._entries.standing, anyio.current_time())
+        keys = await self._keys(route)
         try:
             crane = await self._entries.crane(route.entry)
         except NetworkError:
             self._failures.node(route.entry.fingerprint, anyio.current_time())
             raise
-        if self._network.version != version:
-            raise NetworkError("the network has changed while a circuit was made")
+        chart = self._draws.chart()
+        for key in keys:
+            good = self._network.standing(key.fingerprint, key.suite.name) is Standing.GOOD
+            if key.fingerprint not in chart.nodes or not good:
+                raise NetworkError("the network has changed while a circuit was made")
         try:
             ratchet_keys = [self._spare_keys.take(key.suite) for key in keys]
             circuit = Circuit(
@@ -223,6 +212,21 @@ class Circuits:
         with BATCH:
             circuit.begin(leg)
         return built
+
+    async def _keys(self, route: Route) -> list[ResponderKey]:
+        """How to address a route's nodes.
+
+        :raises NetworkError: one of them has no prekey that may be used.
+        """
+        keys: list[ResponderKey] = []
+        for node, key in zip(route.nodes, await self._prekeys.keys(route.nodes), strict=True):
+            if key is None:
+                self._failures.node(node.fingerprint, anyio.current_time())
+                raise NetworkError(
+                    f"{node.name} has no prekey that can be used now and that sources agree on"
+                )
+            keys.append(key)
+        return keys
 
     def _set_aside_unusable(self, keys: list[ResponderKey]) -> None:
         """Keys are checked when a bottle is taken in; what passed and is none all the same ends no route but
@@ -303,8 +307,7 @@ class Circuits:
         if choice != self._choice:
             self._choice, self._unsettled_s = choice, now_s
         self._judged = version
-        self._survey = None
-        chart = self._network.chart()
+        chart = self._draws.chart()
         for built in self._all.values():
             standing = self._standing(built, chart)
             if standing is not built.standing:
@@ -332,30 +335,6 @@ class Circuits:
             elif built.standing is Standing.FORBIDDEN and now_s - built.since_s >= self._network.grace_s:
                 _log.warning("a circuit is ended with what uses it: its cipher suite is not allowed any more")
                 built.circuit.close(Reason.GENERIC)
-
-    def _draw(self, request: Request) -> Route:
-        now_s = anyio.current_time()
-        try:
-            return self._surveyed(now_s).draw(request, _random)
-        except NoRoute:
-            if not self._failures.forget_all():
-                raise
-        # What had just failed may be all there is.
-        return self._surveyed(now_s).draw(request, _random)
-
-    def _surveyed(self, now_s: float) -> Survey:
-        version = self._failures.version(now_s)
-        if self._survey is None or now_s - self._survey[0] > SURVEY_S or self._survey[1] != version:
-            survey = Survey(
-                self._network.chart(),
-                self._policies(),
-                HOPS,
-                transports=self._transports,
-                avoid=self._failures.nodes,
-                avoid_lanes=self._failures.lanes,
-            )
-            self._survey = (now_s, version, survey)
-        return self._survey[2]
 
     def _closed(self, built: Built) -> None:
         built.waiting.set()

@@ -16,9 +16,12 @@ from anyio.abc import TaskGroup, TaskStatus
 from port17 import control
 from port17.bootstrapping import Bootstrap
 from port17.client.circuits import Built, Circuits
+from port17.client.draws import Draws
 from port17.client.entries import Entries
 from port17.client.ingress import Ingress
 from port17.client.opened import TRIES, OpenedStream
+from port17.client.prekeys import Prekeys
+from port17.client.sources import Sources
 from port17.config.settings import ClientConfig
 from port17.errors import ConfigError, NetworkError, NoRoute, UsageError
 from port17.links.batch import BATCH
@@ -31,6 +34,7 @@ from port17.network import KnownNetwork
 from port17.plugins.loader import Registry
 from port17.records import cbor
 from port17.records.identity import node_id
+from port17.refreshing import Refresher
 from port17.showing import bottles
 from port17.watching import Watch
 from port17.wire.block import BLOCK_SIZE
@@ -87,16 +91,21 @@ class Tunnel:
         )
         self._entries = Entries(network, transports, terms, tasks)
         self._spare_keys = SpareKeys(network.suites.values())
+        windows = Budget(int(memory * (1 - GRANTS_SHARE)))
+        steps = config.ratchet.terms(config.ratchet.cells_per_step)
+        self._network = network
+        self._refresher = Refresher(network, transports)
+        self._sources = Sources(network, self._entries, transports, self._freshen, windows, steps)
+        self._prekeys = Prekeys(network, self._sources)
         self._circuits = Circuits(
             network,
             self._entries,
-            lambda: panel,
-            list(transports),
-            Budget(int(memory * (1 - GRANTS_SHARE))),
+            self._prekeys,
+            Draws(network, lambda: panel, list(transports)),
+            windows,
             self._spare_keys,
-            config.ratchet.terms(config.ratchet.cells_per_step),
+            steps,
         )
-        self._network = network
         self._watch = Watch(network)
         self._watch.tell(self._changed)
         self._ingresses: dict[str, Ingress] = {
@@ -107,6 +116,16 @@ class Tunnel:
         """Charter, clock or bottles have changed."""
         self._spare_keys.serve(self._network.suites.values())
         self._circuits.changed()
+        self._sources.changed()
+
+    async def _freshen(self, fingerprint: bytes) -> None:
+        """Have a prekey of a node that is to be called: by another's word, or the node's own.
+
+        :raises NetworkError: there is none.
+        """
+        node = self._network.chart().nodes.get(fingerprint)
+        if node is None or not await self._prekeys.at_hand(node):
+            await self._refresher.fresh(fingerprint)
 
     async def open(self, request: Request) -> OpenedStream:
         """A stream to a destination, before it has accepted.
@@ -152,6 +171,8 @@ class Tunnel:
         :returns: where programs can connect, per ingress.
         :raises ConfigError: an address cannot be bound.
         """
+        self._tasks.start_soon(self._sources.run)
+        self._tasks.start_soon(self._prekeys.run)
         self._tasks.start_soon(self._circuits.tidy)
         self._tasks.start_soon(self._circuits.replace)
         self._watch.start(self._tasks)
@@ -166,7 +187,12 @@ class Tunnel:
                     f"the ingress {name} cannot listen: {error}",
                     cure=f"Set listen in [ingress.{name}] to an address of this machine that is free.",
                 ) from error
-        verbs = {"circuits": self.circuits, "build": self.build, "bottles": bottles(self._network)}
+        verbs = {
+            "status": self.status,
+            "circuits": self.circuits,
+            "build": self.build,
+            "bottles": bottles(self._network),
+        }
         await self._tasks.start(self._serve_control, verbs)
         return {"ingress": bound}
 
@@ -175,6 +201,33 @@ class Tunnel:
 
     async def _serve_control(self, verbs: dict[str, control.Verb], *, task_status: TaskStatus[None]) -> None:
         await control.serve(self._config.control, verbs, task_status=task_status)
+
+    async def status(self, args: dict[str, Any]) -> dict[str, Any]:
+        """What the control verb ``status`` answers."""
+        network = self._network
+        chart = network.chart()
+        return {
+            "revision": network.revision.seq,
+            "suites": list(network.suites),
+            "sources": [
+                {
+                    "id": node_id(source.fingerprint),
+                    "name": source.name,
+                    "group": source.group,
+                    "scope": str(source.scope),
+                    "synced": source.synced,
+                }
+                for source in self._sources
+            ],
+            "nodes": {"known": len(network.rack), "usable": len(chart)},
+            "prekeys": {
+                "agreed": self._prekeys.agreed,
+                "usable": sum(self._prekeys.holds(node) for node in chart),
+            },
+            "bottles": network.reputation.bottles(),
+            "links": len(self._entries),
+            "circuits": len(list(self._circuits)),
+        }
 
     async def circuits(self, args: dict[str, Any]) -> dict[str, Any]:
         """What the control verb ``circuits`` answers."""
