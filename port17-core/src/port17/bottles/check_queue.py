@@ -7,6 +7,7 @@ It decides; who dials tells it what came of that.
 from __future__ import annotations
 
 import heapq
+import math
 import random
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
@@ -60,8 +61,9 @@ UNSURE_S: Final = 600.0
 """Seconds until the next try where we can't tell whether it is the other that is lost, or we."""
 WAIT_LEAST_S: Final = 0.05
 """Fewest seconds that anything waits for a token: rounding must not make it wait for none for ever."""
-EVIDENCE_S: Final = 24 * 3600.0
-"""Seconds for which an answer shows that we can reach nodes of that kind at all."""
+EVIDENCE_S: Final = 2 * RENEW_S
+"""Seconds for which an answer shows that we can reach nodes of that kind at all: who is found is looked for
+again sooner."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,6 +154,8 @@ class CheckQueue:
         self._queued: dict[str, int] = {}
         """How many entries that are not settled name a site."""
         self._own = TokenBucket(OWN_RATE, OWN_BURST)
+        self._paused_s = -math.inf
+        """Until when nobody is dialled, since too many were."""
         self._authors = _Counted(AUTHOR_RATE, AUTHOR_BURST)
         self._hosts = _Counted(HOST_RATE, HOST_BURST)
         self._sites = _Counted(SITE_RATE, SITE_BURST)
@@ -167,7 +171,7 @@ class CheckQueue:
         """When :meth:`next` has something at the earliest; infinite if only :meth:`add` changes that."""
         while self._heap and not self._is_valid(self._heap[0]):
             heapq.heappop(self._heap)
-        return self._heap[0][0] if self._heap else float("inf")
+        return max(self._heap[0][0], self._paused_s) if self._heap else math.inf
 
     def add(self, check: Check, now_s: float) -> bool:
         """Addresses are to be dialled. Those that the flavour forbids are not.
@@ -184,7 +188,7 @@ class CheckQueue:
             if not objection(pair[1], check.flavour, allow_private=self._allow_private)
         )
         check = replace(check, addresses=allowed)
-        sites = frozenset(host_of(address).site for _, address in allowed)
+        sites = frozenset(self._site(host_of(address)) for _, address in allowed)
         if held is not None:
             self.forget(check.fingerprint)
         full = len(self._entries) >= QUEUE_CAP
@@ -205,16 +209,19 @@ class CheckQueue:
     def next(self, now_s: float) -> CheckDial | None:
         """What is to be dialled now; None if nothing is, before :attr:`due_s`."""
         while self.due_s <= now_s:
-            wait_s = self._own.wait_s(now_s)
+            pause_s = self._own.wait_s(now_s)
+            if pause_s > 0:
+                self._paused_s = now_s + max(pause_s, WAIT_LEAST_S)
+                break
             entry = self._entries[self._heap[0][2]]
             transport, address = entry.left[0]
             host = host_of(address)
             buckets = [
                 self._authors.of(entry.check.fingerprint.hex()),
                 self._hosts.of(self._name(host)),
-                self._sites.of(self._name(host) if self._apart(host) else host.site),
+                self._sites.of(self._site(host)),
             ]
-            wait_s = max(wait_s, *(bucket.wait_s(now_s) for bucket in buckets))
+            wait_s = max(bucket.wait_s(now_s) for bucket in buckets)
             if wait_s > 0:
                 self._put(entry, now_s + max(wait_s, WAIT_LEAST_S))
                 continue
@@ -318,6 +325,9 @@ class CheckQueue:
     def _apart(self, host: Host) -> bool:
         """Each port is a machine by itself: a whole test network may be on one."""
         return self._allow_private and not host.is_public and not host.is_name
+
+    def _site(self, host: Host) -> str:
+        return self._name(host) if self._apart(host) else host.site
 
     def _name(self, host: Host) -> str:
         return f"{host.name} {host.port}" if self._apart(host) else host.name

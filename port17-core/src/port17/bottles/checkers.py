@@ -21,6 +21,8 @@ SEASON_S: Final = 6 * 3600
 address that it does not hold has been found out by then, even in a flood."""
 CACHED: Final = 4096
 """Drawn seats that are remembered until somebody comes or goes, some 8 MiB."""
+POINTS: Final = 8
+"""Points of one place on the ring: with one, some places would look at ten times as many sites as others."""
 POINT_SIZE: Final = 8
 """Bytes of a hash that are a point on the ring: no network has 2^64 places."""
 
@@ -42,11 +44,12 @@ def place_of(bottle: Bottle, *, allow_private: bool) -> str:
     Names, and identities, cost nothing: a node without a public address has no place, nor a say. In a network
     that allows other addresses, and on a local one, nothing costs anything, and each node is its own place.
     """
-    areas = sorted(host.area for host in hosts_of(bottle) if host.area is not None)
+    hosts = hosts_of(bottle)
+    areas = sorted(host.area for host in hosts if host.area is not None)
     if areas:
         return areas[0]
     private = allow_private or bottle.label.flavour == "local"
-    return bottle.fingerprint.hex() if private and bottle.label.addresses else ""
+    return bottle.fingerprint.hex() if private and hosts else ""
 
 
 class _Ring:
@@ -62,7 +65,8 @@ class _Ring:
         nodes = self._at.get(place)
         if nodes is None:
             nodes = self._at[place] = []
-            insort(self._points, (self._hash("checkers' place", place), place))
+            for point in self._points_of(place):
+                insort(self._points, point)
         insort(nodes, fingerprint)
 
     def drop(self, place: str, fingerprint: bytes) -> None:
@@ -70,13 +74,14 @@ class _Ring:
         del nodes[bisect_left(nodes, fingerprint)]
         if not nodes:
             del self._at[place]
-            del self._points[bisect_left(self._points, (self._hash("checkers' place", place), place))]
+            for point in self._points_of(place):
+                del self._points[bisect_left(self._points, point)]
 
     def seats(self, site: str, about: bytes) -> frozenset[bytes]:
         found: dict[str, bytes] = {}
         barren: set[str] = set()
         """Places where nobody lives but the node that is looked at."""
-        wanted = min(SEATS, len(self._points))
+        wanted = min(SEATS, len(self._at))
         for seat in range(wanted):
             at = bisect_left(self._points, (self._hash("checkers' seat", site, str(seat)), ""))
             for step in range(len(self._points)):
@@ -100,6 +105,9 @@ class _Ring:
             if node != about:
                 return node
         return None
+
+    def _points_of(self, place: str) -> list[tuple[bytes, str]]:
+        return [(self._hash("checkers' place", place, str(at)), place) for at in range(POINTS)]
 
     def _hash(self, label: str, *parts: str) -> bytes:
         return digest(label, self._network_id, *(part.encode() for part in parts))[:POINT_SIZE]
