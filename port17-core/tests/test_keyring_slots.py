@@ -142,12 +142,25 @@ def test_keys_from_before_there_was_a_journal_are_taken_up(tmp_path: Path) -> No
 
 
 def test_a_restored_identity_makes_no_key_for_a_slot_that_may_be_out(tmp_path: Path) -> None:
+    """But one for the first that can't be: whoever has it calls by no key that is lost."""
     create(tmp_path / "old", SLOTS_CAP)
     held = IdentityFile.read(tmp_path / "old" / IDENTITY_FILE)
     restore(tmp_path / "new", held, 550, unused=False)
     keyring = load(tmp_path / "new")
+    assert stock(keyring, slots=SLOTS_CAP) == [5 + SLOTS_CAP]
     assert stock(keyring, slots=SLOTS_CAP) == []
-    assert stock(load(tmp_path / "new"), slots=SLOTS_CAP + 1) == [5 + SLOTS_CAP]
+    assert stock(load(tmp_path / "new"), slots=SLOTS_CAP) == []
+    assert stock(load(tmp_path / "new"), first=6, slots=SLOTS_CAP) == []
+    assert stock(load(tmp_path / "new"), first=7, slots=SLOTS_CAP) == [6 + SLOTS_CAP]
+
+
+def test_a_restored_identity_makes_no_key_that_lives_too_long(tmp_path: Path) -> None:
+    create(tmp_path / "old", 1)
+    held = IdentityFile.read(tmp_path / "old" / IDENTITY_FILE)
+    month = 30 * 86400
+    restore(tmp_path / "new", held, 5 * month, unused=False)
+    assert load(tmp_path / "new").stock(NETWORK, 5, 2, month) == []
+    assert load(tmp_path / "new").stock(NETWORK, 50, 2, month // 10)
 
 
 def test_an_identity_that_was_never_used_is_restored_as_new(tmp_path: Path) -> None:

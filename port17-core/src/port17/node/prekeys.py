@@ -16,7 +16,7 @@ from port17.errors import ConfigError, RecordError
 from port17.node import key_file
 from port17.node.identity_file import PRIVATE_CAP
 from port17.node.prekey_journal import JOURNAL_FILE, Entry, PrekeyJournal
-from port17.records.bottle import Slot
+from port17.records.bottle import PREKEY_AHEAD_CAP_S, SLOTS_CAP, Slot
 from port17.records.prekey import PREKEY_CAP, PrekeyRecord
 from port17.records.record import Record
 from port17.wire.suite import CipherSuite, KemKey
@@ -104,39 +104,64 @@ class Prekeys:
     def stock(
         self, network_id: bytes, first_slot: int, slots: int, lifetime: int, overlap: int
     ) -> list[PrekeyRecord]:
-        """Makes the prekeys that are missing in a span of slots. In force once they are saved.
+        """Makes the prekeys that are missing in a span of slots, or where every one of these may have been
+        published before, that of the next slot. In force once they are saved.
 
         :returns: the records that are new.
         """
         fresh: list[PrekeyRecord] = []
+        span = range(first_slot, first_slot + slots)
         for suite in self._served.values():
-            for slot in range(first_slot, first_slot + slots):
-                place = suite.name, slot
-                if place in self.held or self._file(place).exists():
-                    continue
-                if self._journal.taken(*place, lifetime):
-                    _log.warning(
-                        "slot %d of %s stays without a prekey: another may have been published",
-                        slot,
-                        suite.name,
-                    )
-                    continue
-                try:
-                    key = suite.generate()
-                except Exception as fault:  # noqa: BLE001 - a plugin's: the other suites' keys are made all the same
-                    _log.error("the cipher suite %s makes no prekeys: %s", suite.name, type(fault).__name__)
-                    break
-                record = PrekeyRecord.made(
-                    network_id=network_id,
-                    fingerprint=self._fingerprint,
-                    suite=suite.name,
-                    slot=slot,
-                    expiry=(slot + 1) * lifetime + overlap,
-                    public=key.public,
+            wanted = [slot for slot in span if self._free(suite, slot, lifetime)]
+            if slots and not wanted and not self._has(suite, first_slot):
+                wanted = self._later(
+                    suite, span.stop, lifetime, first_slot * lifetime + PREKEY_AHEAD_CAP_S - overlap
                 )
-                self.held[place] = record, key
-                fresh.append(record)
+            try:
+                for slot in wanted:
+                    fresh.append(self._make(network_id, suite, slot, (slot + 1) * lifetime + overlap))
+            except Exception as fault:  # noqa: BLE001 - a plugin's: the other suites' keys are made all the same
+                _log.error("the cipher suite %s makes no prekeys: %s", suite.name, type(fault).__name__)
         return fresh
+
+    def _has(self, suite: CipherSuite, first_slot: int) -> bool:
+        return any(name == suite.name and slot >= first_slot for name, slot in self.held)
+
+    def _later(self, suite: CipherSuite, first_slot: int, lifetime: int, until: int) -> list[int]:
+        """The first slot that is certainly free, for an identity that was restored: others hold prekeys of it
+        whose keys are lost, until they see one that is not.
+
+        :param until: Unix second until which a prekey may live.
+        """
+        if not self._journal.unknown_until:
+            return []
+        slots = range(first_slot, min(first_slot + SLOTS_CAP, until // lifetime))
+        return [slot for slot in slots if self._free(suite, slot, lifetime)][:1]
+
+    def _free(self, suite: CipherSuite, slot: int, lifetime: int) -> bool:
+        """Whether a slot has no prekey, here or anywhere."""
+        place = suite.name, slot
+        if place in self.held or self._file(place).exists():
+            return False
+        if self._journal.taken(*place, lifetime):
+            _log.warning(
+                "slot %d of %s stays without a prekey: another may have been published", slot, suite.name
+            )
+            return False
+        return True
+
+    def _make(self, network_id: bytes, suite: CipherSuite, slot: int, expiry: int) -> PrekeyRecord:
+        key = suite.generate()
+        record = PrekeyRecord.made(
+            network_id=network_id,
+            fingerprint=self._fingerprint,
+            suite=suite.name,
+            slot=slot,
+            expiry=expiry,
+            public=key.public,
+        )
+        self.held[suite.name, slot] = record, key
+        return record
 
     def save(self) -> None:
         """Writes what is not on disk yet: keys first, then the journal. Only then may they be published.
