@@ -17,7 +17,7 @@ import anyio
 from port17.asking import SYNC, Bell, Exchanges, ask
 from port17.bottles.gossip_events import Event, Key, Synced
 from port17.bottles.intake import Sender
-from port17.bottles.neighbours import Neighbour, is_local_address
+from port17.bottles.neighbours import Ignored, Neighbour, is_local_address
 from port17.bottles.sync import Scope
 from port17.errors import NetworkError
 from port17.links.crane import Crane, Terms, dial
@@ -115,7 +115,8 @@ class Neighbourhood:
         before = len(neighbours)
         heard = neighbours.hear(data, host, link, self._network.terms(), anyio.current_time())
         if not isinstance(heard, Neighbour):
-            _log.debug("a beacon on %s leads to nothing: %s", link, heard)
+            if heard is not Ignored.OURS:
+                _log.debug("a beacon on %s leads to nothing: %s", link, heard)
             return
         self._bell.ring()
         if len(neighbours) > before:

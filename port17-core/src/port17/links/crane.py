@@ -114,6 +114,11 @@ class Crane:
         self.lost = False
         """The link is at an end."""
 
+    @property
+    def remote(self) -> str:
+        """The peer's address, as of :attr:`Ship.remote`."""
+        return self._ship.remote
+
     def _wake(self) -> None:
         if self._wanted is None or self._listed:
             return  # The writer is at work, or will be flushed.

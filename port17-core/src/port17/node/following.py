@@ -55,12 +55,14 @@ class Following:
         terms: Terms,
         budget: Budget,
         own: Callable[[], Bottle | None],
+        is_local: Callable[[str], bool],
         tasks: TaskGroup,
     ) -> None:
         """
         :param terms: of the node's links.
         :param budget: bytes that streams' windows may grow by.
         :param own: the node's bottle.
+        :param is_local: whether an address is on the local network.
         """
         self._network = network
         self._exchanges = exchanges
@@ -71,6 +73,7 @@ class Following:
         self._steps = terms.steps
         self._budget = budget
         self._own = own
+        self._is_local = is_local
         self._tasks = tasks
         self._followed: set[bytes] = set()
         self._introductions: dict[Key, _Introduction] = {}
@@ -109,7 +112,7 @@ class Following:
         to = self._key(link.peer)
         gossip, bell = self._network.gossip, Bell()
         async with ask(link.crane, to, self._network, SYNC, budget=self._budget, steps=self._steps) as stream:
-            key = gossip.follow(link.peer, bell.ring)
+            key = gossip.follow(link.peer, bell.ring, local=self._is_local(link.crane.remote))
             async with anyio.create_task_group() as tasks:
 
                 async def end() -> None:
@@ -148,7 +151,7 @@ class Following:
         except (NetworkError, TimeoutError) as error:
             refusal = str(error) or "it takes too long"
         if refusal:
-            _log.info("a node does not take our bottle: %s", refusal)
+            _log.info("an introduction came to nothing: %s", refusal)
             self._driver.failed(peer)
         else:
             self._driver.introduced(peer)
@@ -166,7 +169,7 @@ class Following:
         async with ask(
             crane, self._key(peer), self._network, SYNC, budget=self._budget, steps=self._steps
         ) as stream:
-            key = gossip.follow(peer, bell.ring, standing=False)
+            key = gossip.follow(peer, bell.ring, local=self._is_local(crane.remote), standing=False)
             shown = self._introductions[key] = _Introduction()
             own = self._own()
             if own is not None:

@@ -23,7 +23,9 @@ from port17.links.crane import Crane, Terms, answer
 from port17.links.process import allow_descriptors, forbid_core_dumps, keep_buffers, settle
 from port17.links.spare_keys import SpareKeys
 from port17.links.transport import Ship, Transport
+from port17.neighbourhood import Means, Neighbourhood
 from port17.network import KnownNetwork
+from port17.node.announcement import Announcement
 from port17.node.cold_desk import ColdDesk, check_fit
 from port17.node.commands import Command, Dial, Follow, Introduce, Retire, Sign
 from port17.node.driving import Driver
@@ -43,7 +45,7 @@ from port17.node.replays import Replays
 from port17.node.state_lock import alone
 from port17.node.sync import Sync
 from port17.node.verification import Verification
-from port17.plugins.families import CIPHER_SUITES, OPERATIONS
+from port17.plugins.families import CIPHER_SUITES, LOCAL_NETWORKS, OPERATIONS
 from port17.plugins.loader import Registry
 from port17.records.bottle import Label
 from port17.records.mark import Mark, SignedMark
@@ -157,6 +159,8 @@ class Node:
         self._begun_s = time.monotonic()
         self._due = anyio.Event()
         """Set when the keys are to be looked at."""
+        self.bound: dict[str, str] = {}
+        """Where the node listens, by transport."""
         self._origins: dict[str, str] = {}
         """Where links come from, by the engine's name of each."""
         network.become(self.identity.fingerprint)
@@ -206,6 +210,7 @@ class Node:
             self._terms,
             budget,
             lambda: self._own.bottle,
+            lambda remote: self._neighbourhood is not None and self._neighbourhood.is_local(remote),
             tasks,
         )
         self._reception = Reception(self._answer, self._take, self._cranes, tasks)
@@ -216,6 +221,7 @@ class Node:
                 lambda: self._engine.operations_open / OPERATIONS_CAP,
             )
         )
+        self._neighbourhood = self._look_around(registry, budget)
         for operation in operations.values():
             operation.attach(self)
         self._watch = Watch(network)
@@ -225,7 +231,24 @@ class Node:
     # -- what the node's parts ask for ------------------------------------------------------------------
     def is_local(self, origin: str) -> bool:
         """See :class:`~port17.node.operation.Host`."""
-        return False
+        remote = self._origins.get(origin)
+        return self._neighbourhood is not None and remote is not None and self._neighbourhood.is_local(remote)
+
+    def _look_around(self, registry: Registry, budget: Budget) -> Neighbourhood | None:
+        """The local network; None where the configuration wants none."""
+        config, network, keyring = self._config.local_network, self.network, self._keyring
+        if not config.driver:
+            return None
+        announce = Announcement(
+            network.charter.network_id,
+            keyring.scheme,
+            keyring.signing_key,
+            lambda: self._own.bottle,
+            self.bound,
+            network.wall,
+        )
+        means = Means(network, self._transports, self._terms, self.refresher, self.exchanges, budget)
+        return Neighbourhood(registry.make(LOCAL_NETWORKS, config.driver, config.options), means, announce)
 
     def _resolved(self) -> frozenset[bytes]:
         """The nodes to which lanes are pinned; of who has handed over, the successor."""
@@ -268,10 +291,13 @@ class Node:
     async def _keep(self, crane: Crane) -> None:
         """Own a crane until it is lost."""
         self._cranes.add(crane)
+        name = self._engine.name(crane.link)
+        self._origins[name] = crane.remote
         try:
             await crane.run()
         finally:
             self._cranes.discard(crane)
+            self._origins.pop(name, None)
             if crane.link.keys.session is not None:
                 self._link_steps.add(crane.link.keys.session)
             self._engine.forget(crane.link)
@@ -283,8 +309,6 @@ class Node:
 
     async def _take(self, crane: Crane, remote: str) -> None:
         """Own a link that came in."""
-        name = self._engine.name(crane.link)
-        self._origins[name] = remote
         try:
             if crane.peer is None:
                 await self._keep(crane)
@@ -293,7 +317,6 @@ class Node:
             else:
                 await crane.refuse()
         finally:
-            del self._origins[name]
             self._engine.forget(crane.link)
 
     def _changed(self) -> None:
@@ -328,6 +351,8 @@ class Node:
     def _told(self, event: Event) -> None:
         if isinstance(event, Learned | Forgotten):
             self._driver.learned(event.fingerprint)
+            if event.fingerprint == self.identity.fingerprint and self._neighbourhood is not None:
+                self._neighbourhood.changed()
         elif isinstance(event, Noted):
             self._driver.learned(None)
 
@@ -338,7 +363,6 @@ class Node:
         :returns: the node's status.
         :raises ConfigError: an address cannot be bound, or no bottle be signed.
         """
-        self.bound: dict[str, str] = {}
         for name, address in self._config.listen.items():
             transport = self._transports[name]
             try:
@@ -362,6 +386,8 @@ class Node:
             self._look_at_load,
         ):
             self._tasks.start_soon(task)
+        if self._neighbourhood is not None:
+            self._tasks.start_soon(self._neighbourhood.run)
         self._watch.start(self._tasks)
         self._tasks.start_soon(self._driver.run, self._obey)
         self._driver.start()

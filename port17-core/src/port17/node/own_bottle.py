@@ -19,7 +19,7 @@ from port17.errors import ConfigError
 from port17.network import KnownNetwork
 from port17.node.commands import Sign
 from port17.node.keyring import Keyring
-from port17.node.publication import Numbers, publish, published, renewed, seal, slot_count
+from port17.node.publication import Numbers, addresses, publish, published, renewed, seal, slot_count
 from port17.records.bottle import SLOTS_CAP, SUITES_CAP, Bottle
 from port17.records.revision import Revision
 from port17.wire.suite import CipherSuite
@@ -161,7 +161,9 @@ class OwnBottle:
                     task.now,
                     signed=signed,
                 )
-            return renewed(previous, revision, task.network_id, keyring, task.suites, task.now, signed, said)
+            return renewed(
+                previous, revision, task.network_id, keyring, task.suites, task.now, signed, said, self._at()
+            )
 
         done = publish(self._folder, revision, task.network_id, keyring, task.now, make, known=task.present)
         assert done is not None  # since make always gives one
@@ -184,9 +186,12 @@ class OwnBottle:
             previous = previous or present
             if previous is None:
                 return None
-            fresh = renewed(previous, revision, task.network_id, keyring, task.suites, task.now, signed)
+            fresh = renewed(
+                previous, revision, task.network_id, keyring, task.suites, task.now, signed, at=self._at()
+            )
             # A command has done it; or what is missing could not be made, and that was logged.
-            return None if fresh.contents.slots == previous.contents.slots else fresh
+            same = fresh.contents.slots == previous.contents.slots
+            return None if same and fresh.label.addresses == previous.label.addresses else fresh
 
         done = publish(self._folder, revision, task.network_id, keyring, task.now, make, known=task.present)
         if done is None:
@@ -195,8 +200,19 @@ class OwnBottle:
         _log.info("the node's bottle is published anew: %s serves %s", file, ", ".join(fresh.label.suites))
         return fresh
 
+    def _at(self) -> dict[str, list[str]] | None:
+        """Where a local node is now, which changes as its machine moves; None where that is fixed."""
+        return addresses(self._config) if self._config.flavour == "local" else None
+
+    def _has_moved(self, present: Bottle) -> bool:
+        at = self._at()
+        return at is not None and at != {name: list(held) for name, held in present.label.addresses.items()}
+
     def _lacks(self, present: Bottle) -> bool:
-        """Whether a bottle leaves out a suite, names one too many, or is about to run out of slots."""
+        """Whether a bottle leaves out a suite, names one too many, is about to run out of slots, or says
+        that the node is where it isn't."""
+        if self._has_moved(present):
+            return True
         served = list(self._network.prepared)[:SUITES_CAP]
         if set(present.label.suites) != set(served):
             return True

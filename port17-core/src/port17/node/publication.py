@@ -121,16 +121,20 @@ def renewed(
     now: float,
     signed: Numbers = NONE_SIGNED,
     said: Sign | None = None,
+    at: Mapping[str, Sequence[str]] | None = None,
 ) -> Bottle:
     """A node's bottle once more, with other suites or later prekeys; what else its label says stays.
 
     :param suites: what the node serves, best first; one without a prekey is left out.
     :param said: what the contents are to say beside prekeys; None leaves that as it was.
+    :param at: where the node is, if it is somewhere else now.
     :param signed: the last numbers that were signed; the bottle gets higher ones.
     :raises ConfigError: there is no prekey.
     """
     held = _prekeys(keyring, revision, suites, now)
     label = previous.label.model_copy(update={"suites": tuple(held)})
+    if at is not None:
+        label = label.model_copy(update={"addresses": {name: tuple(found) for name, found in at.items()}})
     before = previous.contents
     said = said or Sign(before.lanes, before.load, before.flags)
     return _signed(network_id, keyring, label, held, said, now, previous, signed)
