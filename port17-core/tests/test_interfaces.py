@@ -30,6 +30,7 @@ def test_what_is_told_of_a_link_local_address_can_be_dialled() -> None:
     assert told_address(("fe80::1%lo", 80, 0, LOOPBACK)) == told
     assert told_address(("::1", 80, 0, 0)) == "[::1]:80"
     assert told_address(("127.0.0.1", 80)) == "127.0.0.1:80"
+    assert told_address(("::ffff:10.1.2.3", 80, 0, 0)) == "10.1.2.3:80"
     assert told_address(("fe80::1", 80, 0, 1 << 20)) == "[fe80::1]:80"
 
 

@@ -38,6 +38,8 @@ KEEPALIVE_PROBES = 4
 
 _LINGER_NONE = struct.pack("ii", 1, 0)
 _LINGER_USUAL = struct.pack("ii", 0, 0)
+_MAPPED = "::ffff:"
+"""Before an IPv4 address that is written as an IPv6 one (RFC 4291, section 2.5.5.2)."""
 _LISTENER_GONE = frozenset({errno.EBADF, errno.EINVAL, errno.ENOTSOCK, errno.EOPNOTSUPP})
 
 _log = logging.getLogger(__name__)
@@ -67,11 +69,12 @@ def join_address(host: str, port: int) -> str:
 
 def told_address(told: tuple[Any, ...]) -> str:
     """``HOST:PORT`` of what the system says, with the scope of a link-local address by name: without it, the
-    address leads nowhere.
+    address leads nowhere. IPv4 that came in by an IPv6 socket is IPv4.
 
     :param told: as a socket gives an address.
     """
     host, port = told[:2]
+    host = host.removeprefix(_MAPPED) if "." in host else host
     if len(told) == 4 and told[3] and "%" not in host:
         with suppress(OSError):  # the interface has gone
             host = f"{host}%{socket.if_indextoname(told[3])}"
