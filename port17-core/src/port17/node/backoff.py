@@ -10,6 +10,8 @@ from typing import Final
 FIRST_S: Final = 1.0
 """Seconds before somebody is called again who did not answer once; doubled every further time, and drawn from
 half to the whole, so that the neighbours of a node that comes back don't call all at once."""
+REFUSED: Final = 10
+"""So many times as long after a refusal: who has no room won't have any in a second."""
 MOST_S: Final = 300.0
 """Most seconds before somebody is called again: one call in five minutes costs nobody anything."""
 ALIVE_S: Final = 15.0
@@ -51,7 +53,8 @@ class Backoff:
         # Who has been left alone for as long again as he had to be starts afresh.
         forgiven = held is None or now_s - held.until_s > max(STEADY_S, held.until_s - held.since_s)
         failures = 1 if held is None or forgiven else held.failures + 1
-        wait_s = min(self._most_s, self._first_s * 2.0 ** min(failures - 1, 30)) * self._rng.uniform(0.5, 1.0)
+        first_s = self._first_s * (REFUSED if refused else 1)
+        wait_s = min(self._most_s, first_s * 2.0 ** min(failures - 1, 30)) * self._rng.uniform(0.5, 1.0)
         self._hold(peer, _Rest(failures, now_s, now_s + wait_s, refused))
 
     def rest(self, peer: bytes, now_s: float, seconds: float) -> None:

@@ -49,30 +49,28 @@ def has_address(label: Label) -> bool:
     return bool(label.addresses)
 
 
+def area_mark(area: str) -> str:
+    """The mark that everybody has who is in an area."""
+    return f"area {area}"
+
+
 @dataclass(frozen=True, slots=True)
 class Candidate:
     """A node, as its bottle shows it.
 
-    :param group: whose it says it is; empty if it doesn't say.
-    :param areas: of its addresses; empty for a node that can't be called.
+    :param marks: what several nodes of one hand are likely to have in common: its group, if it says one, and
+        the areas of its addresses.
     :param dialable: it can be called from here.
     :param offline: it has said that it leaves.
     :param lanes: how many it names.
     :param sequence: of label and contents.
     """
 
-    group: str
-    areas: frozenset[str]
+    marks: frozenset[str]
     dialable: bool
     offline: bool
     lanes: int
     sequence: tuple[int, int]
-
-    @property
-    def marks(self) -> frozenset[str]:
-        """What several nodes of one hand are likely to have in common."""
-        areas = frozenset(f"area {area}" for area in self.areas)
-        return areas | {f"group {self.group}"} if self.group else areas
 
 
 class Candidates:
@@ -148,20 +146,23 @@ class Candidates:
         label, contents = bottle.label, bottle.contents
         held = self._held.get(fingerprint)
         # Contents change often, and addresses take long to read.
-        same = held is not None and held.sequence[0] == label.seq and held.group == label.group
-        areas = held.areas if held is not None and same else frozenset(self._areas(label))
+        same = held is not None and held.sequence[0] == label.seq
+        marks = held.marks if held is not None and same else self._marks(label)
         self.newest = max(self.newest, contents.seq)
         self._replace(
             fingerprint,
             Candidate(
-                group=label.group,
-                areas=areas,
+                marks=marks,
                 dialable=self._dialable(label),
                 offline=OFFLINE in contents.flags,
                 lanes=len(contents.lanes),
                 sequence=(label.seq, contents.seq),
             ),
         )
+
+    def _marks(self, label: Label) -> frozenset[str]:
+        areas = frozenset(map(area_mark, self._areas(label)))
+        return areas | {f"group {label.group}"} if label.group else areas
 
     def _replace(self, fingerprint: bytes, new: Candidate | None) -> None:
         old = self._held.pop(fingerprint, None)

@@ -12,7 +12,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator
 from typing import Final
 
 from port17.node.backoff import STEADY_S, Backoff
-from port17.node.candidates import Candidates, no_objection
+from port17.node.candidates import Candidates, area_mark, no_objection
 from port17.node.commands import Dial, Retire
 from port17.node.diversity import Level
 from port17.node.lane_book import Choice, LaneBook
@@ -175,7 +175,7 @@ class Mesh:
         """
         if peer in self._book.standing:
             return ""
-        marks = frozenset(f"area {area}" for area in areas)
+        marks = frozenset(map(area_mark, areas))
         if peer not in self._pinned:
             refusal = self._refusal(peer, now_s, marks)
             if refusal:
