@@ -320,7 +320,7 @@ class Following:
         data = message.bottle if isinstance(message, Whole) else message.contents
         seen = self._parcels.get(data)
         if seen is not None and self._covers(seen):
-            self._came(seen, now_s)
+            self._came(seen, message, now_s)
             return
         if not self._unasked.take(now_s):
             self._compare_soon(now_s)
@@ -344,7 +344,7 @@ class Following:
             self._judge(outcome, held, now_s)
             if not isinstance(outcome, Aborted):
                 self._parcels.note(data, held)
-        self._came(held, now_s)
+        self._came(held, message, now_s)
 
     def _parsed(self, message: Whole | Update, now_s: float) -> Bottle | None:
         """:returns: None if the label is not held; it is asked for."""
@@ -385,8 +385,9 @@ class Following:
         else:
             self._fetches.refuse(held, now_s)
 
-    def _came(self, held: Held, now_s: float) -> None:
-        self.acquaintance.note(held)
+    def _came(self, held: Held, message: Whole | Update, now_s: float) -> None:
+        # Who sends contents alone leaves out the records that are no news, not those that it lacks.
+        self.acquaintance.note(held._replace(whole=True) if isinstance(message, Update) else held)
         self._fetches.came(self._key, held.fingerprint, now_s)
 
     def _covers(self, held: Held) -> bool:

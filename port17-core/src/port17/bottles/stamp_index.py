@@ -37,6 +37,7 @@ class Entry:
     :param local: its bottle is for the local network alone.
     :param label_at: serial of the news that brought the label; 0 if it was there before.
     :param records_at: the same for prekey records, by commitment, of those alone that came later.
+    :param read: it was read from the store, and which records it had is not known.
     """
 
     label_seq: int
@@ -45,6 +46,7 @@ class Entry:
     local: bool
     label_at: int = 0
     records_at: dict[bytes, int] = field(default_factory=dict)
+    read: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +84,9 @@ class StampIndex:
         for fingerprint, one in there.items():
             held = self.get(fingerprint)
             if held is None or (held.label_seq, held.contents_seq) != (one.label_seq, one.contents_seq):
-                self._put(fingerprint, Entry(one.label_seq, one.contents_seq, True, one.flavour == LOCAL))
+                self._put(
+                    fingerprint, Entry(one.label_seq, one.contents_seq, True, one.flavour == LOCAL, read=True)
+                )
         return gone
 
     # -- one node ------------------------------------------------------------------------------------
@@ -110,7 +114,9 @@ class StampIndex:
             self._put(bottle.fingerprint, fresh)
             fresh.records_at = dict.fromkeys(sorted(there), 0)
             return Change(True, True, frozenset(there))
-        known = held.records_at
+        # The first change after a start is not to carry every record to everybody; one that is new with it is
+        # found by comparing.
+        known = dict.fromkeys(there, 0) if held.read else held.records_at
         change = Change(
             fresh.label_seq != held.label_seq,
             fresh.contents_seq != held.contents_seq,
