@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import itertools
 import logging
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from random import SystemRandom
 from typing import Any, TypeAlias
@@ -136,6 +137,8 @@ class Circuits:
         """When the choice of suites has last changed; None once nodes have done what follows from it."""
         self._news = anyio.Event()
         """Set when there is something to tidy."""
+        self.on_missing: Callable[[ChartNode], None] = lambda node: None
+        """Called with a node of which no prekey is to be had."""
 
     def __iter__(self) -> Any:
         return iter(list(self._all.values()))
@@ -222,6 +225,7 @@ class Circuits:
         for node, key in zip(route.nodes, await self._prekeys.keys(route.nodes), strict=True):
             if key is None:
                 self._failures.node(node.fingerprint, anyio.current_time())
+                self.on_missing(node)
                 raise NetworkError(
                     f"{node.name} has no prekey that can be used now and that sources agree on"
                 )

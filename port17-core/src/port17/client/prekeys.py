@@ -19,6 +19,7 @@ from port17.client.words import AGREEING, Place
 from port17.errors import NoRoute
 from port17.navigator.chart import ChartNode
 from port17.network import KnownNetwork
+from port17.records.bottle import Bottle
 from port17.wire.prekey import ResponderKey
 
 SOURCES_S: Final = 10.0
@@ -96,6 +97,17 @@ class Prekeys:
     def holds(self, node: ChartNode) -> bool:
         """Whether a node can be used beyond the first hop without asking anybody."""
         return self._key(node, first=False) is not None
+
+    def vouch(self, bottle: Bottle, group: str) -> None:
+        """A node of some group has given what another node has signed. Its word counts as a source's does,
+        where it is what we have the node's signature for."""
+        held = self._network.rack.get(bottle.fingerprint)
+        for suite, slots in bottle.contents.slots.items():
+            ours = held.contents.slots.get(suite, ()) if held is not None else ()
+            for slot in slots:
+                if slot in ours:
+                    place = Place(bottle.fingerprint, suite, slot.slot)
+                    self._inquiry.words.add(place, slot.commitment, slot.expiry, group)
 
     def _keys(self, nodes: Sequence[ChartNode]) -> list[ResponderKey | None]:
         return [self._key(node, first=not place) for place, node in enumerate(nodes)]

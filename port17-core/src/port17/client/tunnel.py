@@ -21,6 +21,7 @@ from port17.client.entries import Entries
 from port17.client.ingress import Ingress
 from port17.client.opened import TRIES, OpenedStream
 from port17.client.prekeys import Prekeys
+from port17.client.seagulls import Seagulls
 from port17.client.sources import Sources
 from port17.config.settings import ClientConfig
 from port17.errors import ConfigError, NetworkError, NoRoute, UsageError
@@ -106,6 +107,8 @@ class Tunnel:
             self._spare_keys,
             steps,
         )
+        self._seagulls = Seagulls(network, lambda: self._circuits, self._prekeys.vouch)
+        self._circuits.on_missing = self._seagulls.want
         self._watch = Watch(network)
         self._watch.tell(self._changed)
         self._ingresses: dict[str, Ingress] = {
@@ -173,6 +176,7 @@ class Tunnel:
         """
         self._tasks.start_soon(self._sources.run)
         self._tasks.start_soon(self._prekeys.run)
+        self._tasks.start_soon(self._seagulls.run)
         self._tasks.start_soon(self._circuits.tidy)
         self._tasks.start_soon(self._circuits.replace)
         self._watch.start(self._tasks)
