@@ -10,6 +10,7 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
+from rig import machines
 from rig.destination import Destination
 from rig.testnet import Testnet
 
@@ -26,3 +27,27 @@ def destination() -> Iterator[Destination]:
     """A destination, for tests that leave it as it was."""
     with Destination() as process:
         yield process
+
+
+REFUSAL = machines.refusal()
+"""Why there are no network namespaces here; empty if there are."""
+LEFT_OUT = "test_local_network.py"
+LEFT = pytest.StashKey[bool]()
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out what needs namespaces of the network where none can be made."""
+    if not REFUSAL:
+        return
+    out = [item for item in items if item.path.name == LEFT_OUT]
+    if out:
+        items[:] = [item for item in items if item not in out]
+        config.hook.pytest_deselected(items=out)
+        config.stash[LEFT] = True
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    """Say so, where nobody can overlook it."""
+    if config.stash.get(LEFT, False):
+        terminalreporter.section("LEFT OUT", sep="!", red=True, bold=True)
+        terminalreporter.line(f"{LEFT_OUT}: no local network was tested. {REFUSAL}")
