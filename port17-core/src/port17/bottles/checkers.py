@@ -127,7 +127,7 @@ class Checkers:
         """Flavour and place of each node that is on a ring."""
         self._waiting: dict[bytes, tuple[str, str, float]] = {}
         """The same of those that are not yet, and since when they are known, Unix seconds. Oldest first."""
-        self._drawn: dict[tuple[str, str, bytes], frozenset[bytes]] = {}
+        self._drawn: dict[tuple[str, str], frozenset[bytes]] = {}
 
     def open(self, *, allow_private: bool) -> None:
         """Read who is known already, before anybody new is; once."""
@@ -172,13 +172,13 @@ class Checkers:
         :param about: the node that is looked at; it has no say in that.
         """
         self._settle(now_s, allow_private)
-        key = flavour, site, about
-        drawn = self._drawn.get(key)
+        drawn = self._drawn.get((flavour, site))
         if drawn is None:
             if len(self._drawn) >= CACHED:
                 self._drawn.clear()
-            drawn = self._drawn[key] = self._rings[flavour].seats(site, about)
-        return drawn
+            drawn = self._drawn[flavour, site] = self._rings[flavour].seats(site, b"")
+        # Who sits there himself is seldom; another takes his seat.
+        return drawn if about not in drawn else self._rings[flavour].seats(site, about)
 
     def _settle(self, now_s: float, allow_private: bool) -> None:
         self.open(allow_private=allow_private)
