@@ -1,5 +1,5 @@
-"""The graph that meshes make of themselves: lanes enough, few hops, mutual, healed after loss. Without gossip:
-everybody knows everybody at once."""
+"""The graph that meshes make of themselves: lanes enough, few hops, mutual, healed after loss. There is no
+gossip: everybody knows everybody at once."""
 
 from __future__ import annotations
 

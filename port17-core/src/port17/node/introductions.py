@@ -70,20 +70,21 @@ class Introductions:
         """We are known well enough to be taken for a node."""
         if len(self._done) >= WANTED or (self._done and now_s - self._begun_s >= ENOUGH_S):
             return True
-        return bool(self._done) and not self._pending and not self._candidates()
+        return bool(self._done) and not self._pending and not any(map(self._would_do, self._known.choosable))
 
     def tend(self, now_s: float) -> list[bytes]:
         """To whom the node is to be introduced now."""
         begun: list[bytes] = []
         self._again_s = None
         while len(self._done) + len(self._pending) < WANTED:
-            ready = [peer for peer in self._candidates() if self._backoff.is_ready(peer, now_s)]
-            if not ready:
+            seen = frozenset().union(*self._done.values(), *self._pending.values())
+            order = self._rng.sample(self._known.choosable, len(self._known.choosable))
+            order.sort(key=lambda peer: bool(self._marks(peer) & seen))  # of other groups and areas first
+            ready = (one for one in order if self._backoff.is_ready(one, now_s) and self._would_do(one))
+            peer = next(ready, None)
+            if peer is None:
                 self._again_s = self._backoff.next_s(now_s)
                 break
-            seen = frozenset().union(*self._done.values(), *self._pending.values())
-            others = [peer for peer in ready if not self._marks(peer) & seen]
-            peer = self._rng.choice(others or ready)
             self._pending[peer] = self._marks(peer)
             begun.append(peer)
         return begun
@@ -96,15 +97,13 @@ class Introductions:
             moments.append(self._again_s)
         return min(moments, default=None)
 
-    def _candidates(self) -> list[bytes]:
-        return [
-            peer
-            for peer in self._known.choosable
-            if peer != self._own
+    def _would_do(self, peer: bytes) -> bool:
+        return (
+            peer != self._own
             and peer not in self._done
             and peer not in self._pending
             and not self._objection(peer)
-        ]
+        )
 
     def _marks(self, peer: bytes) -> frozenset[str]:
         candidate = self._known.get(peer)

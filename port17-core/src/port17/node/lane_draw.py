@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable
+from itertools import islice
 from typing import Final
 
 from port17.node.backoff import Backoff
@@ -13,6 +14,9 @@ from port17.node.lane_book import LaneBook
 
 DRAWS: Final = 24
 """Candidates that are drawn before all are looked at: enough where more than one in four will do."""
+SEEN: Final = 24
+"""Those who would do that are looked at for one who has signed lately: an objection may have to be read from
+disk."""
 
 
 class LaneDraw:
@@ -61,15 +65,18 @@ class LaneDraw:
         The limit gives way if everybody within it has a lane with us already, or would not have one. It does
         not if they only don't answer: or whoever cuts us off for a while could be our only neighbour later.
         """
+        order = self._rng.sample(self._known.choosable, len(self._known.choosable))
         for level in Level:
             if level < self._book.level:
                 continue
-            within = [peer for peer in self._known.choosable if self._would_do(peer, target, level)]
-            fits = [peer for peer in within if self._backoff.is_ready(peer, now_s)]
+            fits = list(islice((one for one in order if self.is_eligible(one, target, level, now_s)), SEEN))
             if fits:
-                chosen = [peer for peer in fits if self._is_fresh(peer)] or fits
-                return [(peer, level) for peer in self._rng.sample(chosen, min(wanted, len(chosen)))]
-            hopeful = any(not self._backoff.has_refused(peer, now_s) for peer in within)
+                fits.sort(key=self._is_fresh, reverse=True)
+                return [(peer, level) for peer in fits[:wanted]]
+            hopeful = any(
+                not self._backoff.has_refused(peer, now_s) and self._would_do(peer, target, level)
+                for peer in order
+            )
             if hopeful or len(self._book) >= target:
                 break
         return []

@@ -386,16 +386,12 @@ class Mesh:
         if now_s < self._reach_s:
             return []
         self._plan_reaching(now_s)
-        missed = [
-            peer
-            for peer in self._backoff.unanswered(now_s)
-            if self._draw.is_eligible(peer, self.target, Level.STRICT, now_s)
-        ]
-        if not missed:
-            return []
-        peer = self._rng.choice(missed)
-        self._book.begin(peer, Choice.EXTRA, now_s)
-        return [peer]
+        missed = self._backoff.unanswered(now_s)
+        for peer in self._rng.sample(missed, len(missed)):
+            if self._draw.is_eligible(peer, self.target, Level.STRICT, now_s):
+                self._book.begin(peer, Choice.EXTRA, now_s)
+                return [peer]
+        return []
 
     # -- too many, too dear ----------------------------------------------------------------------------
     def _has_surplus(self) -> bool:
