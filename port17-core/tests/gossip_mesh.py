@@ -5,7 +5,7 @@ from __future__ import annotations
 import heapq
 import random
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 
@@ -58,9 +58,12 @@ class Peer:
     lists: list[SignedModeration] = field(default_factory=list)
     verified: int = 0
     capacity: int = 20_000
+    stored: Sequence[Bottle] = ()
 
     def __post_init__(self) -> None:
         self.rack = MemoryRack(MemoryRack.Config(capacity=self.capacity))
+        for bottle in self.stored:
+            self.rack.put(bottle)
         self.intake = Intake(self.rack, PANEL, NETWORK)
         refusal = self.intake.refusal
 
@@ -116,8 +119,10 @@ class Mesh:
     def wall(self) -> int:
         return int(self.terms().now_s)
 
-    def peer(self, name: str, own: bytes | None = None, *, capacity: int = 20_000) -> Peer:
-        peer = Peer(self, name, capacity=capacity)
+    def peer(
+        self, name: str, own: bytes | None = None, *, capacity: int = 20_000, stored: Sequence[Bottle] = ()
+    ) -> Peer:
+        peer = Peer(self, name, capacity=capacity, stored=stored)
         peer.gossip.own = own
         self.peers.append(peer)
         return peer

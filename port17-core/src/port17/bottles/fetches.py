@@ -124,6 +124,14 @@ class Fetches:
             source.idle = False
         return True
 
+    def seek(self, fingerprint: bytes, but: Key, now_s: float) -> None:
+        """A source has given a node's bottle: if prekey records of it are missing, others may have them."""
+        entry = self._index.get(fingerprint)
+        if entry is not None and not entry.whole:
+            for key in self._sources:
+                if key != but:
+                    self.claim(key, Held(fingerprint, entry.label_seq, entry.contents_seq, True), now_s)
+
     def overflowed(self, key: Key) -> bool:
         """Whether a source has claimed more than was remembered; says so once."""
         source = self._sources[key]

@@ -319,7 +319,7 @@ class Following:
     def _bottle(self, message: Whole | Update, now_s: float) -> None:
         data = message.bottle if isinstance(message, Whole) else message.contents
         seen = self._parcels.get(data)
-        if seen is not None and self._covers(seen):
+        if seen is not None and self._holdings.index.covers(seen):
             self._came(seen, message, now_s)
             return
         if not self._unasked.take(now_s):
@@ -344,6 +344,9 @@ class Following:
             self._judge(outcome, held, now_s)
             if not isinstance(outcome, Aborted):
                 self._parcels.note(data, held)
+                if self._bundles:
+                    # Whoever passes contents on without their prekeys is not to hide these.
+                    self._fetches.seek(held.fingerprint, self._key, now_s)
         self._came(held, message, now_s)
 
     def _parsed(self, message: Whole | Update, now_s: float) -> Bottle | None:
@@ -389,12 +392,6 @@ class Following:
         # Who sends contents alone leaves out the records that are no news, not those that it lacks.
         self.acquaintance.note(held._replace(whole=True) if isinstance(message, Update) else held)
         self._fetches.came(self._key, held.fingerprint, now_s)
-
-    def _covers(self, held: Held) -> bool:
-        entry = self._holdings.index.get(held.fingerprint)
-        if entry is None or entry.label_seq < held.label_seq or entry.contents_seq < held.contents_seq:
-            return False
-        return entry.contents_seq > held.contents_seq or entry.whole or not held.whole
 
     def _fault(self, what: str, now_s: float) -> None:
         if not self._faults.take(now_s):

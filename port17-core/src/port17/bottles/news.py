@@ -62,13 +62,11 @@ class _Rate:
         self.then_s = now_s
 
     def wait_s(self, now_s: float) -> float:
-        """Takes one if there is one; else, seconds until there will be."""
+        """Takes one, if there is none yet that of later; seconds until it is there."""
         self.level = min(AUTHOR_BURST, self.level + (now_s - self.then_s) / AUTHOR_INTERVAL_S)
         self.then_s = now_s
-        if self.level < 1:
-            return (1 - self.level) * AUTHOR_INTERVAL_S
         self.level -= 1
-        return 0.0
+        return max(0.0, -self.level * AUTHOR_INTERVAL_S)
 
 
 @dataclass(slots=True)

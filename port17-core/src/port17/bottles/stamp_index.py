@@ -102,6 +102,13 @@ class StampIndex:
         held = self.get(fingerprint)
         return None if held is None or fingerprint in self._hidden or (held.local and not local) else held
 
+    def covers(self, held: Held) -> bool:
+        """Whether nothing is lacked of what somebody holds."""
+        entry = self.get(held.fingerprint)
+        if entry is None or entry.label_seq < held.label_seq or entry.contents_seq < held.contents_seq:
+            return False
+        return entry.contents_seq > held.contents_seq or entry.whole or not held.whole
+
     def put(self, bottle: Bottle) -> Change | None:
         """Note what the store now holds of a node.
 
