@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+from functools import cached_property
 from typing import Annotated, TypeAlias
 
 from pydantic import Field
@@ -34,7 +35,7 @@ class Identity(Record):
         tuple[Annotated[PublicKey, LAX], ...], Field(min_length=1, max_length=COMPONENTS_CAP), LAX
     ]
 
-    @property
+    @cached_property  # what a bottle is found by
     def fingerprint(self) -> bytes:
         """32 bytes over every (algorithm, public key) in order."""
         return schemes.fingerprint(self.public)

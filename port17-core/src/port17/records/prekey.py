@@ -5,6 +5,7 @@ Contents of a bottle carry only its hash; the record is fetched when the node is
 
 from __future__ import annotations
 
+from functools import cached_property
 from typing import Annotated
 
 from pydantic import Field
@@ -34,7 +35,7 @@ class PrekeyRecord(Record):
     expiry: UnixSecond
     public: Annotated[bytes, Field(min_length=1, max_length=PUBLIC_CAP, repr=False)]
 
-    @property
+    @cached_property  # asked of every record of a bottle, whenever anything of the bottle has changed
     def hash(self) -> bytes:
         """The commitment (docs/protocol.md, "Records"): over every field. 32 bytes."""
         return digest(

@@ -6,6 +6,7 @@ begins with an underscore: such a field may be ignored.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Annotated, Any, Self, TypeAlias
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -61,6 +62,13 @@ class Record(BaseModel):
             return cls.model_validate(value)
         except ValidationError as error:
             raise RecordError(f"not a valid {cls.__name__}: {_summary(error)}") from error
+
+    def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
+        """As pydantic's; what a record has worked out of its fields is worked out anew."""
+        copied = super().model_copy(update=update, deep=deep)
+        for name in copied.__dict__.keys() - type(self).model_fields.keys():
+            del copied.__dict__[name]
+        return copied
 
     @classmethod
     def made(cls, **fields: Any) -> Self:
