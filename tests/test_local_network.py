@@ -30,6 +30,8 @@ READY_S = 60.0
 """How long a process may take until it is ready, seconds."""
 FOUND_S = 45.0
 """How long neighbours may take to find each other on a loaded machine; a beacon comes every second here."""
+DISTRUSTED_S = 150.0
+"""How long a claim may be looked into: who is not there is called twice, half a minute apart."""
 QUIET_S = 8.0
 """How long nothing is to happen: several beacons, and rounds of gossip."""
 
@@ -102,9 +104,9 @@ class Village:
         standing: int = self.ask(name, "status")["lanes"]["standing"]
         return standing
 
-    def wait(self, what: str, *conditions: Any) -> None:
+    def wait(self, what: str, *conditions: Any, limit: float = FOUND_S) -> None:
         try:
-            until(lambda: all(condition() for condition in conditions), what, FOUND_S)
+            until(lambda: all(condition() for condition in conditions), what, limit)
         except AssertionError as error:
             logs = "\n".join(f"{name}:\n{text_of(self.log(name))}" for name in self.running)
             raise AssertionError(f"{error}\n{logs}") from None
@@ -182,6 +184,7 @@ def test_an_address_that_is_claimed_and_not_held_is_distrusted_by_all(
     village.wait(
         "it is distrusted",
         *(lambda name=name: village.known(name).get("fig", "") != "" for name in ("ash", "elm", "oak")),
+        limit=DISTRUSTED_S,
     )
     for name in ("ash", "elm", "oak"):
         known = village.known(name)

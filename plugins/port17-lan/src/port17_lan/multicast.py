@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import random
 import socket
-from collections.abc import Collection, Mapping
+from collections.abc import Collection
 from contextlib import ExitStack
 from typing import Annotated, ClassVar, Final, NoReturn
 
@@ -66,12 +66,11 @@ class Multicast(LocalNetwork):
         super().__init__(config)
         self._changed = False
         self._wake: anyio.Event | None = None
-        self._links: Mapping[int, str] = {}
 
     @property
     def links(self) -> Collection[str]:
         """See :attr:`port17.LocalNetwork.links`."""
-        return self._links.values()
+        return usable(self.config.interfaces).values()
 
     def changed(self) -> None:
         """See :meth:`port17.LocalNetwork.changed`."""
@@ -83,9 +82,9 @@ class Multicast(LocalNetwork):
         """See :meth:`port17.LocalNetwork.run`."""
         with ExitStack() as stack:
             sockets = self._open(stack)
-            self._links = usable(self.config.interfaces)
+            links = usable(self.config.interfaces)
             for one in sockets:
-                one.join(self._links)
+                one.join(links)
             async with anyio.create_task_group() as group:
                 for one in sockets:
                     group.start_soon(self._listen, one, heard)
@@ -109,9 +108,9 @@ class Multicast(LocalNetwork):
     async def _look(self, sockets: list[Sockets]) -> None:
         while True:
             await anyio.sleep(LOOK_S)
-            self._links = usable(self.config.interfaces)
+            links = usable(self.config.interfaces)
             for one in sockets:
-                if one.join(self._links):
+                if one.join(links):
                     self.changed()
 
     async def _announce(self, sockets: list[Sockets], announce: Announce) -> None:

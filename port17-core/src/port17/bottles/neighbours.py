@@ -25,8 +25,8 @@ from port17.wire.quota import TokenBucket
 BEACONS_PER_S, BEACONS_BURST = 50.0, 200.0
 """Beacons looked at in all: to check one costs 0.2 ms, so a flood costs a hundredth of a core, and a link of
 200 nodes is heard at once."""
-HOST_BEACONS_PER_S, HOST_BEACONS_BURST = 1.0, 16.0
-"""The same from one address: several nodes of one machine announce every ten seconds, by two families."""
+HOST_BEACONS_PER_S, HOST_BEACONS_BURST = 8.0, 32.0
+"""The same from one address: some nodes of one machine, each once a second at most."""
 HOSTS_CAP: Final = 512
 """Most addresses that are counted so; whoever is beyond shares one count."""
 NEIGHBOURS_CAP: Final = 256
