@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Sequence
+from collections.abc import AsyncGenerator, Callable, Iterable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any, TypeVar
@@ -12,11 +12,10 @@ import anyio.to_thread
 import pytest
 from anyio.abc import TaskGroup
 
-from port17.asking import Exchanges
+from port17.asking import SYNC, Bell, Exchanges, ask
 from port17.bottles.intake import Sender
 from port17.config.settings import NodeConfig
-from port17.links.crane import Crane, Terms
-from port17.navigator.chart import Chart
+from port17.links.crane import Crane, Terms, dial
 from port17.network import KnownNetwork
 from port17.node import load
 from port17.node.node import Node
@@ -72,9 +71,9 @@ class Town:
         """The nodes that run, by name."""
         return [home for _, home in sorted(self.homes.items()) if home.node is not None]
 
-    def chart(self) -> Chart:
-        """What the first of them would draw."""
-        return self.running[0].known.chart()
+    def by(self, fingerprint: bytes) -> Home:
+        """The node of a fingerprint."""
+        return next(home for home in self.homes.values() if home.fingerprint == fingerprint)
 
     async def until(self, holds: Callable[[], bool], limit_s: float = 120.0, what: str = "") -> float:
         """Wait; the seconds that it took."""
@@ -145,6 +144,7 @@ class Home:
                 task_status.started()
                 await self._leave.wait()
                 await self.node.leave()
+                self.node.stop()
                 tasks.cancel_scope.cancel()
         self.node = None
         self._over.set()
@@ -194,6 +194,8 @@ async def town(folder: Path, **options: Any) -> AsyncGenerator[Town]:
 class Client:
     """Somebody who calls nodes as clients do."""
 
+    trusted = LISTED
+
     def __init__(self, made: Town) -> None:
         self.known = KnownNetwork.load(made.net.client(), made.net.registry, made.wall)
         self.exchanges = Exchanges(self.known)
@@ -205,14 +207,27 @@ class Client:
 
     async def call(self, home: Home) -> Crane:
         """A link to a node, running."""
-        from port17.links.crane import dial
-
-        await self.known.offer([home.first.encode()], LISTED)
+        await self.known.offer([home.bottle.encode()], LISTED)
         to = self.known.responder_of(home.fingerprint)
         assert to is not None
         crane = await dial(await self.transport.dial(home.endpoint), self.terms, to)
         self.tasks.start_soon(crane.run)
         return crane
 
+    async def fetch(self, crane: Crane, home: Home) -> list[bytes]:
+        """Follow a node until it has told all; who is known then."""
+        to = self.known.responder_of(home.fingerprint)
+        assert to is not None
+        bell, gossip = Bell(), self.known.gossip
+        async with ask(crane, to, self.known, SYNC, budget=self.budget) as stream:
+            key = gossip.follow(home.fingerprint, bell.ring, standing=False)
+            async with anyio.create_task_group() as group:
 
-Test = Callable[[], Awaitable[None]]
+                async def watch() -> None:
+                    while not gossip.synced(key):
+                        await anyio.sleep(0.1)
+                    group.cancel_scope.cancel()
+
+                group.start_soon(watch)
+                await self.exchanges.move(key, stream, bell)
+        return [stamp.fingerprint for stamp in self.known.rack.stamps()]

@@ -31,6 +31,8 @@ SYNC: Final = "SYNC"
 """The operation by which bottles are exchanged."""
 TEND_S: Final = 1.0
 """Seconds between looks at steps that are due by time: half of the shortest that can be asked for."""
+FAULT_S: Final = 1.0
+"""Seconds after which a tick that failed is tried again."""
 TICK_LEAST_S: Final = 0.02
 """Least seconds between ticks of a gossip: what falls due in between is dealt with together."""
 
@@ -134,7 +136,12 @@ class Exchanges:
             with anyio.CancelScope(deadline=self._planned_s):
                 await self._sooner.wait()
                 continue
-            self._gossip.tick(anyio.current_time())
+            try:
+                self._gossip.tick(anyio.current_time())
+            except Exception as fault:  # noqa: BLE001 - a plugin's scheme or validator: it may not end a process
+                _log.error("gossip was ended for a moment by a fault: %s", type(fault).__name__)
+                _log.debug("traceback", exc_info=fault)
+                await anyio.sleep(FAULT_S)
 
     def _look(self) -> None:
         if self._gossip.due_s < self._planned_s:

@@ -121,14 +121,6 @@ class Engine:
         """How many circuits pass through, or are used by somebody for an operation that is no upkeep."""
         return sum(map(self._is_foreign, self._relays))
 
-    def uses(self, link: Link) -> int:
-        """How many of these go over a link."""
-        return sum(
-            link in (relay.previous.link, relay.next.link if relay.next is not None else None)
-            for relay in self._relays
-            if self._is_foreign(relay)
-        )
-
     def _is_foreign(self, relay: Relay) -> bool:
         return relay.next is not None or relay in self._used
 
@@ -205,7 +197,8 @@ class Engine:
     ) -> None:
         link = relay.previous.link
         link.background += operation.upkeep
-        self._used[relay] += not operation.upkeep
+        if not operation.upkeep:
+            self._used[relay] += 1
         try:
             with anyio.CancelScope() as scope:
                 stream.on_reset = scope.cancel
@@ -219,9 +212,10 @@ class Engine:
         finally:
             self.operations_open -= 1
             link.background -= operation.upkeep
-            self._used[relay] -= not operation.upkeep
-            if not self._used[relay]:
-                del self._used[relay]
+            if not operation.upkeep:
+                self._used[relay] -= 1
+                if not self._used[relay]:
+                    del self._used[relay]
             if stream.was_reset:
                 stream.abort()  # what came and was not read is not kept
 

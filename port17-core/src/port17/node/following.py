@@ -99,6 +99,8 @@ class Following:
                     break  # it ended by itself: the manager says when to begin anew
         except NetworkError as error:
             _log.debug("a node is not followed: %s", error.message)
+        except Exception as fault:  # noqa: BLE001 - a plugin's scheme or validator: it may not end a node
+            _complain("following a node", fault)
         finally:
             self._followed.discard(peer)
         if self._lanes.current(peer) is not None:
@@ -150,6 +152,9 @@ class Following:
                     crane.end()
         except (NetworkError, TimeoutError) as error:
             refusal = str(error) or "it takes too long"
+        except Exception as fault:  # noqa: BLE001 - as above
+            _complain("an introduction", fault)
+            refusal = "a fault"
         if refusal:
             _log.info("an introduction came to nothing: %s", refusal)
             self._driver.failed(peer)
@@ -204,3 +209,8 @@ class Following:
                 else:
                     shown.refusal = event.why
                 shown.news.ring()
+
+
+def _complain(what: str, fault: Exception) -> None:
+    _log.error("%s was ended by a fault: %s", what, type(fault).__name__)
+    _log.debug("traceback", exc_info=fault)

@@ -24,7 +24,7 @@ from port17.node.driving import Driver
 from port17.node.verification import Verification
 from port17.refreshing import Refresher
 from port17.wire.block import BLOCK_SIZE
-from port17.wire.lane import LaneVerb
+from port17.wire.lane import LaneState, LaneVerb
 from port17.wire.link import Link
 
 ANSWER_S: Final = 10.0
@@ -36,6 +36,9 @@ RETIRED_MOST_S: Final = 600.0
 PER_NODE_CAP: Final = 6
 """Most links at once with one node: its lane, one that is made anew, both ends' at the same time, and some
 that are retired."""
+FAREWELL_S: Final = 2.0
+"""Most seconds that a node that leaves waits for the answers of those whose lanes it retires: some round
+trips of the slowest line."""
 RETRY_FIRST_S, RETRY_MOST_S = 0.25, 15.0
 """Seconds before a lane that is to be made anew, under another suite, is dialled again: at first, and at most
 after doubling; each drawn from half to the whole."""
@@ -67,6 +70,8 @@ class NodeLink:
     """The question whether it is to be a lane is settled, or will never be."""
     over: anyio.Event = field(default_factory=anyio.Event)
     """It is a lane no longer."""
+    left: anyio.Event = field(default_factory=anyio.Event)
+    """The other end knows that, too, or is gone."""
     seen: int = 0
     """Cells that it had carried at the last measurement."""
     best: int = 0
@@ -76,6 +81,11 @@ class NodeLink:
     def is_lane(self) -> bool:
         """It stands and is not retired."""
         return self.stands and self.retired_s is None
+
+    @property
+    def is_retiring(self) -> bool:
+        """We have said that it is to be none, and the other end has not answered."""
+        return self.crane.link.lane is not None and self.crane.link.lane.state is LaneState.RETIRING
 
     def may(self, verb: LaneVerb) -> bool:
         """Whether this can be said now."""
@@ -205,6 +215,11 @@ class Lanes:
             _log.debug("a lane could not be made: %s", error.message)
             self._driver.failed(peer)
             return
+        except Exception as fault:  # noqa: BLE001 - a plugin's transport: it may cost this lane
+            _log.error("a lane could not be made: %s", type(fault).__name__)
+            _log.debug("traceback", exc_info=fault)
+            self._driver.failed(peer)
+            return
         if not link.stands:
             self._driver.failed(peer, refused=not link.crane.lost)
             link.crane.end()
@@ -213,6 +228,13 @@ class Lanes:
         """Our lanes with a node are to be none any more."""
         for link in list(self._links.get(peer, ())):
             self._retire(link)
+
+    async def farewell(self) -> None:
+        """Wait until the other ends know of the lanes that are retired, but not for long."""
+        with anyio.move_on_after(FAREWELL_S):
+            for link in self:
+                if link.is_retiring:
+                    await link.left.wait()
 
     def changed(self) -> None:
         """The network has changed: a lane may have to be made anew."""
@@ -279,6 +301,7 @@ class Lanes:
 
     def _retired(self, link: NodeLink) -> None:
         """The peer has retired it, or answers ours."""
+        link.left.set()
         if link.is_lane:
             self._end(link)
             if self.current(link.peer) is None:
@@ -296,6 +319,7 @@ class Lanes:
                 del self._links[link.peer]
         link.answered.set()
         link.over.set()
+        link.left.set()
         if link.stands and self.current(link.peer) is None:
             self._driver.lost(link.peer)
 
@@ -366,6 +390,8 @@ class Lanes:
                     link.crane.end()
                 except NetworkError as error:
                     _log.debug("a lane could not be made anew: %s", error.message)
+                except Exception as fault:  # noqa: BLE001 - as above
+                    _log.error("a lane could not be made anew: %s", type(fault).__name__)
                 await anyio.sleep(wait_s * random.uniform(0.5, 1.0))
                 wait_s = min(2 * wait_s, RETRY_MOST_S)
         finally:

@@ -335,7 +335,8 @@ class Node:
         """Burn what has expired, and make what is missing; only here does the keyring change."""
         while True:
             await self._own.renew(anyio.current_time())
-            with anyio.move_on_after(BURN_S):
+            # Where prekeys live for seconds, as in tests, a bottle runs out of them within a minute.
+            with anyio.move_on_after(min(BURN_S, self._network.revision.prekey_lifetime_s / 2)):
                 await self._due.wait()
             self._due = anyio.Event()
             # Overwriting waits for the disk, and for a command that writes there too.
@@ -422,6 +423,7 @@ class Node:
                 self._driver.drained()
             with anyio.move_on_after(DRAIN_LOOK_S):
                 await self._driver.stopped.wait()
+        await self._lanes.farewell()
 
     async def status(self, args: dict[str, Any]) -> dict[str, Any]:
         """What the control verb ``status`` answers."""

@@ -73,7 +73,7 @@ class OwnBottle:
         """
         said = Sign((), 0, ())
         async with self._signing:
-            fresh = await anyio.to_thread.run_sync(self._sign, self._task(), said)
+            fresh = await anyio.to_thread.run_sync(self._first, self._task(), said)
             self._publish(fresh)
 
     async def sign(self, said: Sign) -> None:
@@ -137,6 +137,10 @@ class OwnBottle:
             self._complaint = outcome.reason
             _log.warning("the node's own bottle is distrusted, as it will be by others: %s", outcome.reason)
 
+    def _first(self, task: _Task, said: Sign) -> Bottle:
+        self._stock(task)  # it may have been away for long
+        return self._sign(task, said)
+
     def _sign_unsaid(self, task: _Task) -> Bottle | None:
         said = self._unsaid
         if said is None:
@@ -169,10 +173,9 @@ class OwnBottle:
         assert done is not None  # since make always gives one
         return done[0]
 
-    def _renew(self, task: _Task) -> Bottle | None:
-        """Everything that takes its time on a disk."""
+    def _stock(self, task: _Task) -> None:
+        """Make the prekeys that are missing."""
         revision, keyring = task.revision, self._keyring
-        present = task.present
         lifetime = revision.prekey_lifetime_s
         first, slots = int(task.now) // lifetime, slot_count(revision)
         keyring.serve(task.suites, task.now)
@@ -181,6 +184,11 @@ class OwnBottle:
                 keyring.committed(one.contents.slots)  # keys from a backup may be older than the bottle
         keyring.stock(task.network_id, first, slots, lifetime, overlap=revision.overlap_s)
         keyring.save()
+
+    def _renew(self, task: _Task) -> Bottle | None:
+        """Everything that takes its time on a disk."""
+        revision, keyring, present = task.revision, self._keyring, task.present
+        self._stock(task)
 
         def make(previous: Bottle | None, signed: Numbers) -> Bottle | None:
             previous = previous or present
