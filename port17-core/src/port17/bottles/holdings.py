@@ -37,6 +37,9 @@ from port17.records.proof import Proof
 ENCODED_CAP: Final = 256
 """Most messages that are kept encoded for the next follower: of the usual length, some 500 KiB."""
 
+ALONE_S: Final = 24 * 3600
+"""Seconds in which somebody signs contents, where one is connected with anybody: nodes do every hour."""
+
 
 class Holdings:
     """See the module. Times are of the gossip's clock."""
@@ -102,13 +105,20 @@ class Holdings:
 
     def expire(self) -> None:
         """Forget who has long signed nothing; look whether the store holds what it should."""
-        rack = self.intake.rack
-        gone = rack.expire(self.terms().now_s - EXPIRE_S)
+        rack, now_s = self.intake.rack, self.terms().now_s
+        gone = () if self._is_alone(now_s) else rack.expire(now_s - EXPIRE_S)
         for fingerprint in gone:
             self.intake.forget(fingerprint)
         for fingerprint in sorted({*gone, *self.index.reload()}):
             self.drop(fingerprint)
             self.tell(Forgotten(fingerprint))
+
+    def _is_alone(self, now_s: float) -> bool:
+        """Whether it is we who were away: nobody else has signed anything lately that we know of. Old bottles
+        are what leads back then."""
+        stamps = self.intake.rack.stamps()
+        newest = max((one.contents_seq for one in stamps if one.fingerprint != self.own), default=0)
+        return newest + ALONE_S < now_s
 
     def look_at_blocks(self) -> None:
         """Whom moderators block is not passed on."""
