@@ -336,7 +336,7 @@ class Node:
         while True:
             await self._own.renew(anyio.current_time())
             # Where prekeys live for seconds, as in tests, a bottle runs out of them within a minute.
-            with anyio.move_on_after(min(BURN_S, self._network.revision.prekey_lifetime_s / 2)):
+            with anyio.move_on_after(min(BURN_S, self.network.revision.prekey_lifetime_s / 2)):
                 await self._due.wait()
             self._due = anyio.Event()
             # Overwriting waits for the disk, and for a command that writes there too.
