@@ -10,7 +10,7 @@ import logging
 import math
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
-from typing import Final
+from typing import Final, Self
 
 import anyio
 
@@ -19,6 +19,7 @@ from port17.bottles.gossip_events import Event, Key, Synced
 from port17.bottles.intake import Sender
 from port17.bottles.neighbours import Ignored, Neighbour, is_local_address
 from port17.bottles.sync import Scope
+from port17.config.settings import LocalNetworkConfig
 from port17.errors import NetworkError
 from port17.links.crane import Crane, Terms, dial
 from port17.links.interfaces import link_of, split_scope
@@ -27,6 +28,8 @@ from port17.links.tcp import join_address, split_address
 from port17.links.transport import Transport
 from port17.navigator.agreement import agree
 from port17.network import KnownNetwork
+from port17.plugins.families import LOCAL_NETWORKS
+from port17.plugins.loader import Registry
 from port17.records.identity import Identity, node_id
 from port17.refreshing import Refresher
 from port17.wire.prekey import ResponderKey
@@ -78,6 +81,23 @@ class Neighbourhood:
         self._bell = Bell()
         self._syncs: dict[Key, anyio.CancelScope] = {}
         means.network.listen(self._told)
+
+    @classmethod
+    def of(
+        cls,
+        config: LocalNetworkConfig,
+        registry: Registry,
+        means: Means,
+        announce: Callable[[], bytes | None] = nothing,
+    ) -> Self | None:
+        """The one that a configuration names; None if it wants none.
+
+        :raises ConfigError: the driver's options are wrong.
+        :raises PluginError: the driver is unusable.
+        """
+        if not config.driver:
+            return None
+        return cls(registry.make(LOCAL_NETWORKS, config.driver, config.options), means, announce)
 
     def changed(self) -> None:
         """The node's bottle has changed."""

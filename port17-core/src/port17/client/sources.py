@@ -107,15 +107,19 @@ class Sources:
         budget: Budget,
         steps: StepTerms = USUAL,
         *,
+        is_local: Callable[[str], bool] = lambda remote: False,
         wanted: int = WANTED,
         rng: Random = _random,
     ) -> None:
         """
         :param transports: names of those that the client has.
         :param budget: bytes that the streams' windows may grow by.
+        :param is_local: whether an address is on the local network.
         """
         self._network = network
-        self._exchanges = Exchanges(network)
+        self._is_local = is_local
+        self.exchanges = Exchanges(network)
+        """The client's SYNCs, these and others."""
         self._cranes = cranes
         self._transports = frozenset(transports)
         self._freshen = freshen
@@ -156,7 +160,7 @@ class Sources:
     async def run(self) -> None:
         """Keep the sources, until cancelled."""
         async with anyio.create_task_group() as tasks:
-            tasks.start_soon(self._exchanges.keep_time)
+            tasks.start_soon(self.exchanges.keep_time)
             for _ in range(self._wanted):
                 tasks.start_soon(self._keep_place)
 
@@ -256,8 +260,9 @@ class Sources:
         crane = await self._cranes.crane(node)
         group = self._taken[fingerprint]
         while True:
-            bell, scope = Bell(), self._scope()
-            key = network.gossip.follow(fingerprint, bell.ring, scope=scope, bundles=False)
+            bell, scope = Bell(), self.scope()
+            local = self._is_local(crane.remote)
+            key = network.gossip.follow(fingerprint, bell.ring, scope=scope, bundles=False, local=local)
             trouble: Port17Error | None = None
             async with anyio.create_task_group() as tasks:
                 source = Source(fingerprint, node.name, group, scope, key, tasks.cancel_scope)
@@ -268,7 +273,7 @@ class Sources:
                         crane, to, network, SYNC, budget=self._budget, steps=self._steps
                     ) as stream:
                         try:
-                            await self._exchanges.move(key, stream, bell)
+                            await self.exchanges.move(key, stream, bell)
                         finally:
                             source.over = True
                 except Port17Error as error:
@@ -280,7 +285,7 @@ class Sources:
                 tasks.cancel_scope.cancel()
             if trouble is not None:
                 raise trouble
-            if source.false or scope is self._scope():
+            if source.false or scope is self.scope():
                 return
 
     async def _watch(self, source: Source) -> None:
@@ -297,11 +302,11 @@ class Sources:
                 source.task.cancel()
                 return
             held = len(self._network.rack)
-        while self._scope() is source.scope:
+        while self.scope() is source.scope:
             await self._news.wait()
         source.task.cancel()
 
-    def _scope(self) -> Scope:
+    def scope(self) -> Scope:
         """How much is wanted in a network of this size."""
         nodes = len(self._network.rack)
         near = any(source.scope is Scope.NEAR for source in self)

@@ -31,6 +31,7 @@ from port17.links.process import allow_descriptors, forbid_core_dumps, keep_buff
 from port17.links.spare_keys import SpareKeys
 from port17.links.transport import Transport
 from port17.navigator.policy import Request
+from port17.neighbourhood import Means, Neighbourhood
 from port17.network import KnownNetwork
 from port17.plugins.loader import Registry
 from port17.records import cbor
@@ -96,7 +97,20 @@ class Tunnel:
         steps = config.ratchet.terms(config.ratchet.cells_per_step)
         self._network = network
         self._refresher = Refresher(network, transports)
-        self._sources = Sources(network, self._entries, transports, self._freshen, windows, steps)
+        self._sources = Sources(
+            network, self._entries, transports, self._freshen, windows, steps, is_local=self._is_local
+        )
+        means = Means(
+            network,
+            transports,
+            terms,
+            self._refresher,
+            self._sources.exchanges,
+            windows,
+            self._sources.scope,
+            bundles=False,
+        )
+        self._neighbourhood = Neighbourhood.of(config.local_network, registry, means)
         self._prekeys = Prekeys(network, self._sources)
         self._circuits = Circuits(
             network,
@@ -114,6 +128,9 @@ class Tunnel:
         self._ingresses: dict[str, Ingress] = {
             name: registry.make("port17.ingress", name, options) for name, options in config.ingress.items()
         }
+
+    def _is_local(self, remote: str) -> bool:
+        return self._neighbourhood is not None and self._neighbourhood.is_local(remote)
 
     def _changed(self) -> None:
         """Charter, clock or bottles have changed."""
@@ -177,6 +194,8 @@ class Tunnel:
         self._tasks.start_soon(self._sources.run)
         self._tasks.start_soon(self._prekeys.run)
         self._tasks.start_soon(self._seagulls.run)
+        if self._neighbourhood is not None:
+            self._tasks.start_soon(self._neighbourhood.run)
         self._tasks.start_soon(self._circuits.tidy)
         self._tasks.start_soon(self._circuits.replace)
         self._watch.start(self._tasks)

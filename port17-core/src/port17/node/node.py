@@ -45,7 +45,7 @@ from port17.node.replays import Replays
 from port17.node.state_lock import alone
 from port17.node.sync import Sync
 from port17.node.verification import Verification
-from port17.plugins.families import CIPHER_SUITES, LOCAL_NETWORKS, OPERATIONS
+from port17.plugins.families import CIPHER_SUITES, OPERATIONS
 from port17.plugins.loader import Registry
 from port17.records.bottle import Label
 from port17.records.mark import Mark, SignedMark
@@ -236,9 +236,7 @@ class Node:
 
     def _look_around(self, registry: Registry, budget: Budget) -> Neighbourhood | None:
         """The local network; None where the configuration wants none."""
-        config, network, keyring = self._config.local_network, self.network, self._keyring
-        if not config.driver:
-            return None
+        network, keyring = self.network, self._keyring
         announce = Announcement(
             network.charter.network_id,
             keyring.scheme,
@@ -248,7 +246,7 @@ class Node:
             network.wall,
         )
         means = Means(network, self._transports, self._terms, self.refresher, self.exchanges, budget)
-        return Neighbourhood(registry.make(LOCAL_NETWORKS, config.driver, config.options), means, announce)
+        return Neighbourhood.of(self._config.local_network, registry, means, announce)
 
     def _resolved(self) -> frozenset[bytes]:
         """The nodes to which lanes are pinned; of who has handed over, the successor."""
