@@ -84,11 +84,16 @@ class Host:
     @property
     def area(self) -> str | None:
         """Where it is, by what cannot be had cheaply in numbers; None for what is not a public address."""
-        if self.ip is None or not self.is_public:
-            return None
-        return _prefix(self.ip, AREA_BITS_V4, AREA_BITS_V6)
+        return None if self.ip is None else _area(self.ip)
 
 
+@lru_cache(maxsize=KNOWN_CAP)
+def _area(ip: Address) -> str | None:
+    public = is_public(ip) and not embedded_ipv4(ip)
+    return _prefix(ip, AREA_BITS_V4, AREA_BITS_V6) if public else None
+
+
+@lru_cache(maxsize=KNOWN_CAP)
 def _prefix(ip: Address, bits_v4: int, bits_v6: int) -> str:
     bits = bits_v4 if ip.version == 4 else bits_v6
     return str(ipaddress.ip_network((int(ip), ip.max_prefixlen)).supernet(new_prefix=bits))
@@ -120,6 +125,7 @@ def _ip(text: str) -> Address | None:
     return ip
 
 
+@lru_cache(maxsize=KNOWN_CAP)
 def forbidden(ip: Address, flavour: Flavour, *, allow_private: bool = False) -> str:
     """Why nobody dials an address that a bottle names, or to which a name in it leads; empty if one may.
 
