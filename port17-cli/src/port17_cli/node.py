@@ -115,7 +115,7 @@ def bottle(args: argparse.Namespace) -> int:
 def run(args: argparse.Namespace) -> int:
     """``port17 node run``."""
     config, _ = settings.read(NodeConfig, args.config, args.set)
-    from port17.node import node
+    from port17.node import running
     from port17.node.identity_file import IDENTITY_FILE, IdentityFile
     from port17.plugins.loader import Registry
     from port17_cli import logs, service
@@ -126,7 +126,7 @@ def run(args: argparse.Namespace) -> int:
     if IdentityFile.read(config.state / IDENTITY_FILE).lock is not None:
         typed.append(keys.asked(args, config.identity.passphrase_file, f"the node {config.name}")())
     service.run_until_left(
-        functools.partial(node.run, passphrase=typed.pop),
+        functools.partial(running.run, passphrase=typed.pop),
         config,
         Registry(),
         service.ready_line("port17.node.run/1", json=args.json),

@@ -41,7 +41,7 @@ class Service(Protocol[Settings]):
 
 
 class Leaving(Protocol[Settings]):
-    """``port17.node.node.run``: a service that others have to be told the end of."""
+    """``port17.node.running.run``: a service that others have to be told the end of."""
 
     def __call__(
         self,

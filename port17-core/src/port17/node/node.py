@@ -5,57 +5,49 @@ from __future__ import annotations
 import logging
 import random
 import time
-from collections.abc import Iterable, Mapping
 from contextlib import AsyncExitStack
+from functools import partial
 from typing import Any, Final
 
 import anyio
 import anyio.to_thread
-from anyio.abc import TaskGroup, TaskStatus
+from anyio.abc import TaskGroup
 
 from port17 import control
 from port17.asking import Exchanges
-from port17.bootstrapping import Bootstrap
 from port17.bottles.gossip_events import Event, Forgotten, Learned, Noted
 from port17.config.settings import NodeConfig
 from port17.errors import ConfigError
 from port17.links.crane import Crane, Terms, answer
-from port17.links.process import allow_descriptors, forbid_core_dumps, keep_buffers, settle
 from port17.links.spare_keys import SpareKeys
 from port17.links.transport import Ship, Transport
 from port17.neighbourhood import Means, Neighbourhood
 from port17.network import KnownNetwork
+from port17.node.acquaintances import Acquaintances
 from port17.node.announcement import Announcement
 from port17.node.cold_desk import ColdDesk, check_fit
 from port17.node.commands import Command, Dial, Follow, Introduce, Retire, Sign
+from port17.node.credentials import Credentials
 from port17.node.driving import Driver
 from port17.node.engine import OPERATIONS_CAP, Engine
 from port17.node.following import Following
 from port17.node.identity_file import Passphrase
-from port17.node.keyring import Keyring
 from port17.node.lanes import Lanes
 from port17.node.lanes_file import read_lanes
 from port17.node.load import LOOK_S, Load, ProcessorShare
 from port17.node.manager import Manager
-from port17.node.operation import Operation
+from port17.node.offered import offered
 from port17.node.own_bottle import OwnBottle
-from port17.node.passphrase import source
 from port17.node.reception import Reception
 from port17.node.replays import Replays
-from port17.node.state_lock import alone
 from port17.node.sync import Sync
 from port17.node.verification import Verification
-from port17.plugins.families import CIPHER_SUITES, OPERATIONS
 from port17.plugins.loader import Registry
-from port17.records.bottle import Label
-from port17.records.mark import Mark, SignedMark
 from port17.refreshing import Refresher
 from port17.showing import bottles
 from port17.watching import Watch
 from port17.wire.block import BLOCK_SIZE
-from port17.wire.handshake import NodeSigner
 from port17.wire.link import Link
-from port17.wire.prekey import OwnPrekey
 from port17.wire.quota import Budget
 from port17.wire.ratchet import StepCount
 
@@ -63,8 +55,6 @@ BURN_S: Final = 60.0
 """Seconds between looks for expired prekeys."""
 GRANTS_SHARE: Final = 0.75
 """Share of the memory budget that cells may queue in; the rest is for conveyors' windows."""
-UPKEEP: Final = ("SYNC", "SEAGULL")
-"""Operations that every node serves: a network is what its nodes tell each other."""
 DRAIN_LOOK_S: Final = 0.25
 """Seconds between looks whether a node that leaves is still used."""
 
@@ -91,24 +81,8 @@ class Node:
         self._config = config
         self.network = network
         self._tasks = tasks
-        self._keyring = Keyring.load(
-            config.state,
-            network.schemes,
-            network.prepared,
-            network.charter.network_id,
-            passphrase=passphrase
-            or source(None, config.identity.passphrase_file, f"Passphrase of {config.name}"),
-            find_suite=lambda name: registry.make(CIPHER_SUITES, name),
-            now=network.wall(),
-        )
-        self._burn_now()
-        self.identity = self._keyring.identity
-        if not self._keyring.prekeys and network.rack.get(self.identity.fingerprint) is None:
-            # With a bottle that others have, it makes new ones itself.
-            raise ConfigError(
-                f"the keyring {config.state} has no prekey that can still be used",
-                cure="Make new ones with `port17 node bottle --config FILE`, or nobody can call the node.",
-            )
+        self._credentials = Credentials(config, registry, network, passphrase)
+        self.identity = self._credentials.identity
         self._transports: dict[str, Transport] = {
             name: registry.make("port17.transports", name, config.transports.get(name))
             for name in ({**config.listen, **config.advertise, **config.transports} or {"tcp"})
@@ -118,24 +92,25 @@ class Node:
             Budget(int(memory * GRANTS_SHARE) // BLOCK_SIZE),
             Budget(int(memory * (1 - GRANTS_SHARE))),
         )
-        self.signer = NodeSigner(self.identity.fingerprint, self._sign)
         self._spare_keys = SpareKeys(network.served.values())
-        operations = self._operations = _operations(config, registry)
-        self._pinned = read_lanes(config.lanes, network) if config.lanes is not None else []
-        check_fit(network, self._keyring.scheme.signature_size)
+        operations = self._operations = offered(config, registry)
+        pinned = read_lanes(config.lanes, network) if config.lanes is not None else []
+        self._acquaintances = Acquaintances(self.identity.fingerprint, network, self._transports, pinned)
+        keyring = self._credentials.keyring
+        check_fit(network, keyring.scheme.signature_size)
         # The last that can fail: only a node that was made is stopped, and leaves the sets behind.
         self._replays = Replays.load(config.state, network.revision.clock_skew_s, network.wall())
         self._cold = ColdDesk(
             network,
-            self.signer,
-            self._keyring.scheme.signature_size,
-            lambda: self._keyring.prekeys,
+            self._credentials.signer,
+            keyring.scheme.signature_size,
+            lambda: keyring.prekeys,
             self._replays.links,
         )
         self._engine = Engine(
             fingerprint=self.identity.fingerprint,
             network=network.transcript,
-            prekeys=self._prekey,
+            prekeys=self._credentials.prekey,
             replays=self._replays.setups,
             lane=self._lane,
             operations=operations,
@@ -149,7 +124,7 @@ class Node:
             network=network.transcript,
             verify=network.verify,
             grants=grants,
-            signer=self.signer,
+            signer=self._credentials.signer,
             on_setup=self._engine.setup,
             wall=network.wall,
             steps=config.ratchet.terms(),
@@ -171,7 +146,7 @@ class Node:
             network,
             self._transports,
             self._terms,
-            self._seal,
+            self._credentials.seal,
             lambda: bool(self._lanes.standing),
             _random,
         )
@@ -180,12 +155,12 @@ class Node:
                 self.identity.fingerprint,
                 network.rack,
                 _random,
-                pinned=self._resolved(),
+                pinned=self._acquaintances.pinned(),
                 lanes=config.mesh.lanes,
                 drain_s=config.mesh.drain_s,
                 flavour=config.flavour,
-                dialable=self._is_dialable,
-                objection=self._objection,
+                dialable=self._acquaintances.is_dialable,
+                objection=self._acquaintances.objection,
             )
         )
         self._lanes = Lanes(
@@ -196,12 +171,12 @@ class Node:
             self.refresher,
             self._driver,
             self._verification,
-            self._resolved,
+            self._acquaintances.pinned,
             self._keep,
             self._engine.lane_stands,
             tasks,
         )
-        self._own = OwnBottle(config, network, self._keyring)
+        self._own = OwnBottle(config, network, keyring)
         self._following = Following(
             network,
             self.exchanges,
@@ -236,7 +211,7 @@ class Node:
 
     def _look_around(self, registry: Registry, budget: Budget) -> Neighbourhood | None:
         """The local network; None where the configuration wants none."""
-        network, keyring = self.network, self._keyring
+        network, keyring = self.network, self._credentials.keyring
         announce = Announcement(
             network.charter.network_id,
             keyring.scheme,
@@ -247,41 +222,6 @@ class Node:
         )
         means = Means(network, self._transports, self._terms, self.refresher, self.exchanges, budget)
         return Neighbourhood.of(self._config.local_network, registry, means, announce)
-
-    def _resolved(self) -> frozenset[bytes]:
-        """The nodes to which lanes are pinned; of who has handed over, the successor."""
-        return frozenset(map(self.network.successors.resolve, self._pinned)) - {self.identity.fingerprint}
-
-    def _is_dialable(self, label: Label) -> bool:
-        return any(kind in self._transports for kind, _ in self.network.ways(label))
-
-    def _objection(self, fingerprint: bytes) -> str:
-        """Why a node is not to be a neighbour."""
-        said = self.network.reputation.barred().get(fingerprint)
-        if said is not None:
-            return said
-        held = self.network.rack.held(fingerprint)
-        return held.distrust if held is not None else ""
-
-    def _seal(self, mark: Mark) -> SignedMark:
-        keyring = self._keyring
-        return SignedMark.seal(self.network.charter.network_id, keyring.scheme, keyring.signing_key, mark)
-
-    def _sign(self, message: bytes) -> bytes:
-        return self._keyring.scheme.sign(self._keyring.signing_key, message)
-
-    def _prekey(self, suite: str, slot: int) -> OwnPrekey | None:
-        held, served = self._keyring.prekeys.get((suite, slot)), self.network.served.get(suite)
-        if held is None or served is None or held[0].expiry <= self.network.wall():
-            return None
-        record, key = held
-        return OwnPrekey(served, record.hash, slot, key, record.expiry)
-
-    def _prekeys(self) -> Iterable[OwnPrekey]:
-        """Those in force, the present slot's first: callers use hardly any other."""
-        present = int(self.network.wall()) // self.network.revision.prekey_lifetime_s
-        places = sorted(self._keyring.prekeys, key=lambda place: abs(place[1] - present))
-        return [own for place in places if (own := self._prekey(*place)) is not None]
 
     def _lane(self, fingerprint: bytes) -> Link | None:
         return self._lanes.link(fingerprint)
@@ -301,8 +241,9 @@ class Node:
             self._engine.forget(crane.link)
 
     async def _answer(self, ship: Ship) -> Crane | None:
+        keys = self._credentials
         return await answer(
-            ship, self._terms, self.signer, self._prekeys, self._replays.links, self._cold.answer
+            ship, self._terms, keys.signer, keys.prekeys, self._replays.links, self._cold.answer
         )
 
     async def _take(self, crane: Crane, remote: str) -> None:
@@ -321,7 +262,7 @@ class Node:
         """Charter, clock or bottles have changed."""
         served = self.network.served
         self._spare_keys.serve(served.values())
-        self._driver.pin(self._resolved())
+        self._driver.pin(self._acquaintances.pinned())
         self._lanes.changed()
         # What is not served any more nobody may begin since the overlap is over, and nobody goes on with.
         self._engine.serve(served)
@@ -338,14 +279,7 @@ class Node:
                 await self._due.wait()
             self._due = anyio.Event()
             # Overwriting waits for the disk, and for a command that writes there too.
-            await anyio.to_thread.run_sync(self._burn_now)
-
-    def _burn_now(self) -> None:
-        try:
-            for record in self._keyring.burn(self.network.wall()):
-                _log.info("the prekey of slot %d has expired and is erased", record.slot)
-        except ConfigError as error:
-            _log.error("%s", error)  # what is dead must not stop what lives; it is said again every minute
+            await anyio.to_thread.run_sync(self._credentials.burn)
 
     def _told(self, event: Event) -> None:
         if isinstance(event, Learned | Forgotten):
@@ -391,7 +325,7 @@ class Node:
         self._tasks.start_soon(self._driver.run, self._obey)
         self._driver.start()
         verbs = {"status": self.status, "bottles": bottles(self.network)}
-        await self._tasks.start(_serve_control, self._config, verbs)
+        await self._tasks.start(partial(control.serve, self._config.control, verbs))
         return await self.status({})
 
     def _obey(self, command: Command) -> None:
@@ -466,61 +400,3 @@ class Node:
             self._replays.store(self._config.state, self.network.wall())
         except OSError as error:
             _log.warning("the replay sets could not be stored: %s", error.strerror)
-
-
-async def _serve_control(
-    config: NodeConfig, verbs: Mapping[str, control.Verb], *, task_status: TaskStatus[None]
-) -> None:
-    await control.serve(config.control, verbs, task_status=task_status)
-
-
-def _operations(config: NodeConfig, registry: Registry) -> dict[str, Operation]:
-    found: dict[str, Operation] = {
-        name: registry.make(OPERATIONS, name, config.operations.get(name)) for name in UPKEEP
-    }
-    if config.exit.enabled:
-        options = {
-            "allow": config.exit.allow,
-            "allow_private": config.exit.allow_private,
-            **config.operations.get("TUNNEL", {}),
-        }
-        found["TUNNEL"] = registry.make(OPERATIONS, "TUNNEL", options)
-    return found
-
-
-async def run(
-    config: NodeConfig,
-    registry: Registry,
-    *,
-    passphrase: Passphrase | None = None,
-    leave: anyio.Event | None = None,
-    task_status: TaskStatus[dict[str, Any]] = anyio.TASK_STATUS_IGNORED,
-) -> None:
-    """Run a node until cancelled, or until it has left.
-
-    :param passphrase: asked if the node's identity is locked; None asks where the configuration says.
-    :param leave: when it is set, the node leaves in order; then this returns.
-    :param task_status: gets the node's status once it listens.
-    :raises Port17Error: the configuration, a file it names, or a plugin is unusable.
-    """
-    forbid_core_dumps()
-    allow_descriptors()
-    keep_buffers()
-    async with AsyncExitStack() as stack:
-        stack.enter_context(alone(config.state))
-        network = KnownNetwork.load(config, registry)
-        stack.callback(network.close)
-        bootstrap = Bootstrap(config.bootstrap, config.state, network, config.name)
-        await bootstrap.begin()
-        tasks = await stack.enter_async_context(anyio.create_task_group())
-        tasks.start_soon(bootstrap.tend)
-        node = Node(config, registry, network, tasks, passphrase)
-        try:
-            status = await node.run(stack)
-            settle()
-            task_status.started(status)
-            await (leave or anyio.Event()).wait()
-            await node.leave()
-            tasks.cancel_scope.cancel()
-        finally:
-            node.stop()
