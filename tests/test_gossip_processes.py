@@ -64,7 +64,6 @@ class Late:
         command(
             *("node", "init", "--config", str(self.config), "--charter", network.state["charter"]),
             *("--bootstrap", network.state["bootstrap"], "--name", "late", "--private-addresses"),
-            *("--exit", "--allow-private"),
             *words,
         )
         self.log = folder / "late.log"
@@ -93,7 +92,7 @@ def drawn(network: Testnet, destination: Destination) -> list[str]:
 
 
 def test_a_node_added_later_is_used_in_routes_and_leaves_in_order(network: Testnet, tmp_path: Path) -> None:
-    late = Late(network, tmp_path, "--listen", f"{HOST}:{free_ports(1)[0]}")
+    late = Late(network, tmp_path, "--listen", f"{HOST}:{free_ports(1)[0]}", "--exit", "--allow-private")
     try:
         with Destination() as destination, Traffic(network, destination) as traffic:
             until(lambda: "late" in drawn(network, destination), "the late node is used", SETTLED_S)
@@ -121,7 +120,7 @@ def test_a_node_without_an_address_serves_in_the_middle(network: Testnet, tmp_pa
 
 
 def test_a_node_that_is_killed_is_gone_around(network: Testnet, tmp_path: Path) -> None:
-    late = Late(network, tmp_path, "--listen", f"{HOST}:{free_ports(1)[0]}")
+    late = Late(network, tmp_path, "--listen", f"{HOST}:{free_ports(1)[0]}", "--exit", "--allow-private")
     try:
         with Destination() as destination:
             until(lambda: "late" in drawn(network, destination), "the late node is used", SETTLED_S)

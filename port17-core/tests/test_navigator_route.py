@@ -69,6 +69,7 @@ def valid(one: Chart, hops: int) -> set[tuple[str, ...]]:
         tuple(each.name for each in nodes)
         for nodes in permutations(one, hops)
         if nodes[0].addresses
+        and nodes[-1].addresses
         and nodes[-1].exit is not None
         and nodes[-1].exit.allows(HTTPS.host, HTTPS.port)
         and len({each.group or each.name for each in nodes}) == hops

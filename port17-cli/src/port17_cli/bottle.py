@@ -89,7 +89,7 @@ def _read(args: argparse.Namespace) -> tuple[Bottle, int]:
         data = sys.stdin.buffer.read(BOTTLE_CAP + 1)
         return _named(STDIN, lambda: Bottle.parse(data)), len(data)
     file = Path(args.bottle)
-    if not file.exists() and args.config and not args.bottles:
+    if not file.is_file() and args.config and not args.bottles:
         bottle = _known(args)
         return bottle, len(bottle.encode())
     if not file.exists():

@@ -182,6 +182,8 @@ class Survey:
     def _judge_exit(self, node: ChartNode, request: Request) -> Judgement:
         if node.exit is None:
             return Judgement((Objection(NETWORK, "is no exit"),))
+        if not node.addresses:
+            return Judgement((Objection(NETWORK, "has no address, and so serves in the middle alone"),))
         if not node.exit.allows(request.host, request.port):
             return Judgement((Objection(NETWORK, "its exit rules do not allow the destination"),))
         if request.plain_text and not node.plain_text:

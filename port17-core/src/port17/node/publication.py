@@ -258,10 +258,15 @@ def publish(
 
 
 def check(config: NodeConfig) -> None:
-    """:raises ConfigError: no bottle could be made of the configuration."""
-    addresses(config)
+    """:raises ConfigError: no bottle could be made of the configuration, or nobody could use the node."""
+    found = addresses(config)
     if config.exit.enabled:
         ExitRules.parse(config.exit.allow)
+        if not found:
+            raise ConfigError(
+                "An exit has an address: a node without one serves in the middle of routes alone.",
+                cure="Say where it listens, or leave out the exit.",
+            )
 
 
 def addresses(config: NodeConfig) -> dict[str, list[str]]:
