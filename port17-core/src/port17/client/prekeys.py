@@ -34,8 +34,8 @@ AHEAD: Final = (0.05, 0.25)
 at once, and not at a moment that anybody knows."""
 SOON_S: Final = (0.2, 2.0)
 """Least and most seconds between buckets of a large network that are fetched ahead."""
-LOOK_S: Final = 60.0
-"""Most seconds between looks at the wall clock, which may be set."""
+LOOK_S: Final = (30.0, 90.0)
+"""Least and most seconds between looks at the clock, which may be set, and at who has come."""
 
 _random: Final = SystemRandom()
 
@@ -145,8 +145,10 @@ class Prekeys:
             lifetime_s = self._network.revision.prekey_lifetime_s
             at_s = (max(at_s, wall()) // lifetime_s + 1) * lifetime_s
             begin_s = at_s - self._rng.uniform(*AHEAD) * lifetime_s
-            while 0.0 < begin_s - wall() < 2 * lifetime_s:  # noqa: ASYNC110 - a wall clock that may be set
-                await anyio.sleep(min(begin_s - wall(), LOOK_S))
+            while 0.0 < begin_s - wall() < 2 * lifetime_s:
+                await anyio.sleep(min(begin_s - wall(), self._rng.uniform(*LOOK_S)))
+                if len(self._network.rack) < ALL_BELOW:
+                    await self._fetch_ahead(wall())  # of those that have come meanwhile
 
     async def _fetch_ahead(self, at_s: float) -> None:
         """Fetch what will be needed at some time.
