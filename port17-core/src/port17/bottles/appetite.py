@@ -39,7 +39,7 @@ class Appetite:
         self._level = float(BURST)
         self._size = EXPECTED_SIZE
         self._then_s = -math.inf
-        self._ask_s = -math.inf
+        self._ask_s = 0.0
         self._look_s = -math.inf
         self._waiting: dict[bytes, tuple[Key, Held]] = {}
         self._probed: dict[bytes, float] = {}
@@ -49,10 +49,13 @@ class Appetite:
 
         :param following: there are sources that tell only of near nodes.
         """
-        moments = [self._look_s] if following else []
-        if self._waiting:
-            moments.append(self._ask_s)
-        return min(moments, default=math.inf)
+        look_s = self._look_s if following else math.inf
+        return min(look_s, self.ask_s)
+
+    @property
+    def ask_s(self) -> float:
+        """When something that waits may be asked for."""
+        return self._ask_s if self._waiting else math.inf
 
     def announce(self, key: Key, held: Held) -> None:
         """A source has newer contents of a near node."""
@@ -81,7 +84,7 @@ class Appetite:
             self._look_s = now_s + FAR_LOOK_S
             self._look(keys, now_s, wall_s)
         asked: list[tuple[Key, Held]] = []
-        if now_s >= self._ask_s:
+        if self._waiting and now_s >= self._ask_s:
             self._ask_s = now_s + CRUMB_S
             while self._waiting and self._level >= self._size:
                 fingerprint = next(iter(self._waiting))

@@ -349,7 +349,7 @@ class Gossip:
         news = self._holdings.news
         if news.serial != self._ticked and self._served:
             self.due_s = min(self.due_s, now_s + NODE_BATCH_S)
-        self.due_s = min(self.due_s, news.due_s)
+        self.due_s = min(self.due_s, news.due_s, max(now_s, self._appetite.ask_s))
 
     def _look(self) -> None:
         """Somebody has not given what he was asked for; others may be asked."""
