@@ -45,11 +45,9 @@ def place_of(bottle: Bottle, *, allow_private: bool) -> str:
     that allows other addresses, and on a local one, nothing costs anything, and each node is its own place.
     """
     hosts = hosts_of(bottle)
-    areas = sorted(host.area for host in hosts if host.area is not None)
-    if areas:
-        return areas[0]
-    private = allow_private or bottle.label.flavour == "local"
-    return bottle.fingerprint.hex() if private and hosts else ""
+    if allow_private or bottle.label.flavour == "local":
+        return bottle.fingerprint.hex() if hosts else ""
+    return min((host.area for host in hosts if host.area is not None), default="")
 
 
 class _Ring:

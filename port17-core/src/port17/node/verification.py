@@ -143,6 +143,7 @@ class Verification:
             answered=answered is True,
             connected=answered is not None and self._connected(),
         )
+        self._news.set()  # there may be another try
         if result is not None:
             self._settle(result)
 
