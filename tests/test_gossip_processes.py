@@ -57,16 +57,19 @@ def test_everybody_learns_of_everybody(network: Testnet) -> None:
 
 
 class Late:
-    """A node that is made and started while the network runs, with nothing but charter and bootstrap list."""
+    """A node that is made and started while the network runs, with nothing but charter and bootstrap list.
 
-    def __init__(self, network: Testnet, folder: Path, *words: str) -> None:
-        self.config = folder / "late.toml"
+    :param name: one that no node had before: who has left keeps his for weeks.
+    """
+
+    def __init__(self, network: Testnet, folder: Path, name: str, *words: str) -> None:
+        self.config = folder / f"{name}.toml"
         command(
             *("node", "init", "--config", str(self.config), "--charter", network.state["charter"]),
-            *("--bootstrap", network.state["bootstrap"], "--name", "late", "--private-addresses"),
+            *("--bootstrap", network.state["bootstrap"], "--name", name, "--private-addresses"),
             *words,
         )
-        self.log = folder / "late.log"
+        self.log = folder / f"{name}.log"
         with self.log.open("wb") as log:
             self.process = subprocess.Popen(
                 [*PROGRAM, "node", "run", "--config", str(self.config)],
@@ -88,11 +91,14 @@ def drawn(network: Testnet, destination: Destination) -> list[str]:
     """The names of the nodes on a circuit that is made now, for a program that nobody saw before."""
     with connect(network.socks, destination.port, isolation=secrets.token_hex(8)) as program:
         assert download(program, b"drawn", 1000).got == 1000
-        return network.circuits()[max(network.circuits())]
+        circuits = network.circuits()
+        return circuits[max(circuits)]
 
 
 def test_a_node_added_later_is_used_in_routes_and_leaves_in_order(network: Testnet, tmp_path: Path) -> None:
-    late = Late(network, tmp_path, "--listen", f"{HOST}:{free_ports(1)[0]}", "--exit", "--allow-private")
+    late = Late(
+        network, tmp_path, "late", "--listen", f"{HOST}:{free_ports(1)[0]}", "--exit", "--allow-private"
+    )
     try:
         with Destination() as destination, Traffic(network, destination) as traffic:
             until(lambda: "late" in drawn(network, destination), "the late node is used", SETTLED_S)
@@ -108,25 +114,27 @@ def test_a_node_added_later_is_used_in_routes_and_leaves_in_order(network: Testn
 
 
 def test_a_node_without_an_address_serves_in_the_middle(network: Testnet, tmp_path: Path) -> None:
-    late = Late(network, tmp_path)
+    late = Late(network, tmp_path, "inner")
     try:
         with Destination() as destination:
-            until(lambda: drawn(network, destination)[1:-1] == ["late"], "it is a middle node", SETTLED_S)
+            until(lambda: drawn(network, destination)[1:-1] == ["inner"], "it is a middle node", SETTLED_S)
             for _ in range(20):
                 hops = drawn(network, destination)
-                assert "late" not in (hops[0], hops[-1])
+                assert "inner" not in (hops[0], hops[-1])
     finally:
         late.end()
 
 
 def test_a_node_that_is_killed_is_gone_around(network: Testnet, tmp_path: Path) -> None:
-    late = Late(network, tmp_path, "--listen", f"{HOST}:{free_ports(1)[0]}", "--exit", "--allow-private")
+    late = Late(
+        network, tmp_path, "doomed", "--listen", f"{HOST}:{free_ports(1)[0]}", "--exit", "--allow-private"
+    )
     try:
         with Destination() as destination:
-            until(lambda: "late" in drawn(network, destination), "the late node is used", SETTLED_S)
+            until(lambda: "doomed" in drawn(network, destination), "the late node is used", SETTLED_S)
             late.end()
             until(
-                lambda: all("late" not in drawn(network, destination) for _ in range(5)),
+                lambda: all("doomed" not in drawn(network, destination) for _ in range(5)),
                 "routes go around it",
                 SETTLED_S,
             )
