@@ -20,7 +20,7 @@ from port17.network import KnownNetwork
 from port17.node import load
 from port17.node.node import Node
 from port17.wire.quota import Budget
-from port17_transports.memory import Memory
+from port17_transports.memory import Memory, Network
 
 from .amended_network import BEGUN, Amended
 
@@ -75,6 +75,10 @@ class Town:
         """The node of a fingerprint."""
         return next(home for home in self.homes.values() if home.fingerprint == fingerprint)
 
+    def cut(self, one: Home, other: Home) -> None:
+        """Break every line between two nodes."""
+        Network.named(self.name).cut(one.endpoint, other.endpoint)
+
     async def until(self, holds: Callable[[], bool], limit_s: float = 120.0, what: str = "") -> float:
         """Wait; the seconds that it took."""
         begun_s = anyio.current_time()
@@ -114,6 +118,8 @@ class Home:
         town.net.now = town.wall()
         bottles, town.net.bottles = town.net.bottles, folder / "bottles"
         given = {"group": group or name, "listen": self.config.listen, "state": self.config.state}
+        given["advertise"] = self.config.advertise
+        given |= {name: config[name] for name in ("exit", "flavour") if name in config}
         _, self.first = town.net.node(name, lanes=(), **given)
         town.net.bottles = bottles
         self.node: Node | None = None
