@@ -267,7 +267,8 @@ class Manager:
             self._introductions.begin(now_s)
 
     def _to_be_introduced(self, now_s: float) -> list[bytes]:
-        peers = self._introductions.tend(now_s) if self._life.state is State.BOOTSTRAPPING else []
+        is_newcomer = self._life.state is State.BOOTSTRAPPING and self._lanes != 0
+        peers = self._introductions.tend(now_s) if is_newcomer else []
         if self._missed and now_s >= self._introduce_pinned_s:
             self._introduce_pinned_s = now_s + INTRODUCE_PINNED_S
             missed = sorted(peer for peer in self._missed if peer not in self._mesh)
