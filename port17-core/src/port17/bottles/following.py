@@ -77,6 +77,8 @@ ASKS_CAP: Final = 48
 """Most buckets that a source is asked for at a time; below what it allows."""
 FAULTS: Final = frozenset({Why.OVERSIZED, Why.MALFORMED, Why.FORGED, Why.FUTURE, Why.STRAY})
 """What a source that verifies does not send."""
+JUDGED: Final = frozenset({Why.BLOCKED, Why.NAME, Why.REFUSED, Why.FULL})
+"""Why a bottle is not taken that its node has signed."""
 
 
 class Following:
@@ -170,7 +172,7 @@ class Following:
             or self._control
             or self._doubts
             or self._fetches.waits(self._key)
-            or self._tidings.waits
+            or self._tidings.waits(nodes=self._asks_nodes)
         ):
             return now_s
         moments = [self._fetches.late_s(self._key), self._fetches.again_s(self._key)]
@@ -196,11 +198,17 @@ class Following:
             return Want((self._fetches.doubt(self._key, self._doubts.popleft(), now_s),))
         if not self._comparing and now_s >= self._compare_s:
             return self._compare(now_s)
-        fetch = self._tidings.next()
+        fetch = self._tidings.next(nodes=self._asks_nodes)
         if fetch is not None:
             return fetch
         held = self._fetches.next(self._key, now_s, self._room)
         return Want(held) if held else None
+
+    @property
+    def _asks_nodes(self) -> bool:
+        """Bottles are on their way from the source, or about to be asked for."""
+        waited = self._fetches.late_s(self._key) < math.inf
+        return self._comparing or waited or self._fetches.waits(self._key)
 
     def _room(self) -> float:
         return self._holdings.intake.room(self._sender, self._holdings.terms().now_s)
@@ -272,7 +280,7 @@ class Following:
         if self._compared and not self.synced and not self._fetches.open(self._key):
             self.synced = True
             self._holdings.tell(Synced(self._key))
-        if self._fetches.waits(self._key) or self._tidings.waits:
+        if self._fetches.waits(self._key) or self._tidings.waits(nodes=self._asks_nodes):
             self.ready()
 
     def _answered(self, answer: Answer) -> None:
@@ -339,7 +347,7 @@ class Following:
             self._appetite.ate(len(data))
         doubted = held.fingerprint in self._doubted
         self._doubted.pop(held.fingerprint, None)
-        if doubted or not self._is_old(bottle):
+        if doubted or not (self._is_old(bottle) or self._fetches.refused(held, now_s)):
             outcome = self._holdings.take(bottle, self._sender, now_s)
             self._judge(outcome, held, now_s)
             if not isinstance(outcome, Aborted):
@@ -383,9 +391,9 @@ class Following:
             return
         if outcome.why in FAULTS:
             self._fault(outcome.text, now_s)
-        if outcome.why is Why.BUSY:
+        elif outcome.why is Why.BUSY:
             self._compare_soon(now_s)
-        else:
+        elif outcome.why in JUDGED:
             self._fetches.refuse(held, now_s)
 
     def _came(self, held: Held, message: Whole | Update, now_s: float) -> None:

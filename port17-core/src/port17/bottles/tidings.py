@@ -38,26 +38,33 @@ class Tidings:
         self._awaited.clear()
 
     def named(self, kind: Notice, ids: tuple[bytes, ...]) -> None:
-        """The source has these."""
+        """The source has these. Marks may be about and by nodes whose bottles are still on their way."""
         for name in ids:
-            if len(self._named) < NAMED_CAP and self._holdings.lacks(kind, name):
+            new = kind is Notice.MARK or self._holdings.lacks(kind, name)
+            if new and len(self._named) < NAMED_CAP:
                 self._named[kind, name] = None
 
-    @property
-    def waits(self) -> bool:
-        """Whether :meth:`next` has something."""
-        return bool(self._named) and len(self._awaited) < IDS_CAP
+    def waits(self, *, nodes: bool) -> bool:
+        """Whether :meth:`next` may have something.
 
-    def next(self) -> Fetch | None:
+        :param nodes: the source is still asked for bottles. Without them marks are worth nothing.
+        """
+        if len(self._awaited) >= IDS_CAP:
+            return False
+        return any(kind is not Notice.MARK for kind, _ in self._named) if nodes else bool(self._named)
+
+    def next(self, *, nodes: bool) -> Fetch | None:
         """What to ask for."""
-        if not self.waits:
-            return None
-        kind = next(iter(self._named))[0]
-        ids = [name for of, name in self._named if of is kind][:IDS_CAP]
-        for name in ids:
-            del self._named[kind, name]
-            self._awaited[kind, name] = None
-        return Fetch(kind, tuple(ids))
+        while self.waits(nodes=nodes):
+            kind = next(kind for kind, _ in self._named if not (nodes and kind is Notice.MARK))
+            ids = [name for of, name in self._named if of is kind][:IDS_CAP]
+            for name in ids:
+                del self._named[kind, name]
+            ids = [name for name in ids if self._holdings.lacks(kind, name)]
+            if ids:
+                self._awaited.update(dict.fromkeys((kind, name) for name in ids))
+                return Fetch(kind, tuple(ids))
+        return None
 
     def take(self, said: Said, now_s: float) -> None:
         """One has come.
