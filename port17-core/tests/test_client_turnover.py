@@ -47,7 +47,7 @@ class Link:
     """A link that takes any circuit."""
 
     def __init__(self) -> None:
-        self.legs = 0
+        self.legs = self.background = 0
 
     def open(self, circuit: object) -> Leg:
         return Leg()

@@ -84,4 +84,5 @@ class Turnover:
         waited_s = now_s - since_s
         if standing is Standing.FORBIDDEN and waited_s >= self._network.grace_s:
             return True
-        return replaced and not crane.link.legs and waited_s >= LINGER_S
+        # What only keeps bottles current begins anew on another link.
+        return replaced and crane.link.legs <= crane.link.background and waited_s >= LINGER_S
