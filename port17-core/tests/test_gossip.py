@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from collections import Counter
+from pathlib import Path
 
 import pytest
 
@@ -534,3 +538,50 @@ def test_clients_are_told_in_batches_and_fetch_from_one() -> None:
     size = len(loud.bottle(name="loud").encode())
     moved = mesh.moved - before
     assert moved["s0", "client"] + moved["s1", "client"] < 3 * (size + 200)
+
+
+# -- the same again ---------------------------------------------------------------------------------------
+STORY = """
+import hashlib, sys
+from pathlib import Path
+sys.path.insert(0, sys.argv[1])
+from tests.gossip_mesh import Mesh, ring
+from port17.records.bottle import Bottle
+
+data = Path(sys.argv[2]).read_bytes()
+bottles = []
+while data:
+    size = int.from_bytes(data[:4], "big")
+    bottles.append(Bottle.parse(data[4 : 4 + size]))
+    data = data[4 + size :]
+mesh, said = Mesh(), hashlib.sha256()
+mesh.drop = lambda one, other, data: said.update(data)
+peers = [mesh.peer(f"p{at}", bottles[at].fingerprint) for at in range(8)]
+for at, bottle in enumerate(bottles):
+    peers[at % 8].take(bottle)
+ring(mesh, peers, 6)
+mesh.run(700)
+mesh.cut(peers[0], peers[1])
+peers[3].take(*bottles[-3:])
+mesh.run(700)
+assert len(peers[0].holds()) == len(bottles)
+print(said.hexdigest())
+"""
+
+
+def test_the_same_happens_again_in_another_process(tmp_path: Path) -> None:
+    there = [bottle.encode() for bottle in bottles(60)]
+    (tmp_path / "bottles").write_bytes(b"".join(len(one).to_bytes(4, "big") + one for one in there))
+    said = set()
+    for seed in ("1", "2"):
+        core = str(Path(__file__).resolve().parent.parent)
+        done = subprocess.run(
+            [sys.executable, "-c", STORY, core, str(tmp_path / "bottles")],
+            env={**os.environ, "PYTHONHASHSEED": seed},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 0, done.stderr
+        said.add(done.stdout)
+    assert len(said) == 1

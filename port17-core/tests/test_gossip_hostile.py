@@ -4,6 +4,7 @@ is bounded, each bound as it is stated beside its constant.
 
 from __future__ import annotations
 
+import tracemalloc
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import cache
@@ -177,6 +178,35 @@ def test_contents_can_be_forged_no_better(victim: Peer) -> None:
     other = ContentsUpdate.of(MAKERS[1].bottle(name="n1", seq=NOW + 2)).encode()
     Villain.source(victim).say(Update(MAKERS[0].fingerprint, other))
     assert honest(victim), "contents under another node's name"
+
+
+def test_numbers_that_were_forged_keep_no_true_ones_out(mesh: Mesh, victim: Peer) -> None:
+    source = Villain.source(victim)
+    true = MAKERS[0].bottle(name="n0", seq=NOW + 5)
+    source.say(Whole(forged(MAKERS[0].bottle(name="n0", label_seq=9, seq=NOW + 100)).encode()))
+    mesh.peer("another")
+    Villain.source(victim).say(Whole(true.encode()))
+    assert victim.rack.get(MAKERS[0].fingerprint) == true
+    newest = MAKERS[0].bottle(name="n0", seq=NOW + 6)
+    honest_source = Villain.source(victim)
+    honest_source.say(Have((Held(MAKERS[0].fingerprint, 0, NOW + 6, True),)))
+    assert len(honest_source.wants()) == 1
+    honest_source.say(Whole(newest.encode()), Given())
+    assert victim.rack.get(MAKERS[0].fingerprint) == newest
+
+
+def test_what_comes_again_in_the_same_bytes_is_not_even_parsed(
+    victim: Peer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source, new, parsed = Villain.source(victim), Maker().bottle(name="new"), []
+    parse = victim.gossip._parcels.bottle
+    monkeypatch.setattr(victim.gossip._parcels, "bottle", lambda data: parsed.append(1) or parse(data))
+    source.say(*[Whole(new.encode())] * 50)
+    assert len(parsed) == 1
+    victim.rack.remove(new.fingerprint)
+    victim.gossip.forget(new.fingerprint)
+    source.say(Whole(new.encode()))
+    assert new.fingerprint in victim.holds(), "what was forgotten is learned again"
 
 
 def test_what_is_replayed_costs_no_verification(victim: Peer) -> None:
@@ -402,6 +432,21 @@ def test_wants_are_bounded_over_time(victim: Peer, monkeypatch: pytest.MonkeyPat
         for _ in range(11):
             follower.say(Want(held))
             follower.hear()
+
+
+def test_the_answer_to_a_comparison_waits_as_few_numbers(mesh: Mesh) -> None:
+    big = mesh.peer("big", stored=[Bottle.parse(data) for data in sybils()[:2000]])
+    readers = [Villain.follower(big, f"reader {at}") for at in range(20)]
+    tracemalloc.start()
+    try:
+        before, _ = tracemalloc.get_traced_memory()
+        for reader in readers:
+            reader.say(Compare(EMPTY, bytes(16), bytes(16), b""))
+        after, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert after - before < 20 * 16 * 1024
+    assert sum(len(one.held) for one in readers[0].hear() if isinstance(one, Differ)) == 2000
 
 
 def test_compares_are_bounded(victim: Peer) -> None:

@@ -15,7 +15,7 @@ from port17.bottles.stamp_index import StampIndex
 from port17.bottles.sync import WANTS_CAP, Held
 
 CLAIMS_CAP: Final = 16_384
-"""Most nodes that one source may claim to have news of before we have asked it, some 3 MiB. What it claims
+"""Most nodes that one source may claim to have news of before we have asked it, some 8 MiB. What it claims
 beyond that is found at the next comparison."""
 FETCHES_CAP: Final = 65_536
 """Most nodes that are lacked at once, of all sources."""
@@ -96,12 +96,10 @@ class Fetches:
             del self._sources[key]
 
     # -- what is claimed -----------------------------------------------------------------------------
-    def lacks(self, key: Key, claim: Held, now_s: float) -> bool:
-        """Whether a claim is of something that we lack, and have not refused."""
+    def refused(self, claim: Held, now_s: float) -> bool:
+        """Whether what is claimed was refused lately."""
         refused, until_s = self._refused.get(claim.fingerprint, (None, -math.inf))
-        if refused is not None and now_s < until_s and _covers(refused, claim):
-            return False
-        return self._lacks_now(key, claim)
+        return refused is not None and now_s < until_s and _covers(refused, claim)
 
     def claim(self, key: Key, claim: Held, now_s: float) -> bool:
         """A source says that it has something.
@@ -109,7 +107,9 @@ class Fetches:
         :returns: False if it is not worth asking for.
         """
         source = self._sources[key]
-        if source.disappointments >= DISAPPOINTMENTS or not self.lacks(key, claim, now_s):
+        if source.disappointments >= DISAPPOINTMENTS or self.refused(claim, now_s):
+            return False
+        if not self._lacks_now(key, claim):
             return False
         fingerprint = claim.fingerprint
         lack = self._lacks.get(fingerprint)
@@ -232,7 +232,8 @@ class Fetches:
         return True
 
     def refuse(self, held: Held, now_s: float) -> None:
-        """A bottle was not taken: it is not to be asked for again soon."""
+        """A bottle was not taken, though its node has signed it: it is not to be asked for again soon. Of a
+        forged one that is not to be said, or its numbers would keep the true ones out."""
         self._refused.pop(held.fingerprint, None)
         while len(self._refused) >= REFUSED_CAP:
             self._refused.pop(next(iter(self._refused)))

@@ -347,7 +347,7 @@ class Following:
             self._appetite.ate(len(data))
         doubted = held.fingerprint in self._doubted
         self._doubted.pop(held.fingerprint, None)
-        if doubted or not (self._is_old(bottle) or self._fetches.refused(held, now_s)):
+        if doubted or not (self._holdings.is_old(bottle) or self._fetches.refused(held, now_s)):
             outcome = self._holdings.take(bottle, self._sender, now_s)
             self._judge(outcome, held, now_s)
             if not isinstance(outcome, Aborted):
@@ -369,22 +369,6 @@ class Following:
             self._claimed((Held(message.fingerprint, 0, update.contents.seq, False),), now_s, announced=True)
             return None
         return update.onto(held)
-
-    def _is_old(self, bottle: Bottle) -> bool:
-        """Whether a bottle has nothing newer than what is held, and contradicts nothing of it."""
-        entry = self._holdings.index.get(bottle.fingerprint)
-        if entry is None or bottle.sequence == (entry.label_seq, entry.contents_seq):
-            return False
-        if bottle.label.seq > entry.label_seq or bottle.contents.seq > entry.contents_seq:
-            return False
-        held = self._holdings.intake.rack.get(bottle.fingerprint)
-        if held is None:
-            return False
-        same_label = bottle.label_envelope.payload == held.label_envelope.payload
-        same_contents = bottle.contents_envelope.payload == held.contents_envelope.payload
-        return (same_label or bottle.label.seq < held.label.seq) and (
-            same_contents or bottle.contents.seq < held.contents.seq
-        )
 
     def _judge(self, outcome: Outcome, held: Held, now_s: float) -> None:
         if not isinstance(outcome, Aborted):

@@ -65,6 +65,8 @@ class Holdings:
         self._moderate = moderate
         self._encoded: OrderedDict[tuple[object, ...], bytes] = OrderedDict()
         self._blocked: object = None
+        self._named: dict[Notice, tuple[bytes, list[bytes]]] = {}
+        """What names the proofs and the marks that were held when their digest was this."""
         self._proofs: tuple[int, bytes] = (-1, b"")
 
     # -- bottles -------------------------------------------------------------------------------------
@@ -96,6 +98,22 @@ class Holdings:
         change = self.index.put(bottle)
         if change is not None:
             self.news.changed(bottle.fingerprint, change, now_s)
+
+    def is_old(self, bottle: Bottle) -> bool:
+        """Whether a bottle has nothing newer than what is held, and contradicts nothing of it."""
+        entry = self.index.get(bottle.fingerprint)
+        if entry is None or bottle.sequence == (entry.label_seq, entry.contents_seq):
+            return False
+        if bottle.label.seq > entry.label_seq or bottle.contents.seq > entry.contents_seq:
+            return False
+        held = self.intake.rack.get(bottle.fingerprint)
+        if held is None:
+            return False
+        same_label = bottle.label_envelope.payload == held.label_envelope.payload
+        same_contents = bottle.contents_envelope.payload == held.contents_envelope.payload
+        return (same_label or bottle.label.seq < held.label.seq) and (
+            same_contents or bottle.contents.seq < held.contents.seq
+        )
 
     def drop(self, *fingerprints: bytes) -> None:
         """Nodes have left the rack."""
@@ -183,11 +201,18 @@ class Holdings:
             return self.intake.checks.marks.digest[:DIGEST_SIZE]
         bans = self.intake.bans
         if self._proofs[0] != len(bans):
-            self._proofs = len(bans), digest("sync proofs", *self.ids(kind))[:DIGEST_SIZE]
+            self._proofs = len(bans), digest("sync proofs", *self._ids(kind))[:DIGEST_SIZE]
         return self._proofs[1]
 
     def ids(self, kind: Notice) -> list[bytes]:
         """What names each of them, in the same order everywhere."""
+        now = self.notices(kind)
+        known = self._named.get(kind)
+        if known is None or known[0] != now:
+            known = self._named[kind] = now, self._ids(kind)
+        return known[1]
+
+    def _ids(self, kind: Notice) -> list[bytes]:
         if kind is Notice.MARK:
             return [mark_id(mark) for mark in self.intake.checks.marks]
         return sorted(proof.fingerprint for proof in self.intake.bans)

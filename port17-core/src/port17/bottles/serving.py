@@ -14,7 +14,7 @@ from typing import Final
 from port17.bottles.buckets import BucketRefused, commitments, records
 from port17.bottles.holdings import Holdings, fresh_records
 from port17.bottles.intake import Sender
-from port17.bottles.news import NODE_BATCH_S, Acquaintance, Feed, Item, Kind, client_batch_s
+from port17.bottles.news import MODERATION, NODE_BATCH_S, Acquaintance, Feed, Item, Kind, client_batch_s
 from port17.bottles.stamp_index import Detail, Entry
 from port17.bottles.sync import (
     BUCKETS,
@@ -105,8 +105,10 @@ class Serving:
         self._control: deque[bytes] = deque()
         self._differing: deque[int] = deque()
         self._comparing = False
-        self._tails: deque[bytes] = deque()
-        """The end of an answer to a comparison, and what it says beside buckets."""
+        self._naming: deque[tuple[Notice, int]] = deque()
+        """Proofs and marks that are still to be named, from which on."""
+        self._lists = False
+        """The moderators' list is still to be sent."""
         self._wants: deque[Held | None] = deque()
         """What is wanted; None is the end of one question."""
         self._wanted = 0
@@ -177,18 +179,13 @@ class Serving:
         self._differing.extend(at for at in range(BUCKETS) if ours[at] != compare.buckets[at])
         for kind, theirs in ((Notice.PROOF, compare.proofs), (Notice.MARK, compare.marks)):
             if theirs and theirs != holdings.notices(kind):
-                ids = holdings.ids(kind)[:KNOWN_NOTICES_CAP]
-                for at in range(0, len(ids), IDS_CAP):
-                    self._tails.append(encode(Known(kind, tuple(ids[at : at + IDS_CAP]))))
-        list_held = holdings.said((Kind.MODERATION, b""))
-        if list_held is not None and holdings.order > compare.moderation:
-            self._tails.append(encode(list_held))
-        self._tails.append(encode(Compared()))
+                self._naming.append((kind, 0))
+        self._lists = holdings.order > compare.moderation
 
     # -- what is sent --------------------------------------------------------------------------------
     def due_s(self, now_s: float) -> float:
         """When :meth:`pull` has something."""
-        if self._out or self._control or self._tails or self._wants or self._items or self._asks:
+        if self._out or self._control or self._comparing or self._wants or self._items or self._asks:
             return now_s
         return math.inf if self._feed is None else self._feed.due_s(self._interval_s, now_s)
 
@@ -213,11 +210,8 @@ class Serving:
             batch = self._feed.batch(self._interval_s, now_s)
             if batch:
                 return self._news(self._feed, batch, now_s)
-        if self._differing:
-            return self._differ(self._differing.popleft())
-        if self._tails:
-            self._comparing = len(self._tails) > 1
-            return self._tails.popleft()
+        if self._comparing:
+            return self._compared()
         if self._items:
             said = self._holdings.said(self._items.popleft())
             return b"" if said is None else encode(said)
@@ -236,6 +230,23 @@ class Serving:
             return encode(Answer(ask, commitments(*where)))
         except BucketRefused:
             return encode(Answer(ask, None))
+
+    def _compared(self) -> bytes:
+        """The next part of the answer to a comparison."""
+        if self._differing:
+            return self._differ(self._differing.popleft())
+        if self._naming:
+            kind, at = self._naming.popleft()
+            ids = self._holdings.ids(kind)[at : at + IDS_CAP]
+            if len(ids) == IDS_CAP and at + IDS_CAP < KNOWN_NOTICES_CAP:
+                self._naming.append((kind, at + IDS_CAP))
+            return encode(Known(kind, tuple(ids))) if ids else b""
+        if self._lists:
+            self._lists = False
+            said = self._holdings.said(MODERATION)
+            return b"" if said is None else encode(said)
+        self._comparing = False
+        return encode(Compared())
 
     def _differ(self, number: int) -> bytes:
         held = self._holdings.index.bucket(number, self._local)
