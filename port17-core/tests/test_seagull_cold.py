@@ -251,3 +251,53 @@ def test_what_fits_is_said_in_its_order(tmp_path: Path, want: Want) -> None:
         assert {(False, False), first, (True, True)} <= seen
 
     play(tmp_path, scene)
+
+
+def test_prekeys_that_the_contents_do_not_commit_to_are_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Signed by the node itself, for this caller alone."""
+
+    async def scene(shore: Shore) -> None:
+        node = await shore.node("ash")
+        asker = shore.caller("client", node.bottle)
+        shore.skip(9 * DAY_S)
+        node.publish()
+        own = asker.network.suites[X25519].generate()
+        true = FreshParts.fitting
+
+        def said(room: int, bottle: Any, records: Any, *, label_first: bool) -> bytes:
+            forged = [record.model_copy(update={"public": own.public}) for record in records]
+            return true(room, bottle, forged, label_first=label_first)
+
+        monkeypatch.setattr(FreshParts, "fitting", said)
+        with pytest.raises(NetworkError):
+            await asker.refresher.fresh(node.fingerprint)
+        monkeypatch.undo()
+        await anyio.sleep(AGAIN_S + 1)
+        await asker.refresher.fresh(node.fingerprint)
+
+    play(tmp_path, scene)
+
+
+def test_contents_of_another_are_not_taken_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def scene(shore: Shore) -> None:
+        node, other = await shore.node("ash"), await shore.node("oak")
+        asker = shore.caller("client", node.bottle)
+        shore.skip(9 * DAY_S)
+        node.publish()
+        other.publish()
+        true = FreshParts.fitting
+
+        def said(room: int, bottle: Any, records: Any, *, label_first: bool) -> bytes:
+            return true(room, other.bottle, records, label_first=label_first)
+
+        monkeypatch.setattr(FreshParts, "fitting", said)
+        with pytest.raises(NetworkError):
+            await asker.refresher.fresh(node.fingerprint)
+        held = asker.held(node)
+        assert held is not None
+        assert held.label.name == "ash"
+        assert asker.held(other) is None
+
+    play(tmp_path, scene)
