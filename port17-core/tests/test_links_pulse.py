@@ -42,26 +42,26 @@ class Line:
 
 def test_a_quiet_link_is_asked_rarely() -> None:
     line = Line()
-    line.run(3600)
+    line.run(36000)
     gaps = [after - before for before, after in zip(line.pings, line.pings[1:], strict=False)]
-    assert 3600 / QUIET_PING_S[1] - 1 <= len(line.pings) <= 3600 / QUIET_PING_S[0]
+    assert 36000 / QUIET_PING_S[1] - 2 <= len(line.pings) <= 36000 / QUIET_PING_S[0]
     assert min(gaps) >= QUIET_PING_S[0]
     assert len(set(gaps)) > 5, "not by the clock: that would be a mark to know it by"
 
 
 def test_news_that_come_meanwhile_are_signs_of_life() -> None:
     line, beat = Line(), iter(range(10_000))
-    line.run(3600, traffic=lambda: next(beat) % 60 == 0)
+    line.run(3600, traffic=lambda: next(beat) % 250 == 0)
     assert not line.pings
 
 
 @pytest.mark.parametrize("quiet_s", [0, 3, 60, 1000])
 def test_who_begins_to_use_a_dead_link_learns_it_in_time(quiet_s: float) -> None:
     line = Line(seed=5)
-    line.run(500)
+    line.run(2000)
     line.alive = False
     line.heard_s = line.now_s
-    line.run(min(quiet_s, QUIET_PING_S[0] - 1))
+    line.run(min(quiet_s, QUIET_PING_S[0] - 10))
     assert not line.lost
     used_s, line.in_use = line.now_s, True
     line.run(60)
@@ -73,7 +73,7 @@ def test_a_long_silence_is_not_held_against_a_peer_that_nobody_asked() -> None:
     line = Line()
     for _ in range(20):
         line.in_use = False
-        line.run(110)
+        line.run(QUIET_PING_S[0] - 10)
         line.in_use = True
         line.run(3)
     assert not line.lost
@@ -82,7 +82,7 @@ def test_a_long_silence_is_not_held_against_a_peer_that_nobody_asked() -> None:
 def test_a_dead_quiet_link_is_found_out_in_the_end() -> None:
     line = Line()
     line.alive = False
-    line.run(1000)
+    line.run(2000)
     assert line.lost
     assert line.now_s - 1000.0 <= QUIET_PING_S[1] + DEAD_AFTER_S + 2 * TICK_S
 
