@@ -47,12 +47,6 @@ class Credentials:
         )
         self.burn()
         self.identity = self.keyring.identity
-        if not self.keyring.prekeys and network.rack.get(self.identity.fingerprint) is None:
-            # With a bottle that others have, it makes new ones itself.
-            raise ConfigError(
-                f"the keyring {config.state} has no prekey that can still be used",
-                cure="Make new ones with `port17 node bottle --config FILE`, or nobody can call the node.",
-            )
         self.signer = NodeSigner(self.identity.fingerprint, self._sign)
 
     def _sign(self, message: bytes) -> bytes:
