@@ -20,7 +20,7 @@ from port17.plugins.loader import Registry
 from port17.records.bottle import Bottle
 from port17.records.moderation import SignedModeration
 
-from .bottle_maker import NETWORK, NOW, TERMS
+from .bottle_maker import NETWORK, NOW, TERMS, Maker
 
 PANEL = Registry().panel
 DELAY_S = 0.05
@@ -257,3 +257,21 @@ def ring(mesh: Mesh, peers: Iterable[Peer], chords: int = 0) -> list[tuple[Peer,
     for one, other in pairs:
         mesh.lane(one, other)
     return pairs
+
+
+def network(mesh: Mesh, nodes: int, chords: int = 0) -> tuple[list[Peer], list[Maker]]:
+    """Nodes that know only themselves, and their lanes."""
+    makers = [Maker() for _ in range(nodes)]
+    peers = [mesh.peer(f"p{at}", maker.fingerprint) for at, maker in enumerate(makers)]
+    for at, (peer, maker) in enumerate(zip(peers, makers, strict=True)):
+        peer.take(maker.bottle(name=f"n{at}"))
+    ring(mesh, peers, chords)
+    return peers, makers
+
+
+def alike(peers: list[Peer]) -> bool:
+    return all(peer.holds() == peers[0].holds() for peer in peers)
+
+
+def bottles(count: int) -> list[Bottle]:
+    return [Maker().bottle(name=f"n{at}") for at in range(count)]
