@@ -315,9 +315,12 @@ def test_a_neighbour_that_leaves_or_is_blocked_is_none() -> None:
     assert second not in node.standing
 
 
-def test_who_left_and_is_back_may_be_called_at_once() -> None:
+@pytest.mark.parametrize("first", ["news", "verb"])
+def test_who_left_and_is_back_may_be_called_at_once(first: str) -> None:
     bench = Bench(1)
     bench.settle()
+    if first == "verb":
+        bench.mesh.retires(print_of(1), bench.now_s)
     bench.folder.put(print_of(1), address=spread(1), flags=["offline"], seq=NOW + 1)
     bench.known.read()
     bench.mesh.learned(print_of(1), bench.now_s)

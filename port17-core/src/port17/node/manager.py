@@ -304,11 +304,13 @@ class Manager:
     # -- how it ends -------------------------------------------------------------------------------
     def _leaving(self, now_s: float) -> list[Command]:
         commands: list[Command] = []
+        if self._stopped:
+            return commands
         if self._signed is not None and OFFLINE not in self._signed.flags:
             commands.append(self._sign(Sign((), self._load, (OFFLINE,)), now_s))
         if now_s >= self._farewell_s:
             commands += self._mesh.disband()
-        if now_s >= self._leaving_due_s and not self._mesh.standing and not self._stopped:
+        if now_s >= self._leaving_due_s and not self._mesh.standing:
             self._stopped = True
             commands.append(Stop())
         return commands
