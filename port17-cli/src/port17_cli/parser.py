@@ -175,6 +175,8 @@ def _client(groups: Groups) -> None:
     config_file(parser)
     settings(parser)
     parser.add_argument("--while-stdin", action="store_true", help=argparse.SUPPRESS)
+    parser = add_command(group, "status", "status:client", "Ask a running client how it is.")
+    control(parser)
 
 
 def _route(groups: Groups) -> None:

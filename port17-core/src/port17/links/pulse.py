@@ -15,7 +15,7 @@ DEAD_AFTER_S: Final = 7.0
 """Seconds without a block after which a link is lost: programs learn of it within 10 s."""
 QUIET_PING_S: Final = (600.0, 900.0)
 """Least and most seconds of silence before a PING while nobody waits for anything. A client keeps its links
-all day, and a PING and its PONG are 8 KiB; racks are compared every ten minutes, which is a sign of life, too."""
+all day, and a PING and its PONG are 8 KiB; racks are compared every ten minutes: a sign of life, too."""
 
 _random: Final = SystemRandom()
 
