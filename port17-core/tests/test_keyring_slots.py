@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import shutil
 import threading
+import time
 from itertools import pairwise
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -12,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from port17.errors import ConfigError
-from port17.node import key_file, prekeys
+from port17.node import key_file, prekey_journal, prekeys
 from port17.node.identity_file import IDENTITY_FILE, IdentityFile
 from port17.node.keyring import Keyring, restore
 from port17.node.prekey_journal import JOURNAL_FILE, RANGES_CAP, Entry, PrekeyJournal
@@ -152,6 +155,45 @@ def test_a_restored_identity_makes_no_key_for_a_slot_that_may_be_out(tmp_path: P
     assert stock(load(tmp_path / "new"), slots=SLOTS_CAP) == []
     assert stock(load(tmp_path / "new"), first=6, slots=SLOTS_CAP) == []
     assert stock(load(tmp_path / "new"), first=7, slots=SLOTS_CAP) == [6 + SLOTS_CAP]
+
+
+def test_a_state_that_was_put_back_makes_no_key_for_a_slot_that_may_be_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The whole folder, from a backup that somebody made while the node went on."""
+    now = int(time.time())
+    day = now // 86400
+    monkeypatch.setattr(prekey_journal, "time", SimpleNamespace(time=lambda: now - 3600.0))
+    keyring = create(tmp_path / "state", 0)
+    keyring.stock(NETWORK, day, 4, 86400)
+    keyring.save()
+    shutil.copytree(tmp_path / "state", tmp_path / "backup")
+    keyring.stock(NETWORK, day, SLOTS_CAP, 86400)
+    keyring.save()
+    published = {record.slot: record.hash for record in keyring.records()}
+    monkeypatch.undo()
+    shutil.rmtree(tmp_path / "state")
+    shutil.copytree(tmp_path / "backup", tmp_path / "state")
+    again = load(tmp_path / "state")
+    assert now - 5 <= again.unknown_until <= now + 60
+    assert again.stock(NETWORK, day, SLOTS_CAP, 86400) == []
+    again.save()
+    for record in again.records():
+        assert published[record.slot] == record.hash, "what is there is as good as before"
+    assert [record.slot for record in again.stock(NETWORK, day + 1, SLOTS_CAP, 86400)] == [day + SLOTS_CAP]
+    again.save()
+    # It is remembered, whoever writes next and however fresh the file is then.
+    assert load(tmp_path / "state").unknown_until == again.unknown_until
+    with load(tmp_path / "state").signing() as journal:
+        assert min(journal.signed) >= now - 5
+
+
+def test_a_state_that_lay_where_it_was_is_as_it_was(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    create(tmp_path)
+    monkeypatch.setattr(prekey_journal, "time", SimpleNamespace(time=lambda: time.time() + 3600.0))
+    assert load(tmp_path).unknown_until == 0
+    stock(load(tmp_path), slots=4)  # a clock that was ahead
+    assert load(tmp_path).unknown_until == 0
 
 
 def test_a_restored_identity_makes_no_key_that_lives_too_long(tmp_path: Path) -> None:

@@ -5,10 +5,12 @@ from __future__ import annotations
 import os
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from port17.errors import ConfigError, PeerViolation
+from port17.node import replays
 from port17.node.replays import FILE, MARK, Replays
 from port17.wire.replay import ReplaySet, stamp
 
@@ -45,6 +47,32 @@ def test_sets_that_are_lost_cost_a_wait(tmp_path: Path, left: str) -> None:
             after.setups.admit(fresh, stamp(NOW_S + 30), NOW_S + 30)
     later_s = NOW_S + 30 + SKEW_S + 60
     after.setups.admit(b"x" * 16, stamp(later_s), later_s)
+
+
+def test_sets_of_a_backup_count_as_lost(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What was seen after the backup was made is not in them."""
+    monkeypatch.setattr(
+        replays, "time", SimpleNamespace(time=lambda: time.time() - 60, monotonic=time.monotonic)
+    )
+    seen(tmp_path).store(tmp_path, NOW_S)
+    monkeypatch.undo()
+    backup = (tmp_path / FILE).read_bytes()
+    (tmp_path / FILE).unlink()
+    (tmp_path / FILE).write_bytes(backup)
+    after = Replays.load(tmp_path, SKEW_S, NOW_S + 30)
+    with pytest.raises(PeerViolation, match="unclean"):
+        after.setups.admit(b"x" * 16, stamp(NOW_S + 30), NOW_S + 30)
+
+
+def test_without_sets_beside_keys_of_a_backup_they_count_as_lost(tmp_path: Path) -> None:
+    after = Replays.load(tmp_path, SKEW_S, NOW_S, unknown_until_s=NOW_S - 30)
+    with pytest.raises(PeerViolation, match="unclean"):
+        after.links.admit(KEY, stamp(NOW_S), NOW_S)
+    later_s = NOW_S + 3600
+    (tmp_path / MARK).unlink()
+    Replays.load(tmp_path, SKEW_S, later_s, unknown_until_s=NOW_S - 30).links.admit(
+        KEY, stamp(later_s), later_s
+    )
 
 
 def test_a_clean_stop_soon_after_a_crash_does_not_hide_it(tmp_path: Path) -> None:

@@ -87,7 +87,7 @@ def check_fit(network: KnownNetwork, signature_size: int) -> None:
         room, least = answer_room(terms, suite, signature_size), FreshParts.least(suite.public_size)
         if room < least:
             raise ConfigError(
-                f"two prekeys of {suite.name} and this identity's signature do not fit into handshake flights"
-                f" of {terms.flight_blocks} blocks: {least - room} bytes are missing",
-                cure="Use an identity scheme with shorter signatures, or found a network with longer flights.",
+                f"two prekeys of {suite.name} and this identity's signature do not fit into a handshake's"
+                f" flights of {terms.flight_blocks} blocks: {least - room} bytes are missing",
+                cure="Use an identity scheme of shorter signatures, or found a network with longer flights.",
             )

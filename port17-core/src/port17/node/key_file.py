@@ -24,6 +24,8 @@ FRESH = ".new"
 """Behind the name of a file that is being written."""
 GONE = ".gone"
 """Behind the name of a file that is being erased."""
+PLACED_S = 10.0
+"""Seconds that a file may take from being made to having its name, on a disk that is busy."""
 
 
 def read(file: Path, cap: int) -> bytes:
@@ -71,6 +73,24 @@ def write(file: Path, data: bytes) -> None:
     _write_new(fresh, data, FILE_MODE)
     fresh.replace(file)
     sync(file.parent)
+
+
+def placed_s(file: Path) -> float:
+    """The Unix time at which a file got its content and its name, which nobody can set.
+
+    :raises OSError: it is not there.
+    """
+    return file.stat().st_ctime
+
+
+def is_put_back(placed_s: float, written_s: float) -> bool:
+    """Whether a file was put back, from a backup say, after it had been written: what was done since then is
+    not in it. A change of owner or mode looks the same. A whole disk that is set back in time shows nothing.
+
+    :param placed_s: of :func:`placed_s`.
+    :param written_s: Unix time of its writing, as it says itself; 0 if it doesn't.
+    """
+    return written_s > 0 and placed_s > written_s + PLACED_S
 
 
 def create(file: Path, data: bytes, mode: int = FILE_MODE) -> None:

@@ -60,6 +60,12 @@ class Keyring:
         return f"Keyring({self.identity.node_id}, {len(self.prekeys)} prekeys)"
 
     @property
+    def unknown_until(self) -> int:
+        """The Unix second until which it is not known what was done with these keys: when they were put back
+        from a backup, or 0."""
+        return self._prekeys.unknown_until
+
+    @property
     def prekeys(self) -> dict[Place, tuple[PrekeyRecord, KemKey]]:
         """(suite name, slot) to the public record and the key."""
         return self._prekeys.held

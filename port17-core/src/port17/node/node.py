@@ -99,7 +99,12 @@ class Node:
         keyring = self._credentials.keyring
         check_fit(network, keyring.scheme.signature_size)
         # The last that can fail: only a node that was made is stopped, and leaves the sets behind.
-        self._replays = Replays.load(config.state, network.revision.clock_skew_s, network.wall())
+        self._replays = Replays.load(
+            config.state,
+            network.revision.clock_skew_s,
+            network.wall(),
+            unknown_until_s=keyring.unknown_until,
+        )
         self._cold = ColdDesk(
             network,
             self._credentials.signer,

@@ -5,6 +5,7 @@ Either would be an equivocation and ban the node, even if the first one was lost
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 from typing import Annotated, NamedTuple, TypeAlias
 
@@ -66,6 +67,7 @@ class _File(Record):
     unknown_until: UnixSecond = 0
     label: Sequence64 = 0
     contents: Sequence64 = 0
+    written: UnixSecond = 0
 
 
 class PrekeyJournal:
@@ -87,7 +89,8 @@ class PrekeyJournal:
 
     @classmethod
     def read(cls, folder: Path) -> PrekeyJournal | None:
-        """The journal of a folder; None if there is none yet.
+        """The journal of a folder; None if there is none yet. One that was put back from a backup does not
+        know what was committed to in between.
 
         :raises ConfigError: it can't be read, or is damaged.
         """
@@ -105,6 +108,9 @@ class PrekeyJournal:
         journal.entries = {(entry.suite, entry.slot): entry for entry in held.entries}
         journal.spent = dict(held.spent)
         journal.unknown_until = held.unknown_until
+        placed_s = key_file.placed_s(file)
+        if key_file.is_put_back(placed_s, held.written):
+            journal.unknown_until = max(held.unknown_until, int(placed_s))
         journal._signed = held.label, held.contents
         return journal
 
@@ -117,6 +123,7 @@ class PrekeyJournal:
             unknown_until=self.unknown_until,
             label=self._signed[0],
             contents=self._signed[1],
+            written=int(time.time()),
         )
         key_file.write(folder / JOURNAL_FILE, value.to_cbor())
 

@@ -71,6 +71,11 @@ class Prekeys:
     def __repr__(self) -> str:
         return f"Prekeys({len(self.held)} held)"
 
+    @property
+    def unknown_until(self) -> int:
+        """As of :class:`~port17.node.prekey_journal.PrekeyJournal`."""
+        return self._journal.unknown_until
+
     def load(self, now: float | None) -> None:
         """What is on disk for the suites served.
 

@@ -34,18 +34,21 @@ class Replays:
     setups: ReplaySet
 
     @classmethod
-    def load(cls, folder: Path, skew_s: float, now_s: float) -> Replays:
+    def load(cls, folder: Path, skew_s: float, now_s: float, *, unknown_until_s: float = 0.0) -> Replays:
         """The sets as the last stop left them.
 
         After an unclean one they are lost, and stamps that could belong to a replay are refused.
 
         :param folder: the node's state.
+        :param unknown_until_s: Unix time at which the node's keys were put back from a backup: whatever was
+            seen before is lost.
         :raises ConfigError: the folder can't be written.
         """
         file, mark = folder / FILE, folder / MARK
         try:
-            unclean = mark.exists()
+            unclean = mark.exists() or now_s < unknown_until_s + 2 * skew_s + STAMP_UNIT_S
             stored = None if unclean or not file.exists() else file.read_bytes()[: FILE_CAP + 1]
+            placed_s = key_file.placed_s(file) if stored is not None else 0.0
             mark.touch(mode=0o600)
             file.unlink(missing_ok=True)
             key_file.sync(folder)
@@ -58,7 +61,10 @@ class Replays:
         setups: list[bytes] = []
         if stored is not None:
             try:
-                links, setups = _decode(stored)
+                links, setups, written_s = _decode(stored)
+                if key_file.is_put_back(placed_s, written_s):
+                    _log.warning("the stored replay sets are from a backup: they count as lost")
+                    unclean = True
             except RecordError:
                 _log.warning("the stored replay sets are damaged: they count as lost")
                 unclean = True
@@ -83,7 +89,8 @@ class Replays:
 
         :raises OSError: they can't be written; the next start then counts as after an unclean stop.
         """
-        data = cbor.encode([b"".join(self.links.entries()), b"".join(self.setups.entries())])
+        sets = [b"".join(one.entries()) for one in (self.links, self.setups)]
+        data = cbor.encode([*sets, int(time.time())])
         # What a power loss leaves: the mark without the sets, never the reverse.
         key_file.write(folder / FILE, data)
         if not self.setups.refuses(now_s):
@@ -91,11 +98,11 @@ class Replays:
             key_file.sync(folder)
 
 
-def _decode(stored: bytes) -> tuple[list[bytes], list[bytes]]:
+def _decode(stored: bytes) -> tuple[list[bytes], list[bytes], int]:
     value = cbor.decode(stored, cap=FILE_CAP)
     match value:
-        case [bytes() as links, bytes() as setups]:
-            return _split(links), _split(setups)
+        case [bytes() as links, bytes() as setups, int() as written_s]:
+            return _split(links), _split(setups), written_s
     raise RecordError("not replay sets")
 
 
