@@ -28,6 +28,7 @@ from port17.bottles.sync import (
     Update,
     Whole,
 )
+from port17.bottles.tidings import NAMED_CAP
 from port17.bottles.update import ContentsUpdate
 from port17.errors import PeerViolation
 from port17.records.mark import Mark, SignedMark, claim_of
@@ -307,3 +308,4 @@ def test_proofs_and_marks_are_not_asked_for_without_end(victim: Peer) -> None:
     source.say(*(Known(Notice.PROOF, tuple(names[at : at + 500])) for at in range(0, 20_000, 500)))
     asked = [name for message in source.hear() if isinstance(message, Fetch) for name in message.ids]
     assert len(asked) <= 1024
+    assert len(victim.gossip._followed[source.key]._tidings._named) <= NAMED_CAP

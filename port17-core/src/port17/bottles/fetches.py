@@ -265,6 +265,9 @@ class Fetches:
         for batch in source.batches:
             self._release(key, batch)
             batch.clear()  # the answer's end may still come
+        if source.disappointments >= DISAPPOINTMENTS:
+            for fingerprint in list(source.queue):
+                self._unclaim(key, fingerprint)
         return True
 
     # -- the inside ----------------------------------------------------------------------------------
