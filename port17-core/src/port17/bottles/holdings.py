@@ -294,6 +294,11 @@ def fresh_records(entry: Entry, base: int) -> frozenset[bytes]:
     return frozenset(one for one, at in entry.records_at.items() if at > base)
 
 
+def records_after(entry: Entry, contents_seq: int) -> frozenset[bytes]:
+    """Commitments of the prekey records that somebody lacks who had all that older contents commit to."""
+    return frozenset(one for one, seq in entry.records_with.items() if seq > contents_seq)
+
+
 def mark_id(mark: SignedMark) -> bytes:
     """What names a mark in messages."""
     said = mark.mark

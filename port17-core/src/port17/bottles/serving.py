@@ -12,7 +12,7 @@ from collections.abc import Callable
 from typing import Final
 
 from port17.bottles.buckets import BucketRefused, commitments, records
-from port17.bottles.holdings import Holdings, fresh_records
+from port17.bottles.holdings import Holdings, fresh_records, records_after
 from port17.bottles.intake import Sender
 from port17.bottles.news import MODERATION, NODE_BATCH_S, Acquaintance, Feed, Item, Kind, client_batch_s
 from port17.bottles.stamp_index import Detail, Entry
@@ -267,8 +267,12 @@ class Serving:
         lacks = self._bundles and entry.contents_seq == held.contents_seq and entry.whole and not held.whole
         if entry.contents_seq <= held.contents_seq and not lacks:
             return b""
-        wanted = None if self._bundles else frozenset[bytes]()
-        return self._holdings.update(held.fingerprint, records=wanted)
+        records: frozenset[bytes] | None = None
+        if not self._bundles:
+            records = frozenset()
+        elif held.whole and not entry.read:
+            records = records_after(entry, held.contents_seq)
+        return self._holdings.update(held.fingerprint, records=records)
 
     # -- news ----------------------------------------------------------------------------------------
     def _news(self, feed: Feed, batch: list[Item], now_s: float) -> bytes:

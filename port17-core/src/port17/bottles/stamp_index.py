@@ -37,6 +37,8 @@ class Entry:
     :param local: its bottle is for the local network alone.
     :param label_at: serial of the news that brought the label; 0 if it was there before.
     :param records_at: the same for prekey records, by commitment, of those alone that came later.
+    :param records_with: the contents, by sequence, with which each record was seen first: who was whole with
+        older ones lacks it.
     :param read: it was read from the store, and which records it had is not known.
     """
 
@@ -46,6 +48,7 @@ class Entry:
     local: bool
     label_at: int = 0
     records_at: dict[bytes, int] = field(default_factory=dict)
+    records_with: dict[bytes, int] = field(default_factory=dict)
     read: bool = False
 
 
@@ -120,6 +123,7 @@ class StampIndex:
         if held is None:
             self._put(bottle.fingerprint, fresh)
             fresh.records_at = dict.fromkeys(sorted(there), 0)
+            fresh.records_with = dict.fromkeys(there, fresh.contents_seq)
             return Change(True, True, frozenset(there))
         # The first change after a start is not to carry every record to everybody; one that is new with it is
         # found by comparing.
@@ -131,6 +135,8 @@ class StampIndex:
         )
         fresh.label_at = held.label_at
         fresh.records_at = {one: known.get(one, 0) for one in sorted(there)}
+        since = dict.fromkeys(there, held.contents_seq) if held.read else held.records_with
+        fresh.records_with = {one: since.get(one, fresh.contents_seq) for one in there}
         self._put(bottle.fingerprint, fresh)
         news = change.label or change.contents or (fresh.whole and not held.whole)
         return change if news else None
