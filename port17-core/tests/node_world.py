@@ -19,6 +19,7 @@ from port17.links.crane import Crane, Terms, dial
 from port17.network import KnownNetwork
 from port17.node import load
 from port17.node.node import Node
+from port17.records.bottle import Bottle
 from port17.wire.quota import Budget
 from port17_transports.memory import Memory, Network
 
@@ -123,6 +124,8 @@ class Home:
         _, self.first = town.net.node(name, lanes=(), **given)
         town.net.bottles = bottles
         self.node: Node | None = None
+        self.losses: list[bytes] = []
+        """Whose last lane was lost while it stood, or after it was retired."""
         self.known: KnownNetwork
         self._scope: anyio.CancelScope | None = None
         self._leave = anyio.Event()
@@ -146,6 +149,7 @@ class Home:
                 await self.known.offer(others, LISTED)
                 tasks = await stack.enter_async_context(anyio.create_task_group())
                 self.node = Node(self.config, self.town.net.registry, self.known, tasks)
+                self._note_losses(self.node)
                 await self.node.run(stack)
                 task_status.started()
                 await self._leave.wait()
@@ -154,6 +158,15 @@ class Home:
                 tasks.cancel_scope.cancel()
         self.node = None
         self._over.set()
+
+    def _note_losses(self, node: Node) -> None:
+        lost = node._driver.lost
+
+        def note(peer: bytes) -> None:
+            self.losses.append(peer)
+            lost(peer)
+
+        node._driver.lost = note  # type: ignore[method-assign]
 
     async def kill(self) -> None:
         """Gone, without a word."""
@@ -220,13 +233,21 @@ class Client:
         self.tasks.start_soon(crane.run)
         return crane
 
-    async def fetch(self, crane: Crane, home: Home) -> list[bytes]:
-        """Follow a node until it has told all; who is known then."""
+    async def fetch(
+        self, crane: Crane, home: Home, *, local: bool = False, offered: Bottle | None = None
+    ) -> list[bytes]:
+        """Follow a node until it has told all; who is known then.
+
+        :param local: ask for local bottles, too.
+        :param offered: given to it first.
+        """
         to = self.known.responder_of(home.fingerprint)
         assert to is not None
         bell, gossip = Bell(), self.known.gossip
         async with ask(crane, to, self.known, SYNC, budget=self.budget) as stream:
-            key = gossip.follow(home.fingerprint, bell.ring, standing=False)
+            key = gossip.follow(home.fingerprint, bell.ring, local=local, standing=False)
+            if offered is not None:
+                gossip.offer(key, offered)
             async with anyio.create_task_group() as group:
 
                 async def watch() -> None:

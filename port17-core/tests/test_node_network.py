@@ -67,7 +67,9 @@ def test_nodes_that_know_a_list_find_each_other_and_the_network_heals(tmp_path: 
             leaver = made.homes["n05"]
             neighbours = [made.by(peer) for peer in leaver.lanes]
             begun_s = anyio.current_time()
+            retired = [home.running._lanes.current(leaver.fingerprint) for home in neighbours]
             await leaver.leave()
+            assert all(link is not None and link.retired_s is not None for link in retired)
             assert anyio.current_time() - begun_s < 5, "nobody used it"
             for home in made.running:
                 held = home.known.rack.get(leaver.fingerprint)
@@ -218,6 +220,7 @@ def test_lanes_are_made_anew_under_another_suite_before_the_old_ones_end(tmp_pat
                 return all(link.crane.suite == CHACHA for home in four for link in home.running._lanes)
 
             await made.until(turned, 60)
+            assert not any(home.losses for home in four)
             assert all(len(list(home.running._lanes)) == 3 for home in four)
 
     on_virtual_clock(run)

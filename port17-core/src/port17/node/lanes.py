@@ -163,7 +163,9 @@ class Lanes:
     # -- what others do ------------------------------------------------------------------------------
     def takes(self, peer: bytes) -> bool:
         """Whether a node that calls may have one more link."""
-        return peer != self._own and len(self._links.get(peer, ())) < PER_NODE_CAP
+        # Whoever only repeats what a node once sent proves nothing, and must not take that node's places.
+        proved = sum(link.crane.standing.is_set() for link in self._links.get(peer, ()))
+        return peer != self._own and proved < PER_NODE_CAP
 
     async def called(self, crane: Crane, address: str) -> None:
         """A node has called; returns when the link is lost.
@@ -386,6 +388,8 @@ class Lanes:
                 try:
                     link = await self._ask(old.peer)
                     if link.stands:
+                        if not old.is_lane:  # the manager has thought better of it meanwhile
+                            self._retire(link)
                         return
                     link.crane.end()
                 except NetworkError as error:
