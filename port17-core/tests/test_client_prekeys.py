@@ -299,3 +299,20 @@ def test_a_large_network_is_asked_for_what_is_needed_among_other_things(tmp_path
         assert chosen != sorted(chosen)
 
     virtually(test, tmp_path, nodes=1)
+
+
+def test_one_honest_source_of_three_finds_out_the_others(tmp_path: Path) -> None:
+    """The node and two sources of different groups have one owner."""
+
+    async def test(place: Place) -> None:
+        special = place.other(1)
+        for name in ("hostile", "hostile too"):
+            feed = place.feed([special, *(one for one in place.bottles if one is not place.bottles[1])])
+            await place.feeds.add(feed, name)
+        await place.feeds.add(place.feed(), "honest")
+        place.tasks.start_soon(place.prekeys._ahead)
+        await anyio.sleep(SHOWN_S)
+        assert special.fingerprint in place.known.intake.bans
+        assert not place.feeds.lost
+
+    virtually(test, tmp_path)

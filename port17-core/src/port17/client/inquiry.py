@@ -168,7 +168,9 @@ class Inquiry:
             sources = [source for source in self._sources if source.synced]
             self._rng.shuffle(sources)
             sources.sort(key=lambda source: source.fingerprint == last)
-            questions = self._questions_for(lacking, sources, asked)
+            # Where no route waits, and none shows, all are heard: one honest source finds out two liars.
+            most = AGREEING if last is not None else len(sources)
+            questions = self._questions_for(lacking, sources, asked)[:most]
             if not questions:
                 return
             asked |= {(source.key, of_records) for source, of_records in questions}
@@ -191,8 +193,6 @@ class Inquiry:
                 for need in lacking
             ):
                 questions.append((source, False))
-            if len(questions) == AGREEING:
-                break
         return questions
 
     async def _ask_and_take(
