@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import shutil
 import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -120,6 +121,62 @@ def directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def machines() -> Iterator[Machines]:
     with Machines("a", "b", "c") as three:
         yield three
+
+
+LISTEN = """
+import anyio
+from port17_lan import Multicast
+
+def heard(data, host, link):
+    print(data.decode(), host, link, flush=True)
+
+anyio.run(Multicast().run, lambda: None, heard)
+"""
+SHOUT = """
+import socket, struct, sys
+from port17_lan.sockets import GROUP4, GROUP6
+
+link, port, hops = sys.argv[1], 17017, int(sys.argv[2])
+index = socket.if_nametoindex(link)
+four, six = (socket.socket(family, socket.SOCK_DGRAM) for family in (socket.AF_INET, socket.AF_INET6))
+four.setsockopt(socket.IPPROTO_IP, socket.IP_MULTICAST_IF, struct.pack("=4s4si", bytes(4), bytes(4), index))
+four.setsockopt(socket.IPPROTO_IP, socket.IP_MULTICAST_TTL, hops)
+six.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_MULTICAST_HOPS, hops)
+for word, host4, host6 in (argument.split("/") for argument in sys.argv[3:]):
+    four.sendto(f"{word}4".encode(), (host4 or GROUP4, port))
+    six.sendto(f"{word}6".encode(), (host6 or GROUP6, port, 0, index))
+"""
+
+
+def test_only_what_was_sent_to_all_of_a_link_is_heard_on_it(machines: Machines, directory: Path) -> None:
+    machines.wire("a", "b", ipv4="10.77.1")
+    machines.wire("b", "c", ipv4="10.77.2")
+    machines.run("b", "sh", "-c", "echo 1 > /proc/sys/net/ipv4/ip_forward")
+    machines.ip("c", "route", "add", "default", "via", "10.77.2.1")
+    log = directory / "listen.log"
+    with log.open("ab") as errors:
+        listener = machines.start("b", sys.executable, "-c", LISTEN, log=errors)
+    lines: list[str] = []
+    deadline = time.monotonic() + FOUND_S
+    while not any(line.startswith("ready") for line in lines):  # until it listens
+        assert time.monotonic() < deadline, text_of(log)
+        machines.run("a", sys.executable, "-c", SHOUT, "ab", "1", "ready//")
+        lines.append(read_line(listener, 1))
+    # To one machine alone; from a source that is not on the link; and what any neighbour may say.
+    machines.run("a", sys.executable, "-c", SHOUT, "ab", "1", "alone/10.77.1.2/fe80::2")
+    machines.ip("a", "addr", "add", "10.99.9.9/32", "dev", "ab")
+    machines.ip("a", "addr", "del", "10.77.1.1/24", "dev", "ab")
+    machines.run("a", sys.executable, "-c", SHOUT, "ab", "64", "afar//")
+    machines.run("c", sys.executable, "-c", SHOUT, "cb", "64", "fair//")
+    while not {"fair4", "fair6"} <= {line.split()[0] for line in lines if line.split()}:
+        assert time.monotonic() < deadline, (lines, text_of(log))
+        lines.append(read_line(listener, FOUND_S))
+    heard = {tuple(line.split()) for line in lines if line.split() and not line.startswith("ready")}
+    assert heard == {
+        ("afar6", "fe80::1%ba", "ba"),
+        ("fair4", "10.77.2.2", "bc"),
+        ("fair6", "fe80::2%bc", "bc"),
+    }
 
 
 @pytest.mark.parametrize("ipv4", ["10.77.1", ""], ids=["both families", "link-local addresses alone"])

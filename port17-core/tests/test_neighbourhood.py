@@ -32,10 +32,13 @@ class Wire:
 
     def __init__(self) -> None:
         self.ends: list[Wired] = []
+        self.lost: set[tuple[str, str]] = set()
+        """From whom to whom nothing gets."""
 
     def send(self, data: bytes, host: str) -> None:
         for end in self.ends:
-            end.heard(data, host, "wire0")
+            if (host, end.host) not in self.lost:
+                end.heard(data, host, "wire0")
 
 
 class Wired(LocalNetwork):
@@ -45,7 +48,7 @@ class Wired(LocalNetwork):
 
     def __init__(self, wire: Wire, host: str) -> None:
         super().__init__()
-        self._wire, self._host = wire, host
+        self._wire, self.host = wire, host
         self._due = anyio.Event()
         self.heard: Callable[[bytes, str, str], None] = lambda data, host, link: None
 
@@ -62,8 +65,8 @@ class Wired(LocalNetwork):
             while True:
                 beacon = announce()
                 if beacon is not None:
-                    self._wire.send(beacon, self._host)
-                with anyio.move_on_after(10 * random.Random(self._host).uniform(0.5, 1.5)):
+                    self._wire.send(beacon, self.host)
+                with anyio.move_on_after(10 * random.Random(self.host).uniform(0.5, 1.5)):
                     await self._due.wait()
                     await anyio.sleep(1)
                 self._due = anyio.Event()
@@ -159,6 +162,41 @@ def test_local_bottles_go_to_neighbours_and_public_ones_to_all(
     on_virtual_clock(run)
 
 
+def test_what_a_neighbour_holds_is_fetched_with_it(tmp_path: Path, wires: dict[str, Wire]) -> None:
+    """One node's beacons do not get through; others know it."""
+
+    async def run() -> None:
+        async with town(tmp_path) as made:
+            wires["one"] = Wire()
+            wires["one"].lost.add(("10.0.0.2", "10.0.0.3"))
+            for number, name in enumerate(("ash", "elm")):
+                on_wire(made, name, f"10.0.0.{number + 1}")
+            oak = on_wire(made, "oak", "10.0.0.3", flavour="public", addresses={"allow_private": True})
+            await made.start(["ash", "elm", "oak"], ())
+            await made.until(lambda: known(oak) == {"ash", "elm", "oak"}, FOUND_S)
+
+    on_virtual_clock(run)
+
+
+def test_a_neighbour_that_gives_local_bottles_away_is_not_believed_from_afar(
+    tmp_path: Path, wires: dict[str, Wire]
+) -> None:
+    async def run() -> None:
+        async with town(tmp_path) as made:
+            on_wire(made, "ash", "10.0.0.1")
+            oak = on_wire(made, "oak", "10.0.0.3", flavour="public", addresses={"allow_private": True})
+            fir = made.home("fir")
+            await made.start(["ash", "oak"], ())
+            oak.running.is_local = lambda origin: True  # type: ignore[method-assign]
+            await made.until(lambda: known(oak) == {"ash", "oak"}, FOUND_S)
+            await made.start(["fir"], ["oak"])
+            await made.until(lambda: fir.lanes == {oak.fingerprint}, FOUND_S)
+            await anyio.sleep(20)
+            assert known(fir) == {"oak", "fir"}
+
+    on_virtual_clock(run)
+
+
 def test_from_afar_a_local_bottle_is_neither_given_nor_taken(tmp_path: Path, wires: dict[str, Wire]) -> None:
     async def run() -> None:
         async with town(tmp_path) as made:
@@ -168,7 +206,11 @@ def test_from_afar_a_local_bottle_is_neither_given_nor_taken(tmp_path: Path, wir
             await made.start(["ash", "oak"], ())
             await made.until(lambda: known(oak) == known(ash) == {"ash", "oak"}, FOUND_S)
             client = Client(made)
-            assert await client.fetch(await client.call(oak), oak) == [oak.fingerprint]
+            crane = await client.call(oak)
+            found = await client.fetch(crane, oak, local=True, offered=stray.first)
+            assert found == [oak.fingerprint]
+            await anyio.sleep(1)
+            assert known(oak) == {"ash", "oak"}
             for somebody in (ash, oak):
                 outcome = (await somebody.known.offer([stray.first.encode()], Client.trusted))[0]
                 assert isinstance(outcome, Aborted)
