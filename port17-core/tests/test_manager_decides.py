@@ -325,6 +325,22 @@ def test_a_lane_that_is_retired_is_told_of_at_once() -> None:
     assert peer not in [lane.fingerprint for lane in signed.lanes]
 
 
+def test_who_cannot_be_called_is_told_apart_by_where_it_calls_from() -> None:
+    shell = standing(100)
+    for number in range(200, 320):
+        shell.folder.put(print_of(number))
+        shell.manager.learned(print_of(number), shell.now_s)
+
+    def granted(numbers: range, place: str) -> int:
+        return [shell.manager.asked(print_of(one), shell.now_s, address=place) for one in numbers].count("")
+
+    assert granted(range(200, 240), "81.2.69.9:4711") == 3  # of a target of ten
+    # A proxy in front of the node makes all callers one, which says nothing;
+    assert granted(range(240, 250), "127.0.0.1:4711") == 10
+    # and who can be called is known by its bottle.
+    assert granted(range(90, 98), "81.2.69.9:4711") == 8
+
+
 # -- going -------------------------------------------------------------------------------------------------
 def test_who_leaves_says_so_then_retires_its_lanes_then_stops() -> None:
     shell = standing()

@@ -11,7 +11,7 @@ import random
 from collections.abc import Callable, Collection, Iterable
 from typing import Final
 
-from port17.node.area import area_of, areas_of
+from port17.node.area import areas_of
 from port17.node.cadence import Cadence
 from port17.node.candidates import OFFLINE, Candidates, Nodes, has_address, no_objection
 from port17.node.commands import Command, Dial, Follow, Introduce, Retire, Sign, Stop
@@ -20,6 +20,7 @@ from port17.node.lane_cost import LaneCost
 from port17.node.life import Life, State
 from port17.node.mesh import Mesh
 from port17.records.bottle import LANES_CAP, LOAD_CAP, Label, Lane
+from port17.records.host import host_of
 
 __all__ = [
     "Command",
@@ -128,12 +129,14 @@ class Manager:
     def asked(self, peer: bytes, now_s: float, *, address: str = "") -> str:
         """A node asks for a lane.
 
-        :param address: where its ship comes from, if that is known.
+        :param address: where its ship comes from, if that is known. Counts for a node without addresses only:
+            others' are in their bottles, and a proxy in front of this node would make all callers one.
         :returns: empty grants it, and :meth:`stands` or :meth:`lost` is to follow; else why not.
         """
         if self._life.state in (State.STARTING, State.LEAVING):
             return f"the node is {self._life.state}"
-        return self._mesh.asked(peer, now_s, [area_of(address)] if address else ())
+        area = host_of(address).area
+        return self._mesh.asked(peer, now_s, () if area is None else (area,))
 
     def stands(self, peer: bytes, now_s: float, *, ours: bool) -> None:
         """A lane was granted: it stands. Again for one that stands is no error.

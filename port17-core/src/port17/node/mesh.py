@@ -170,12 +170,14 @@ class Mesh:
     def asked(self, peer: bytes, now_s: float, areas: Iterable[str] = ()) -> str:
         """A node asks for a lane.
 
-        :param areas: where it calls from, beside what its bottle says.
+        :param areas: where it calls from; counts for a node that can't be called.
         :returns: why not; empty grants it.
         """
         if peer in self._book.standing:
             return ""
-        marks = frozenset(map(area_mark, areas))
+        candidate = self._known.get(peer)
+        is_callable = candidate is not None and candidate.dialable
+        marks = frozenset() if is_callable else frozenset(map(area_mark, areas))
         if peer not in self._pinned:
             refusal = self._refusal(peer, now_s, marks)
             if refusal:
