@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from port17.bottles import following
-from port17.bottles.fetches import CLAIMS_CAP, DISAPPOINTMENTS, PATIENCE_S
+from port17.bottles.fetches import CLAIMS_CAP, DISAPPOINTMENTS, FORGIVEN_S, PATIENCE_S
 from port17.bottles.gossip_events import PrekeysCame
 from port17.bottles.sync import (
     STAMPS_CAP,
@@ -84,6 +84,9 @@ def test_claims_are_bounded_and_nobody_waits_long(mesh: Mesh, victim: Peer) -> N
     assert asked == 2 * WANTS_CAP * DISAPPOINTMENTS
     liar.say(Have(tuple(invented[:10])))
     assert liar.wants() == [], "its word counts for nothing any more"
+    mesh.now_s += FORGIVEN_S
+    liar.say(Have(tuple(invented[:10])))
+    assert len(liar.wants()) == 10, "for some time"
     victim.gossip.gone(liar.key)
     assert not fetches._lacks
     assert honest(victim)

@@ -26,6 +26,8 @@ PATIENCE_S: Final = 20.0
 that time."""
 DISAPPOINTMENTS: Final = 3
 """Times that a source may let us wait in vain; then what it claims to have counts for nothing."""
+FORGIVEN_S: Final = 600.0
+"""Seconds after the last of them for which it counts for nothing: until the next comparison. Links stall."""
 ROOM_AGAIN_S: Final = 1.0
 """Seconds after which is asked for unknown nodes again that there was no room for."""
 REFUSED_CAP: Final = 8192
@@ -62,9 +64,14 @@ class _Asked:
     batches: deque[dict[bytes, None]] = field(default_factory=deque)
     since_s: float = 0.0
     disappointments: int = 0
+    disappointed_s: float = -math.inf
     overflowed: bool = False
     idle: bool = False
     again_s: float = math.inf
+
+    def is_disappointing(self, now_s: float) -> bool:
+        """Whether its word counts for nothing."""
+        return self.disappointments >= DISAPPOINTMENTS and now_s < self.disappointed_s + FORGIVEN_S
 
 
 class Fetches:
@@ -107,7 +114,7 @@ class Fetches:
         :returns: False if it is not worth asking for.
         """
         source = self._sources[key]
-        if source.disappointments >= DISAPPOINTMENTS or self.refused(claim, now_s):
+        if source.is_disappointing(now_s) or self.refused(claim, now_s):
             return False
         if not self._lacks_now(key, claim):
             return False
@@ -185,7 +192,7 @@ class Fetches:
             self._lacks[fingerprint].asked = key
         source.idle = not batch
         if batch:
-            if not source.batches:
+            if not any(source.batches):
                 source.since_s = now_s
             source.batches.append(dict.fromkeys(batch))
         return tuple(batch.values())
@@ -193,7 +200,7 @@ class Fetches:
     def doubt(self, key: Key, fingerprint: bytes, now_s: float) -> Held:
         """What to ask a source for to see all that it holds of a node."""
         source = self._sources[key]
-        if not source.batches:
+        if not any(source.batches):
             source.since_s = now_s
         source.batches.append({fingerprint: None})
         return Held(fingerprint, 0, 0, False)
@@ -225,7 +232,7 @@ class Fetches:
         :returns: False if there was none.
         """
         source = self._sources[key]
-        if not source.batches:
+        if not any(source.batches):
             return False
         source.since_s = now_s
         self._release(key, source.batches.popleft())
@@ -243,7 +250,7 @@ class Fetches:
     def late_s(self, key: Key) -> float:
         """When a source will have been waited for in vain."""
         source = self._sources[key]
-        return source.since_s + PATIENCE_S if source.batches else math.inf
+        return source.since_s + PATIENCE_S if any(source.batches) else math.inf
 
     def again_s(self, key: Key) -> float:
         """When a source may be asked for what there was no room for; infinite if that is nothing."""
@@ -260,12 +267,14 @@ class Fetches:
         if now_s < self.late_s(key):
             return False
         source = self._sources[key]
+        if now_s >= source.disappointed_s + FORGIVEN_S:
+            source.disappointments = 0
         source.disappointments += 1
-        source.since_s = now_s
+        source.disappointed_s = now_s
         for batch in source.batches:
             self._release(key, batch)
             batch.clear()  # the answer's end may still come
-        if source.disappointments >= DISAPPOINTMENTS:
+        if source.is_disappointing(now_s):
             for fingerprint in list(source.queue):
                 self._unclaim(key, fingerprint)
         return True
