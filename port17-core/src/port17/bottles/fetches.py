@@ -232,7 +232,7 @@ class Fetches:
         :returns: False if there was none.
         """
         source = self._sources[key]
-        if not any(source.batches):
+        if not source.batches:
             return False
         source.since_s = now_s
         self._release(key, source.batches.popleft())
