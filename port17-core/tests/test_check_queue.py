@@ -169,7 +169,7 @@ def test_what_the_flavour_forbids_is_never_dialled() -> None:
 
 
 def test_a_name_is_dialled_by_number_and_not_where_that_is_forbidden() -> None:
-    where = {"a.example": ["9.9.9.9", "9.9.9.10"], "b.example": ["9.9.9.9", "10.0.0.1"], "c.example": []}
+    where = {"a.example": ["9.9.9.9", "9.9.9.10"], "b.example": ["9.9.8.9", "10.0.0.1"], "c.example": []}
     of = proven()
     for at, name in enumerate(where):
         of.add(check(at + 1, f"{name}:1"), 0.0)
