@@ -11,7 +11,7 @@ import pytest
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 from reference import cold, generate
-from reference.recorded import FROZEN
+from reference.recorded import FROZEN, same
 from reference.suites import SUITES
 from scripted_suite import Scripted, product_suite
 
@@ -31,13 +31,6 @@ ids32 = st.binary(min_size=32, max_size=32)
 
 def unhex(text: str) -> bytes:
     return bytes.fromhex(text)
-
-
-def same(data: bytes, written: dict[str, Any]) -> bool:
-    """Whether bytes are what a vector says in short."""
-    if "hex" in written:
-        assert data.hex() == written["hex"]
-    return len(data) == written["size"] and hashlib.sha256(data).hexdigest() == written["sha256"]
 
 
 @pytest.mark.parametrize("wanted", ["prekeys", "label"])

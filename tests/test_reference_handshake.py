@@ -12,7 +12,7 @@ from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 from reference import framing, generate, handshake, setup
 from reference.ratchet import Direction
-from reference.recorded import FROZEN
+from reference.recorded import FROZEN, same
 from reference.suites import SUITES
 from scripted_suite import Scripted, product_suite
 
@@ -35,13 +35,6 @@ ids32 = st.binary(min_size=32, max_size=32)
 
 def unhex(text: str) -> bytes:
     return bytes.fromhex(text)
-
-
-def same(data: bytes, written: dict[str, Any]) -> bool:
-    """Whether bytes are what a vector says in short."""
-    if "hex" in written:
-        assert data.hex() == written["hex"]
-    return len(data) == written["size"] and hashlib.sha256(data).hexdigest() == written["sha256"]
 
 
 def agree(chain: Chain, direction: Direction, *, product_seals: bool) -> None:

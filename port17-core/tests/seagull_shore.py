@@ -5,6 +5,7 @@ No lanes and no gossip: what one knows of another it was given, or has asked for
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +37,7 @@ from port17_crypto.schemes import Ed25519
 from port17_transports.memory import Memory
 
 from .amended_network import BEGUN, UPDATE_KEY, X25519
+from .links_network import on_virtual_clock
 
 DAY_S = 86_400
 SCHEME = Ed25519()
@@ -113,6 +115,17 @@ class Shore:
     def caller(self, name: str, *known: Bottle) -> Asker:
         """Somebody who has seen these bottles, and no others."""
         return Asker(self, name, *known)
+
+
+def play(folder: Path, scene: Callable[[Shore], Awaitable[None]], **options: Any) -> None:
+    """Run a scene on a virtual clock."""
+
+    async def run() -> None:
+        async with anyio.create_task_group() as tasks:
+            await scene(Shore(folder, tasks, **options))
+            tasks.cancel_scope.cancel()
+
+    on_virtual_clock(run)
 
 
 class Asker:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
@@ -19,22 +18,9 @@ from port17.refreshing import AGAIN_S
 from port17.wire.cold import ANSWERS_BURST, ColdCaller, Want
 
 from .amended_network import CHACHA, X25519, XWING
-from .links_network import on_virtual_clock
-from .seagull_shore import DAY_S, Shore
+from .seagull_shore import DAY_S, Shore, play
 
-Scene = Callable[[Shore], Awaitable[None]]
 MIX = "ed25519-mldsa65"
-
-
-def play(folder: Path, scene: Scene, **options: Any) -> None:
-    """Run a scene on a virtual clock."""
-
-    async def run() -> None:
-        async with anyio.create_task_group() as tasks:
-            await scene(Shore(folder, tasks, **options))
-            tasks.cancel_scope.cancel()
-
-    on_virtual_clock(run)
 
 
 SCHEMES = [("ed25519", 2), (MIX, 2), (MIX, 3), (MIX, 4)]

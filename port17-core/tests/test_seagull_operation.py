@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -24,21 +24,7 @@ from port17.wire.quota import Budget
 from port17.wire.reasons import Reason
 
 from .amended_network import CHACHA, X25519, XWING
-from .links_network import on_virtual_clock
-from .seagull_shore import DAY_S, Asker, Fisher, Shore
-
-Scene = Callable[[Shore], Awaitable[None]]
-
-
-def play(folder: Path, scene: Scene, **options: Any) -> None:
-    """Run a scene on a virtual clock."""
-
-    async def run() -> None:
-        async with anyio.create_task_group() as tasks:
-            await scene(Shore(folder, tasks, **options))
-            tasks.cancel_scope.cancel()
-
-    on_virtual_clock(run)
+from .seagull_shore import DAY_S, Asker, Fisher, Shore, play
 
 
 def batch(*nodes: Fisher | bytes) -> list[bytes]:

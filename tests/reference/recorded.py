@@ -32,6 +32,13 @@ def long(suite: Suite, data: bytes) -> Any:
     return written
 
 
+def same(data: bytes, written: dict[str, Any]) -> bool:
+    """Whether bytes are what a vector says in short."""
+    if "hex" in written:
+        assert data.hex() == written["hex"]
+    return len(data) == written["size"] and hashlib.sha256(data).hexdigest() == written["sha256"]
+
+
 class Recorded:
     """Encapsulations and signatures, taken from the vectors of before if they are there, else made."""
 
