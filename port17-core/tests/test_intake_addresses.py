@@ -11,6 +11,8 @@ from port17.bottles.address_checks import (
     ADDRESSES_CHECKED,
     FLITTING,
     LOST,
+    MARKS_BURST,
+    MARKS_RATE,
     MOVES_BURST,
     QUORUM_LEAST,
     Check,
@@ -188,6 +190,20 @@ def test_marks_end_and_what_they_said_with_them() -> None:
     assert isinstance(taken.outcome, Stored)
     assert is_trusted(into, bottle)
     assert len(into.checks.marks) == 0
+
+
+def test_an_author_that_says_one_thing_and_another_is_heard_seldom() -> None:
+    into = intake()
+    author, other = crowd(into, 2)
+    bottle = ALICE.bottle(addresses=AT)
+    into.take(bottle, OURSELVES, TEST)
+    heard = 0
+    for second in range(1200):
+        now = replace(TEST, now_s=NOW + second)
+        flip = mark(author, bottle, LOST if second % 2 else "", NOW + second)
+        heard += into.attest(flip, now).news
+    assert MARKS_BURST <= heard <= MARKS_BURST + 1200 * MARKS_RATE + 1
+    assert into.attest(mark(other, bottle), TEST).news, "the others are none the worse"
 
 
 def test_a_node_that_moves_takes_no_marks_along_and_one_that_flits_is_not_trusted() -> None:

@@ -27,6 +27,13 @@ MOVES_BURST: Final = 4
 """Times in a row that a node may change its addresses: some uplinks that come up one after the other."""
 MOVES_RATE: Final = 1 / 3600
 """The same per second later: once an hour. Whoever moves faster could be gone before anybody has looked."""
+MARKS_BURST: Final = 64
+"""Marks of one author that are taken in a row: of all that it looks at, where it has much to look at."""
+MARKS_RATE: Final = 1 / 60
+"""The same per second later. Each is passed on to everybody, and whoever looks has something to say of one
+node once in ten minutes at most."""
+AUTHORS_CAP: Final = 4096
+"""Most authors whose marks are counted."""
 FLITTING: Final = "its addresses change faster than they can be looked at"
 MISSED: Final = "most of those who look have not found it at an address that it advertises"
 LOST: Final = "it does not answer at an address that it advertises"
@@ -77,6 +84,8 @@ class AddressChecks:
         """What others say, and we: held to be passed on."""
         self.checkers = Checkers(network_id, known)
         self._claims: dict[bytes, _Claim] = {}
+        self._said: dict[bytes, TokenBucket] = {}
+        """How much each node may still say."""
         self._naming: dict[str, int] = {}
         """How many nodes name a site."""
 
@@ -137,6 +146,18 @@ class AddressChecks:
         if _is_overlong(about):
             return False
         return any(said.by in seats for _, seats in self._seats(about, now_s, allow_private))
+
+    def take(self, mark: SignedMark, now_s: float) -> bool:
+        """Hold a mark that is verified and by somebody who may say it; False if it is not to be passed on.
+
+        Whoever says too much is heard later: what is dropped now is found when racks are compared.
+        """
+        by = mark.mark.by
+        said = self._said.pop(by, None) or TokenBucket(MARKS_RATE, MARKS_BURST)
+        while len(self._said) >= AUTHORS_CAP:
+            del self._said[next(iter(self._said))]
+        self._said[by] = said  # at the end: who has long said nothing goes first
+        return said.take(now_s) and self.marks.take(mark)
 
     def count(self, about: Bottle, now_s: float, *, allow_private: bool) -> bool:
         """Put together what the held marks say of a node.

@@ -300,7 +300,7 @@ class Intake:
         if not ours and not self.checks.may_say(mark, about, terms.now_s, allow_private=terms.allow_private):
             return Attested()
         mark.verify(terms.network_id, terms.schemes, author.label.identity, terms.now_s, skew_s=terms.skew_s)
-        if not self.checks.marks.take(mark):
+        if not self.checks.take(mark, terms.now_s):
             return Attested()
         changed = self.checks.count(about, terms.now_s, allow_private=terms.allow_private)
         return Attested(True, self._again(said.about, terms) if changed else None)
