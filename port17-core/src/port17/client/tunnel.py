@@ -247,6 +247,7 @@ class Tunnel:
                 "agreed": self._prekeys.agreed,
                 "usable": sum(self._prekeys.holds(node) for node in chart),
             },
+            "neighbours": len(network.neighbours.present(anyio.current_time())),
             "bottles": network.reputation.bottles(),
             "links": len(self._entries),
             "circuits": len(list(self._circuits)),

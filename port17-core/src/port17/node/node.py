@@ -371,12 +371,14 @@ class Node:
             "suites": list(self.network.served),
             "listen": self.bound,
             "state": str(self._driver.state),
+            "load": self._driver.status()["load"],
             "lanes": self._lanes_status(),
             "gossip": {
                 "following": self._following.open,
                 "followers": self._followers(),
                 "nodes": len(self.network.rack),
             },
+            "neighbours": len(self.network.neighbours.present(anyio.current_time())),
             "bottles": self.network.reputation.bottles(),
             "links": len(self._cranes),
             "circuits": self._engine.circuits,
@@ -392,7 +394,7 @@ class Node:
 
     def _lanes_status(self) -> dict[str, object]:
         said = self._driver.status()
-        return {name: value for name, value in said.items() if name not in ("state", "nodes")}
+        return {name: value for name, value in said.items() if name not in ("state", "nodes", "load")}
 
     def _followers(self) -> int:
         sync = self._operations["SYNC"]
