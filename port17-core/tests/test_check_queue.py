@@ -220,6 +220,10 @@ def test_one_machine_one_site_one_author_and_all_have_their_limits() -> None:
     for node in range(2000):
         machine.add(check(node, f"9.9.9.9:{node + 1}"), 0.0)
     assert len(run(machine, HOUR_S)[0]) <= HOST_BURST + hour * HOST_RATE + 1
+    neighbour = queue()
+    for node in range(100):
+        neighbour.add(check(node, f"10.0.0.1:{node + 1}", flavour="local"), 0.0)
+    assert len(run(neighbour, HOUR_S)[0]) <= HOST_BURST + hour * HOST_RATE + 1
     site = queue()
     for node in range(2000):
         site.add(check(node, f"9.9.9.{node % 250}:1"), 0.0)
