@@ -107,6 +107,20 @@ def test_who_asks_soon_again_is_told_the_same_and_the_node_is_not_called(tmp_pat
     play(tmp_path, scene)
 
 
+def test_who_gives_up_leaves_no_verdict_on_the_node(tmp_path: Path) -> None:
+    async def scene(shore: Shore) -> None:
+        node = await shore.node("ash")
+        asker = shore.caller("client", node.bottle)
+        shore.skip(9 * DAY_S)
+        node.publish()
+        with anyio.move_on_after(0.01) as given_up:
+            await asker.refresher.fresh(node.fingerprint)
+        assert given_up.cancelled_caught
+        assert await asker.refresher.fresh(node.fingerprint)
+
+    play(tmp_path, scene)
+
+
 def test_who_does_not_answer_is_not_called_again_at_once(tmp_path: Path) -> None:
     async def scene(shore: Shore) -> None:
         node = await shore.node("ash")

@@ -147,6 +147,33 @@ def test_who_is_silent_is_waited_for_once_and_then_left_alone(tmp_path: Path) ->
     play(tmp_path, scene)
 
 
+def test_who_gives_up_asking_leaves_no_node_to_be_called_again_at_once(tmp_path: Path) -> None:
+    """An address behind which nothing says anything: the answer comes without it, and it is left alone."""
+
+    async def scene(shore: Shore) -> None:
+        ash, oak = await shore.node("ash"), await shore.node("oak")
+        ash.give(oak.bottle)
+        asker = shore.caller("client", ash.bottle)
+        shore.skip(9 * DAY_S)
+        ash.publish()
+        oak.publish()
+        dialled: list[str] = []
+
+        async def never(address: str) -> Any:
+            dialled.append(address)
+            await anyio.sleep_forever()
+
+        ash.refresher._transports["memory"].dial = never  # type: ignore[method-assign, index]
+        with anyio.move_on_after(3):
+            await fly(asker, ash, batch(oak))
+        begun_s = anyio.current_time()
+        assert await fly(asker, ash, batch(oak)) == []
+        assert anyio.current_time() - begun_s < 2
+        assert dialled == ["oak"]
+
+    play(tmp_path, scene)
+
+
 def test_nobody_makes_a_node_dial_more_than_so_often(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(seagull, "ASKS_BURST", 2.0)
     monkeypatch.setattr(seagull, "ASKS_PER_S", 0.01)

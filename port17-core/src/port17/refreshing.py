@@ -37,6 +37,8 @@ from port17.wire.suite import CipherSuite
 
 DIAL_S: Final = 10.0
 """Seconds for a ship to one address."""
+KNOWN_S: Final = 30.0
+"""Seconds for all addresses of one node: it may name dozens, and none of them answer."""
 AGAIN_S: Final = 30.0
 """Seconds for which the outcome of a cold call holds, whatever it was: nobody calls one node more often."""
 CALLS_AT_ONCE: Final = 8
@@ -147,9 +149,15 @@ class Refresher:
         call = self._calls[fingerprint, suite] = _Call(anyio.current_time(), anyio.Event())
         try:
             async with self._limit:
-                call.fresh = await self._known(fingerprint, suite)
+                with anyio.move_on_after(KNOWN_S):
+                    call.fresh = await self._known(fingerprint, suite)
         except NetworkError as error:
             _log.debug("a node could not be asked: %s", error.message)
+        except BaseException:
+            del self._calls[
+                fingerprint, suite
+            ]  # whoever began it waits no longer: that says nothing of the node
+            raise
         finally:
             call.over.set()
         return call

@@ -17,6 +17,7 @@ from port17.links.stream import ConveyorStream
 from port17.node.operation import Caller, Host, Operation
 from port17.records.bottle import Bottle
 from port17.records.seagull import NAME, Asked, answer
+from port17.refreshing import CALLS_AT_ONCE
 from port17.wire.quota import TokenBucket
 from port17.wire.reasons import Reason
 
@@ -26,6 +27,8 @@ second of the circuits that a lane brings, and a client needs less than one in a
 ASKS_PER_S, ASKS_BURST = 1.0, 64.0
 """Nodes that are asked on others' behalf per second, and at once, in all: a cold call costs us a ship and a
 millisecond, and whom we ask twice as much."""
+AT_ONCE: Final = CALLS_AT_ONCE // 2
+"""Nodes asked on others' behalf at once: who asks for silent ones keeps us from calling nobody ourselves."""
 SILENT_S, SILENT_MOST_S = 600.0, 86_400.0
 """Seconds for which a node that did not answer is not asked again on others' behalf: at first, and at most
 after doubling. Who names an address that is not its own has it dialled so seldom."""
@@ -47,6 +50,7 @@ class Seagull(Operation):
     upkeep: ClassVar[bool] = True
 
     _host: Host
+    _limit: anyio.CapacityLimiter
 
     def __init__(self, config: Operation.Config | None = None) -> None:
         super().__init__(config)
@@ -58,6 +62,7 @@ class Seagull(Operation):
     def attach(self, host: Host) -> None:
         """See :meth:`Operation.attach`."""
         self._host = host
+        self._limit = anyio.CapacityLimiter(AT_ONCE)
 
     async def handle(self, args: bytes, stream: ConveyorStream) -> None:
         """See :meth:`Operation.handle`."""
@@ -114,10 +119,12 @@ class Seagull(Operation):
         if now_s < until_s or not self._asks.take(now_s):
             return False
         try:
-            await self._host.refresher.fresh(fingerprint, suite)
+            async with self._limit:
+                # Until it has answered: who asks may be gone before that is over.
+                self._is_silent(fingerprint, now_s, max(SILENT_S, min(2 * before_s, SILENT_MOST_S)))
+                await self._host.refresher.fresh(fingerprint, suite)
         except NetworkError as error:
             _log.debug("a node that was asked for is silent: %s", error.message)
-            self._is_silent(fingerprint, now_s, max(SILENT_S, min(2 * before_s, SILENT_MOST_S)))
             return False
         self._silent.pop(fingerprint, None)
         return True
