@@ -154,9 +154,9 @@ class Refresher:
         except NetworkError as error:
             _log.debug("a node could not be asked: %s", error.message)
         except BaseException:
-            del self._calls[
-                fingerprint, suite
-            ]  # whoever began it waits no longer: that says nothing of the node
+            # Whoever began it waits no longer, which says nothing of the node.
+            if self._calls.get((fingerprint, suite)) is call:
+                del self._calls[fingerprint, suite]
             raise
         finally:
             call.over.set()
