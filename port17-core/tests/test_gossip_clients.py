@@ -7,7 +7,7 @@ from collections import Counter
 import pytest
 
 from port17.bottles import appetite
-from port17.bottles.appetite import CRUMB_S, FAR_AGE_S
+from port17.bottles.appetite import CRUMB_S, FAR_AGE_S, FAR_LOOK_S
 from port17.bottles.buckets import Commitment
 from port17.bottles.gossip_events import CommitmentsCame, Learned, PrekeysCame
 from port17.bottles.news import client_batch_s
@@ -67,9 +67,9 @@ def test_a_client_fetches_what_is_far_when_it_is_old() -> None:
     source, client = near_client(mesh, makers)
     mesh.run(FAR_AGE_S - 3600)
     source.take(*laned(makers, CHAIN, mesh.wall))
-    mesh.run(1800)
+    mesh.run(600)
     assert client.holds()[makers[5].fingerprint] == (0, NOW)
-    mesh.run(3600)
+    mesh.run(3600 + FAR_LOOK_S + CRUMB_S)
     assert client.holds() == source.holds()
 
 

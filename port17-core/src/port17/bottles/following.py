@@ -55,6 +55,8 @@ from port17.wire.quota import TokenBucket
 
 COMPARE_S: Final = 600.0
 """Seconds between two comparisons with a source: what a lost message has hidden is found by then."""
+NEAR_COMPARE_S: Final = 3 * 3600.0
+"""The same of a client that is told of near nodes alone: what it compares are labels."""
 COMPARE_JITTER: Final = 0.2
 """By how much of itself that time varies, so that not everybody compares at once."""
 COMPARE_SOON_S: Final = 60.0
@@ -215,7 +217,8 @@ class Following:
 
     def _compare(self, now_s: float) -> Compare:
         self._comparing = True
-        self._compare_s = now_s + COMPARE_S * self._rng.uniform(1 - COMPARE_JITTER, 1 + COMPARE_JITTER)
+        period_s = COMPARE_S if self._appetite is None else NEAR_COMPARE_S
+        self._compare_s = now_s + period_s * self._rng.uniform(1 - COMPARE_JITTER, 1 + COMPARE_JITTER)
         holdings = self._holdings
         return Compare(
             holdings.index.digests(detail_of(self._scope, bundles=self._bundles), self._local),

@@ -29,6 +29,11 @@ CLIENT_BATCH_S: Final = 60.0
 cells are full."""
 CLIENT_BATCH_PER_NODE_S: Final = 0.006
 """A client's wait for every node that there is: in a small network each one matters, and costs little."""
+NEAR_BATCH_S: Final = 1800.0
+"""The same for a client that is told of near nodes alone. A message a minute would fill no cell, and each time
+the keys of link and circuit step: 20 KiB for some bytes. What it fetches is hours old anyway."""
+NEAR_BATCH_PER_NODE_S: Final = 0.18
+"""Such a client's wait for every node that there is."""
 KNOWN_CAP: Final = 2048
 """Nodes of which it is remembered what a peer has said it holds: enough for what is under way."""
 
@@ -47,8 +52,13 @@ Item: TypeAlias = tuple[Kind, bytes]
 MODERATION: Final[Item] = (Kind.MODERATION, b"")
 
 
-def client_batch_s(nodes: int) -> float:
-    """How long news wait for more before they go to a client, seconds."""
+def client_batch_s(nodes: int, *, near: bool = False) -> float:
+    """How long news wait for more before they go to a client, seconds.
+
+    :param near: it is told of near nodes alone.
+    """
+    if near:
+        return min(NEAR_BATCH_S, max(NODE_BATCH_S, nodes * NEAR_BATCH_PER_NODE_S))
     return min(CLIENT_BATCH_S, max(NODE_BATCH_S, nodes * CLIENT_BATCH_PER_NODE_S))
 
 

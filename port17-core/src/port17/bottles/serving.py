@@ -342,7 +342,10 @@ class Serving:
 
     @property
     def _interval_s(self) -> float:
-        return NODE_BATCH_S if self._bundles else client_batch_s(len(self._holdings.index))
+        if self._bundles:
+            return NODE_BATCH_S
+        near = self._follow is not None and self._follow.scope is Scope.NEAR
+        return client_batch_s(len(self._holdings.index), near=near)
 
     def _near(self, now_s: float) -> frozenset[bytes]:
         own = self._holdings.own
