@@ -27,6 +27,7 @@ from port17.node.acquaintances import Acquaintances
 from port17.node.announcement import Announcement
 from port17.node.cold_desk import ColdDesk, check_fit
 from port17.node.commands import Command, Dial, Follow, Introduce, Retire, Sign
+from port17.node.cranes import Cranes
 from port17.node.credentials import Credentials
 from port17.node.driving import Driver
 from port17.node.engine import OPERATIONS_CAP, Engine
@@ -49,7 +50,6 @@ from port17.watching import Watch
 from port17.wire.block import BLOCK_SIZE
 from port17.wire.link import Link
 from port17.wire.quota import Budget
-from port17.wire.ratchet import StepCount
 
 BURN_S: Final = 60.0
 """Seconds between looks for expired prekeys."""
@@ -134,15 +134,12 @@ class Node:
             wall=network.wall,
             steps=config.ratchet.terms(),
         )
-        self._cranes: set[Crane] = set()
-        self._link_steps = StepCount()
+        self._cranes = Cranes(self._engine)
         self._begun_s = time.monotonic()
         self._due = anyio.Event()
         """Set when the keys are to be looked at."""
         self.bound: dict[str, str] = {}
         """Where the node listens, by transport."""
-        self._origins: dict[str, str] = {}
-        """Where links come from, by the engine's name of each."""
         network.become(self.identity.fingerprint)
         self.refresher = Refresher(network, self._transports)
         self.exchanges = Exchanges(network)
@@ -177,7 +174,7 @@ class Node:
             self._driver,
             self._verification,
             self._acquaintances.pinned,
-            self._keep,
+            self._cranes.keep,
             self._engine.lane_stands,
             tasks,
         )
@@ -211,7 +208,7 @@ class Node:
     # -- what the node's parts ask for ------------------------------------------------------------------
     def is_local(self, origin: str) -> bool:
         """See :class:`~port17.node.operation.Host`."""
-        remote = self._origins.get(origin)
+        remote = self._cranes.remote(origin)
         return self._neighbourhood is not None and remote is not None and self._neighbourhood.is_local(remote)
 
     def _look_around(self, registry: Registry, budget: Budget) -> Neighbourhood | None:
@@ -231,20 +228,6 @@ class Node:
     def _lane(self, fingerprint: bytes) -> Link | None:
         return self._lanes.link(fingerprint)
 
-    async def _keep(self, crane: Crane) -> None:
-        """Own a crane until it is lost."""
-        self._cranes.add(crane)
-        name = self._engine.name(crane.link)
-        self._origins[name] = crane.remote
-        try:
-            await crane.run()
-        finally:
-            self._cranes.discard(crane)
-            self._origins.pop(name, None)
-            if crane.link.keys.session is not None:
-                self._link_steps.add(crane.link.keys.session)
-            self._engine.forget(crane.link)
-
     async def _answer(self, ship: Ship) -> Crane | None:
         keys = self._credentials
         return await answer(
@@ -255,7 +238,7 @@ class Node:
         """Own a link that came in."""
         try:
             if crane.peer is None:
-                await self._keep(crane)
+                await self._cranes.keep(crane)
             elif self._lanes.takes(crane.peer):
                 await self._lanes.called(crane, remote)
             else:
@@ -271,8 +254,7 @@ class Node:
         self._lanes.changed()
         # What is not served any more nobody may begin since the overlap is over, and nobody goes on with.
         self._engine.serve(served)
-        for crane in [crane for crane in self._cranes if crane.suite not in served]:
-            crane.end()
+        self._cranes.serve(served)
         self._due.set()
 
     async def _keep_keys(self) -> None:
@@ -385,9 +367,7 @@ class Node:
             "operations": self._engine.operations_open,
             "steps": {
                 "circuits": self._engine.steps,
-                "links": self._link_steps.with_living(
-                    crane.link.keys.session for crane in self._cranes if crane.link.keys.session is not None
-                ),
+                "links": self._cranes.steps,
             },
             "uptime_s": round(time.monotonic() - self._begun_s, 3),
         }
