@@ -20,7 +20,7 @@ from port17.navigator.chart_maker import ChartTerms, chart_of
 from port17.network import KnownNetwork
 from port17.node.identity_file import IDENTITY_FILE, IdentityFile
 from port17.node.keyring import Keyring
-from port17.node.lanes import read_lanes
+from port17.node.lanes_file import read_lanes
 from port17.records import succession
 from port17.records.bottle import LABEL_CAP, Bottle, Contents, Label, Lane, Slot
 from port17.records.identity import Identity
