@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import struct
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import IntEnum
 from typing import Protocol
 
@@ -60,7 +60,7 @@ class _Keys:
     """Those of one flight 1, which everybody has who has the fingerprint."""
 
     suite: CipherSuite
-    mask: bytes
+    mask: bytes = field(repr=False)
 
     @classmethod
     def of(cls, suite: CipherSuite, key: bytes, salt: bytes) -> _Keys:
