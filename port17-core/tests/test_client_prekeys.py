@@ -83,6 +83,8 @@ def test_one_source_or_one_group_is_not_enough_beyond_the_first_hop(tmp_path: Pa
         assert "bottles" in refused.value.cure
         assert anyio.current_time() - begun_s == pytest.approx(SOURCES_S)
         assert publics(await place.prekeys.keys(place.nodes(0))) == true_keys(place, 0)
+        with pytest.raises(NoRoute):  # though all records are at hand now
+            await place.prekeys.keys(place.nodes(0, 1, 2))
         await place.feeds.add(place.feed(), "another", "another group")
         assert publics(await place.prekeys.keys(place.nodes(0, 1, 2))) == true_keys(place, 0, 1, 2)
 
@@ -175,7 +177,7 @@ def test_a_source_that_names_another_prekey_and_can_show_nothing_is_none_any_mor
         assert victim not in place.known.intake.bans, "a word without a signature harms no node"
         # What it has said before counts for nothing: a third one is needed.
         with pytest.raises(NoRoute):
-            await place.prekeys.keys(place.nodes(3, 1, 2))
+            await place.prekeys.keys(place.nodes(0, 3, 2))
         await place.feeds.add(place.feed(), "third")
         assert publics(await place.prekeys.keys(place.nodes(0, 1, 2))) == true_keys(place, 0, 1, 2)
 

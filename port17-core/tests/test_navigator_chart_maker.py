@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from random import Random
 from types import MappingProxyType
 from typing import Any
 
+import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
@@ -155,6 +157,28 @@ def test_a_node_leaves_the_chart_when_its_last_prekey_expires() -> None:
     assert len(keeper.draw(terms, 102 * DAY - 1)) == 1
     assert len(keeper.draw(terms, 102 * DAY)) == 0
     assert len(keeper.draw(terms, 102 * DAY - 1)) == 1, "a clock that is set back brings it back"
+
+
+@pytest.mark.parametrize(
+    ("change", "shows"),
+    [
+        ({"barred": {fingerprint(1): "banned"}}, lambda chart: fingerprint(1) not in chart.nodes),
+        ({"unnamed": {fingerprint(1)}}, lambda chart: chart.nodes[fingerprint(1)].name != "n1"),
+        ({"exits": {fingerprint(1)}}, lambda chart: chart.nodes[fingerprint(1)].plain_text),
+        ({"heirs": {fingerprint(9): fingerprint(2)}}, lambda chart: chart.nodes[fingerprint(1)].lanes),
+        ({"own": {"s1"}}, lambda chart: chart.nodes[fingerprint(1)].suite == "s1"),
+    ],
+)
+def test_what_is_said_of_a_node_holds_at_once_and_no_longer(
+    change: dict[str, Any], shows: Callable[[Chart], bool]
+) -> None:
+    rack = MemoryRack()
+    keeper = ChartKeeper(rack)
+    rack.put(bottle(1, {9: (1, 1)}))
+    rack.put(bottle(2, {1: (1, 1)}))
+    for _ in range(2):
+        assert not shows(keeper.draw(ChartTerms(revision()), NOW))
+        assert shows(keeper.draw(ChartTerms(revision(), **change), NOW))
 
 
 def large(nodes: int, lanes: int) -> list[Any]:
