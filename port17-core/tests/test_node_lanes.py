@@ -10,6 +10,7 @@ import pytest
 
 from port17.links.crane import Crane, dial
 from port17.node import lanes
+from port17.node.commands import Sign
 from port17.node.lanes import coarse
 from port17.wire.lane import LaneVerb
 
@@ -148,6 +149,32 @@ def test_a_lanes_latency_is_what_a_ping_took_and_its_capacity_is_said_coarsely(t
                 assert 100_000 <= lane.latency_us < 130_000
 
     on_virtual_clock(run)
+
+
+def test_a_manager_that_fails_ends_no_node(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    async def run() -> None:
+        async with town(tmp_path) as made:
+            ash, oak = await pair(made)
+            manager = ash.running._driver._manager
+            wake, learned = manager.wake, manager.learned
+            failures = 0
+
+            def fail(*args: object) -> None:
+                nonlocal failures
+                failures += 1
+                raise ZeroDivisionError
+
+            manager.wake = manager.learned = fail  # type: ignore[method-assign,assignment]
+            await oak.running._own.sign(Sign((), 500, ()))
+            ash.running._driver.learned(oak.fingerprint)
+            await anyio.sleep(5)
+            assert 3 <= failures <= 12
+            manager.wake, manager.learned = wake, learned  # type: ignore[method-assign]
+            pin(ash, oak)
+            await made.until(lambda: ash.lanes == {oak.fingerprint}, 20)
+
+    on_virtual_clock(run)
+    assert any("the manager has failed: ZeroDivisionError" in text for text in caplog.messages)
 
 
 def test_capacities_are_powers() -> None:

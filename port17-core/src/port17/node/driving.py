@@ -14,6 +14,9 @@ from port17.node.manager import Manager, State
 GATHER_S = 0.01
 """Seconds for which what happens is gathered before it is decided about: bottles come by the hundred."""
 
+FAULT_S = 1.0
+"""Seconds after which the manager is asked again when it has failed."""
+
 _log = logging.getLogger(__name__)
 
 
@@ -73,7 +76,10 @@ class Driver:
 
     def learned(self, fingerprint: bytes | None) -> None:
         """See :meth:`Manager.learned`."""
-        self._manager.learned(fingerprint, anyio.current_time())
+        try:
+            self._manager.learned(fingerprint, anyio.current_time())
+        except Exception as fault:  # noqa: BLE001 - what somebody says of himself must not end whoever heard it
+            _complain(fault)
         self._news.ring()
 
     def measured(self, peer: bytes, round_trip_s: float, capacity: int) -> None:
@@ -111,7 +117,13 @@ class Driver:
         :param obey: begins what a command says, and takes no time.
         """
         while True:
-            for command in self._manager.wake(anyio.current_time()):
+            try:
+                commands = self._manager.wake(anyio.current_time())
+            except Exception as fault:  # noqa: BLE001 - as above
+                _complain(fault)
+                await anyio.sleep(FAULT_S)
+                continue
+            for command in commands:
                 if isinstance(command, Stop):
                     self.stopped.set()
                     return
@@ -119,3 +131,8 @@ class Driver:
             with anyio.CancelScope(deadline=self._manager.due_s):
                 await self._news.wait()
             await anyio.sleep(GATHER_S)
+
+
+def _complain(fault: Exception) -> None:
+    _log.error("the manager has failed: %s", type(fault).__name__)
+    _log.debug("traceback", exc_info=fault)

@@ -55,6 +55,8 @@ BURN_S: Final = 60.0
 """Seconds between looks for expired prekeys."""
 GRANTS_SHARE: Final = 0.75
 """Share of the memory budget that cells may queue in; the rest is for conveyors' windows."""
+LEAVING_S: Final = 10.0
+"""Seconds that leaving may take beside the drain, whatever happens."""
 DRAIN_LOOK_S: Final = 0.25
 """Seconds between looks whether a node that leaves is still used."""
 
@@ -337,11 +339,12 @@ class Node:
         """Say that the node goes, wait for those who still use it, as long as is configured, and return."""
         _log.info("the node leaves")
         self._driver.leave()
-        while not self._driver.stopped.is_set():
-            if not self._engine.foreign:
-                self._driver.drained()
-            with anyio.move_on_after(DRAIN_LOOK_S):
-                await self._driver.stopped.wait()
+        with anyio.move_on_after(self._config.mesh.drain_s + LEAVING_S):
+            while not self._driver.stopped.is_set():
+                if not self._engine.foreign:
+                    self._driver.drained()
+                with anyio.move_on_after(DRAIN_LOOK_S):
+                    await self._driver.stopped.wait()
         await self._lanes.farewell()
 
     async def status(self, args: dict[str, Any]) -> dict[str, Any]:
