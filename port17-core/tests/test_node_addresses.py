@@ -10,9 +10,10 @@ import pytest
 
 from port17.asking import SYNC, Bell, ask
 from port17.bottles.address_checks import LOST
-from port17.links.crane import Crane
+from port17.links.crane import Crane, Terms
 from port17.links.transport import Ship
 from port17.node import verification
+from port17.wire.prekey import ResponderKey
 from port17_transports.memory import Memory
 
 from .links_network import on_virtual_clock
@@ -155,7 +156,18 @@ def test_who_passes_calls_on_to_another_node_is_not_that_node(tmp_path: Path) ->
     on_virtual_clock(run)
 
 
-def test_a_call_ends_with_the_proof_and_tells_the_other_nothing(tmp_path: Path) -> None:
+def test_a_call_ends_with_the_proof_and_tells_the_other_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    called: list[Terms] = []
+    dial = verification.dial
+
+    async def watched(ship: Ship, terms: Terms, to: ResponderKey) -> Crane:
+        called.append(terms)
+        return await dial(ship, terms, to)
+
+    monkeypatch.setattr(verification, "dial", watched)
+
     async def run() -> None:
         async with town(tmp_path) as made:
             one, other = made.home("one"), made.home("other")
@@ -172,6 +184,8 @@ def test_a_call_ends_with_the_proof_and_tells_the_other_nothing(tmp_path: Path) 
             await anyio.sleep(60)
             assert set(taken) <= {None, other.fingerprint}
             assert all(crane.peer is not None for crane in one.running._cranes), "no call of nobody's is left"
+            assert len(called) == 2, "each has looked at the other once"
+            assert all(terms.signer is None and terms.on_setup is None for terms in called)
 
     on_virtual_clock(run)
 
