@@ -119,6 +119,15 @@ def test_a_newcomer_turns_to_nodes_of_different_groups(seed: int) -> None:
     assert print_of(12) in introduced  # or it would hear from one hand alone
 
 
+def test_a_newcomer_turns_to_those_who_have_signed_lately() -> None:
+    shell = Shell(40)
+    for number in range(1, 39):
+        shell.folder.put(print_of(number), address=spread(number), seq=NOW - 86_400)
+    shell.manager.start(0.0)
+    introduced = {command.peer for command in shell.wake() if isinstance(command, Introduce)}
+    assert introduced == {print_of(39), print_of(40)}
+
+
 def test_of_one_group_alone_it_makes_do() -> None:
     shell = Shell(3, groups=["us"] * 3)
     shell.manager.start(0.0)

@@ -114,9 +114,10 @@ class Candidates:
         """What is known of a node; None if nothing is, or it is of the other flavour."""
         return self._held.get(fingerprint)
 
-    def is_fresh(self, candidate: Candidate) -> bool:
+    def is_fresh(self, fingerprint: bytes) -> bool:
         """A node that has signed not long ago, as far as can be told without a clock."""
-        return candidate.sequence[1] >= self.newest - STALE_S
+        candidate = self._held.get(fingerprint)
+        return candidate is not None and candidate.sequence[1] >= self.newest - STALE_S
 
     def without(self, mark: str) -> int:
         """How many of the choosable do not have a mark."""

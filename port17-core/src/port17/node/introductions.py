@@ -79,7 +79,8 @@ class Introductions:
         while len(self._done) + len(self._pending) < WANTED:
             seen = frozenset().union(*self._done.values(), *self._pending.values())
             order = self._rng.sample(self._known.choosable, len(self._known.choosable))
-            order.sort(key=lambda peer: bool(self._marks(peer) & seen))  # of other groups and areas first
+            # Of other groups and areas first, and of these who has signed lately.
+            order.sort(key=lambda peer: (bool(self._marks(peer) & seen), not self._known.is_fresh(peer)))
             ready = (one for one in order if self._backoff.is_ready(one, now_s) and self._would_do(one))
             peer = next(ready, None)
             if peer is None:

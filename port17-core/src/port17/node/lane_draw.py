@@ -14,9 +14,6 @@ from port17.node.lane_book import LaneBook
 
 DRAWS: Final = 24
 """Candidates that are drawn before all are looked at: enough where more than one in four will do."""
-SEEN: Final = 24
-"""Those who would do that are looked at for one who has signed lately: an objection may have to be read from
-disk."""
 
 
 class LaneDraw:
@@ -53,7 +50,9 @@ class LaneDraw:
         found: dict[bytes, Level] = {}
         for _ in range(DRAWS if pool else 0):
             peer = pool[self._rng.randrange(len(pool))]
-            if peer not in found and self.is_eligible(peer, target, level, now_s) and self._is_fresh(peer):
+            if peer in found or not self._known.is_fresh(peer):
+                continue
+            if self.is_eligible(peer, target, level, now_s):
                 found[peer] = level
                 if len(found) == wanted:
                     return list(found.items())
@@ -66,13 +65,15 @@ class LaneDraw:
         not if they only don't answer: or whoever cuts us off for a while could be our only neighbour later.
         """
         order = self._rng.sample(self._known.choosable, len(self._known.choosable))
+        order.sort(key=self._known.is_fresh, reverse=True)
         for level in Level:
             if level < self._book.level:
                 continue
-            fits = list(islice((one for one in order if self.is_eligible(one, target, level, now_s)), SEEN))
-            if fits:
-                fits.sort(key=self._is_fresh, reverse=True)
-                return [(peer, level) for peer in fits[:wanted]]
+            # No more than are needed: an objection may have to be read from disk.
+            fits = islice((one for one in order if self.is_eligible(one, target, level, now_s)), wanted)
+            found = [(peer, level) for peer in fits]
+            if found:
+                return found
             hopeful = any(
                 not self._backoff.has_refused(peer, now_s) and self._would_do(peer, target, level)
                 for peer in order
@@ -97,7 +98,3 @@ class LaneDraw:
             and self._book.diversity.fits(candidate.marks, target, level)
             and not self._objection(peer)
         )
-
-    def _is_fresh(self, peer: bytes) -> bool:
-        candidate = self._known.get(peer)
-        return candidate is not None and self._known.is_fresh(candidate)
