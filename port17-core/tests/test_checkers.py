@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import random
 from collections import Counter
 
@@ -159,6 +160,40 @@ def test_what_was_drawn_is_remembered_within_bounds(
         for at in range(25):
             seats(checkers, f"198.51.{at}.0/24")
     assert len(checkers._drawn) <= 10
+
+
+def as_the_protocol_says(site: str, nodes: dict[str, list[bytes]], about: bytes) -> set[bytes]:
+    """docs/protocol.md, by the letter. Places with nobody but the node that is looked at have no seat."""
+
+    def hashed(label: str, *parts: str) -> bytes:
+        pieces = [b"port17/1", label.encode(), NETWORK, *(part.encode() for part in parts)]
+        return hashlib.sha256(b"".join(len(one).to_bytes(4, "big") + one for one in pieces)).digest()
+
+    inhabited = {place: [one for one in held if one != about] for place, held in nodes.items()}
+    points = sorted(
+        (hashed("checkers' place", place, str(k))[:8], place) for place in inhabited for k in range(8)
+    )
+    found: dict[str, bytes] = {}
+    for seat in range(16):
+        first = hashed("checkers' seat", site, str(seat))[:8]
+        turned = [one for one in points if one[0] >= first] + [one for one in points if one[0] < first]
+        place = next((at for _, at in turned if inhabited[at] and at not in found), None)
+        if place is not None:
+            begin = hashed("checkers' node", site, place)
+            held = sorted(inhabited[place])
+            found[place] = next((one for one in held if one >= begin), held[0])
+    return set(found.values())
+
+
+def test_seats_are_what_the_protocol_says(bottles: list[Bottle]) -> None:
+    more = [Maker().bottle(name=f"m{at}", addresses=address(at % 4, 9)) for at in range(12)]
+    nodes: dict[str, list[bytes]] = {}
+    for bottle in (everybody := [*bottles[:30], *more]):
+        nodes.setdefault(place_of(bottle, allow_private=False), []).append(bottle.fingerprint)
+    checkers = seasoned(everybody)
+    for at in range(40):
+        site, about = f"198.51.{at}.0/24", everybody[at].fingerprint
+        assert seats(checkers, site, about) == as_the_protocol_says(site, nodes, about)
 
 
 def test_any_comings_and_goings_leave_what_a_fresh_start_has(bottles: list[Bottle]) -> None:
