@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import hashlib
 import heapq
 import random
@@ -71,6 +72,15 @@ class Heap:
         :param stop: asked every so often; ends the run if it is true.
         :returns: whether ``stop`` ended it.
         """
+        collecting = gc.isenabled()
+        gc.disable()  # it would look through some million objects again and again, and find nothing
+        try:
+            return self._run_until(until_s, stop, every_s)
+        finally:
+            if collecting:
+                gc.enable()
+
+    def _run_until(self, until_s: float, stop: Callable[[], bool] | None, every_s: float) -> bool:
         asked_s = self.now_s
         while True:
             if stop is not None and self.now_s >= asked_s:

@@ -6,6 +6,7 @@ here, and what came of them is told.
 
 from __future__ import annotations
 
+import math
 import random
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Final
@@ -72,6 +73,8 @@ class Node(Process):
         self._introductions: dict[bytes, tuple[End, Planned]] = {}
         self._dials: set[bytes] = set()
         self._woken = False
+        self._manager_due_s = math.inf
+        """As of when it was last woken: whatever it is told, it is woken."""
         self.manager = Manager(
             self.fingerprint,
             self.rack,
@@ -145,15 +148,17 @@ class Node(Process):
             self._do(command)
             if not self.up:
                 return
+        self._manager_due_s = self.manager.due_s
         self.settle()
 
     @property
     def due_s(self) -> float:
-        return min(self.gossip.due_s, self.manager.due_s)
+        return min(self.gossip.due_s, self._manager_due_s)
 
     def tick(self, now_s: float) -> None:
         super().tick(now_s)
-        if self.manager.due_s <= now_s:
+        if self._manager_due_s <= now_s:
+            self._manager_due_s = math.inf  # until it has been woken
             self._soon()
 
     def _do(self, command: Command) -> None:

@@ -8,6 +8,7 @@ begin with that, and SYNC is opened over every lane.
 from __future__ import annotations
 
 import copy
+import math
 from typing import TYPE_CHECKING, Final
 
 from port17.bottles.rack import Racked
@@ -40,12 +41,13 @@ class Early(Node):
 
     @property
     def due_s(self) -> float:
-        return self.manager.due_s if self.quiet else super().due_s
+        return self._manager_due_s if self.quiet else super().due_s
 
     def tick(self, now_s: float) -> None:
         if not self.quiet:
             super().tick(now_s)
-        elif self.manager.due_s <= now_s:
+        elif self._manager_due_s <= now_s:
+            self._manager_due_s = math.inf
             self._soon()
 
     def listen(self) -> None:

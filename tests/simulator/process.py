@@ -16,6 +16,7 @@ from port17.bottles.gossip_events import CheckDue, Event, Forgotten, Key, Learne
 from port17.bottles.intake import Sender
 from port17.bottles.rack import Racked
 from port17.bottles.reputation import Reputation
+from port17.bottles.serving import PULL_CAP
 from port17.bottles.sync import Scope
 from port17.bottles.validation import Terms
 from port17.errors import PeerViolation
@@ -292,10 +293,10 @@ class Process:
         talk.pumping = False
         data = self.gossip.pull(talk.key, self.world.heap.now_s)
         if data:
-            data = self.world.tamper(talk, data)
-            talk.free_s = talk.end.send(Data(data, followed=not talk.followed))
-            talk.pumping = True
-            self.world.heap.at(talk.free_s, self._pump, talk)
+            talk.free_s = talk.end.send(Data(self.world.tamper(talk, data), followed=not talk.followed))
+            if len(data) >= PULL_CAP:  # else that was all
+                talk.pumping = True
+                self.world.heap.at(talk.free_s, self._pump, talk)
         self.settle()
 
     def broke(self, end: End) -> None:

@@ -30,7 +30,7 @@ NEAR_S: Final = 0.005
 ACROSS_S: Final = 0.080
 """Seconds that it takes more from one end of the square to the other."""
 PER_GROUP: Final = 3
-"""Nodes of one owner, on average."""
+"""Nodes of one owner."""
 CHECK_S: Final = 0.5
 """Seconds that checking a node's addresses takes."""
 DIAL_S: Final = 10.0
@@ -114,7 +114,7 @@ class World:
         :param said: otherwise, in its label.
         """
         chance, number = self.heap.random, len(self.nodes)
-        owner = chance.randrange(max(1, number // PER_GROUP + 1))
+        owner = number // PER_GROUP
         place = chance.random(), chance.random()
         skew_s = chance.uniform(-self._skew_s, self._skew_s)
         hosts = [address(number + (more << 16)) for more in range(addresses)]
@@ -130,7 +130,7 @@ class World:
         self.nodes[node.fingerprint] = node
         return node
 
-    def grow(self, count: int, bootstrap: int = 5, over_s: float = 10.0) -> list[Node]:
+    def grow(self, count: int, bootstrap: int = 5, over_s: float = 1.0) -> list[Node]:
         """That many nodes, who know the first few from a list and join in the course of some time.
 
         :param bootstrap: how many are on the list.
