@@ -11,7 +11,7 @@ import pytest
 from port17.links.crane import Crane, dial
 from port17.node import lanes
 from port17.node.commands import Sign
-from port17.node.lanes import coarse
+from port17.node.node_link import coarse
 from port17.wire.lane import LaneVerb
 
 from .links_network import on_virtual_clock

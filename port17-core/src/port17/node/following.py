@@ -20,7 +20,8 @@ from port17.errors import NetworkError
 from port17.links.crane import Crane, Terms
 from port17.network import KnownNetwork
 from port17.node.driving import Driver
-from port17.node.lanes import Lanes, NodeLink
+from port17.node.lanes import Lanes
+from port17.node.node_link import NodeLink
 from port17.records.bottle import Bottle
 from port17.wire.prekey import ResponderKey
 from port17.wire.quota import Budget

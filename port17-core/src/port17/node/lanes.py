@@ -8,7 +8,6 @@ from __future__ import annotations
 import logging
 import random
 from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping
-from dataclasses import dataclass, field
 from typing import Final
 
 import anyio
@@ -21,10 +20,11 @@ from port17.links.transport import Transport
 from port17.navigator.agreement import Standing
 from port17.network import KnownNetwork
 from port17.node.driving import Driver
+from port17.node.node_link import NodeLink, coarse
 from port17.node.verification import Verification
 from port17.refreshing import Refresher
 from port17.wire.block import BLOCK_SIZE
-from port17.wire.lane import LaneState, LaneVerb
+from port17.wire.lane import LaneVerb
 from port17.wire.link import Link
 
 ANSWER_S: Final = 10.0
@@ -46,55 +46,7 @@ TEND_S: Final = 1.0
 """Seconds between looks at lanes that are to end."""
 MEASURE_S: Final = 10.0
 """Seconds between measurements, over which a lane's traffic is averaged."""
-CAPACITY_STEP: Final = 4
-"""Capacities are published as powers of this, bytes per second: what a lane has carried at its best tells
-routes apart, and says little about when who used it."""
-
 _log = logging.getLogger(__name__)
-
-
-@dataclass(eq=False)
-class NodeLink:
-    """A link whose other end has proved to be a node, or is about to.
-
-    :param ours: we called.
-    """
-
-    crane: Crane
-    peer: bytes
-    ours: bool
-    stands: bool = False
-    """It is a lane, or was and is retired."""
-    retired_s: float | None = None
-    answered: anyio.Event = field(default_factory=anyio.Event)
-    """The question whether it is to be a lane is settled, or will never be."""
-    over: anyio.Event = field(default_factory=anyio.Event)
-    """It is a lane no longer."""
-    left: anyio.Event = field(default_factory=anyio.Event)
-    """The other end knows that, too, or is gone."""
-    seen: int = 0
-    """Cells that it had carried at the last measurement."""
-    best: int = 0
-    """Most bytes per second that it was seen to carry."""
-
-    @property
-    def is_lane(self) -> bool:
-        """It stands and is not retired."""
-        return self.stands and self.retired_s is None
-
-    @property
-    def is_retiring(self) -> bool:
-        """We have said that it is to be none, and the other end has not answered."""
-        return self.crane.link.lane is not None and self.crane.link.lane.state is LaneState.RETIRING
-
-    def may(self, verb: LaneVerb) -> bool:
-        """Whether this can be said now."""
-        return self.crane.link.lane is not None and self.crane.link.lane.may(verb)
-
-    def say(self, verb: LaneVerb) -> None:
-        """Say it, if it can be said."""
-        if self.crane.link.lane is not None and self.may(verb):
-            self.crane.link.lane.say(verb)
 
 
 class Lanes:
@@ -414,12 +366,3 @@ class Lanes:
         round_trip_s = link.crane.link.round_trip_s
         if round_trip_s > 0 and self.current(link.peer) is link:
             self._driver.measured(link.peer, round_trip_s, coarse(link.best))
-
-
-def coarse(capacity: int) -> int:
-    """A capacity as it is published: the power of :data:`CAPACITY_STEP` that it reaches; 0 for none."""
-    reached = 0
-    step = 1
-    while step <= capacity:
-        reached, step = step, step * CAPACITY_STEP
-    return reached

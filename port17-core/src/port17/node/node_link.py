@@ -1,0 +1,68 @@
+"""A link between two nodes, and what has become of it as a lane."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Final
+
+import anyio
+
+from port17.links.crane import Crane
+from port17.wire.lane import LaneState, LaneVerb
+
+CAPACITY_STEP: Final = 4
+"""Capacities are published as powers of this, bytes per second: what a lane has carried at its best tells
+routes apart, and says little about when who used it."""
+
+
+@dataclass(eq=False)
+class NodeLink:
+    """A link whose other end has proved to be a node, or is about to.
+
+    :param ours: we called.
+    """
+
+    crane: Crane
+    peer: bytes
+    ours: bool
+    stands: bool = False
+    """It is a lane, or was and is retired."""
+    retired_s: float | None = None
+    answered: anyio.Event = field(default_factory=anyio.Event)
+    """The question whether it is to be a lane is settled, or will never be."""
+    over: anyio.Event = field(default_factory=anyio.Event)
+    """It is a lane no longer."""
+    left: anyio.Event = field(default_factory=anyio.Event)
+    """The other end knows that, too, or is gone."""
+    seen: int = 0
+    """Cells that it had carried at the last measurement."""
+    best: int = 0
+    """Most bytes per second that it was seen to carry."""
+
+    @property
+    def is_lane(self) -> bool:
+        """It stands and is not retired."""
+        return self.stands and self.retired_s is None
+
+    @property
+    def is_retiring(self) -> bool:
+        """We have said that it is to be none, and the other end has not answered."""
+        return self.crane.link.lane is not None and self.crane.link.lane.state is LaneState.RETIRING
+
+    def may(self, verb: LaneVerb) -> bool:
+        """Whether this can be said now."""
+        return self.crane.link.lane is not None and self.crane.link.lane.may(verb)
+
+    def say(self, verb: LaneVerb) -> None:
+        """Say it, if it can be said."""
+        if self.crane.link.lane is not None and self.may(verb):
+            self.crane.link.lane.say(verb)
+
+
+def coarse(capacity: int) -> int:
+    """A capacity as it is published: the power of :data:`CAPACITY_STEP` that it reaches; 0 for none."""
+    reached = 0
+    step = 1
+    while step <= capacity:
+        reached, step = step, step * CAPACITY_STEP
+    return reached
