@@ -18,6 +18,7 @@ from port17.neighbourhood import Means, Neighbourhood, nothing
 from port17.records.beacon import Beacon, SignedBeacon
 from port17.records.identity import Identity
 from port17_crypto.schemes import Ed25519
+from port17_transports.memory import Memory
 
 from .links_network import on_virtual_clock
 from .node_world import Client, Home, Town, one_thread, town
@@ -279,5 +280,38 @@ def test_a_node_that_leaves_falls_silent(tmp_path: Path, wires: dict[str, Wire])
             assert ash.known.neighbours.is_local("10.0.0.2", anyio.current_time())
             await anyio.sleep(130)
             assert not ash.known.neighbours.is_local("10.0.0.2", anyio.current_time())
+
+    on_virtual_clock(run)
+
+
+def test_a_beacon_that_is_sent_again_from_elsewhere_keeps_nobody_out(
+    tmp_path: Path, wires: dict[str, Wire]
+) -> None:
+    """A neighbour repeats every beacon at once as its own machine's, and takes all calls."""
+
+    async def run() -> None:
+        async with town(tmp_path) as made:
+            ash, elm = on_wire(made, "ash", "10.0.0.1"), on_wire(made, "elm", "10.0.0.2")
+            oak = on_wire(made, "oak", "10.0.0.3", flavour="public", addresses={"allow_private": True})
+            parrot = "10.0.0.9"
+            wire = wires["one"] = Wire()
+            wire.lost |= {("10.0.0.2", "10.0.0.3"), (parrot, "10.0.0.1"), (parrot, "10.0.0.2")}
+            send = wire.send
+
+            def echoed(data: bytes, host: str) -> None:
+                send(data, host)
+                send(data, parrot)
+
+            wire.send = echoed  # type: ignore[method-assign]
+            options = {"network": made.name, "endpoint": f"{parrot}:9000"}
+            transport = Memory(Memory.Config.model_validate(options))
+            async with transport.listen(f"{parrot}:9000"):
+                await made.start(["ash", "elm", "oak"], ())
+                await made.until(lambda: known(oak) == {"ash", "elm", "oak"}, 2 * FOUND_S)
+                await anyio.sleep(60)
+                before = oak.rack[ash.fingerprint]
+                await elm.kill()
+                # A lane less: that is in ash's contents, of which oak hears by beacons alone.
+                await made.until(lambda: oak.rack[ash.fingerprint] > before, 60)
 
     on_virtual_clock(run)

@@ -163,11 +163,11 @@ class Neighbourhood:
         """:raises NetworkError: it did not answer, at none of the addresses where it was heard."""
         for transport, address in self._ways(neighbour):
             try:
-                crane, to = await self._call(neighbour, transport, address)
+                await self._exchange(*await self._call(neighbour, transport, address))
             except (NetworkError, OSError, ValueError, anyio.EndOfStream, anyio.BrokenResourceError) as error:
+                # Its beacon may have been sent again from elsewhere: there nobody can answer for it.
                 _log.debug("a neighbour does not answer: %s", type(error).__name__)
                 continue
-            await self._exchange(crane, to)
             return
         raise NetworkError("a neighbour does not answer where it was heard")
 
