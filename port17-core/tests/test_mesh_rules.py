@@ -87,8 +87,8 @@ class Bench:
 )
 def test_how_many_lanes_there_are_to_be(nodes: int, lanes: int) -> None:
     bench = Bench(nodes - 1)
-    assert bench.mesh.nodes == nodes
-    assert bench.mesh.target == lanes
+    assert bench.mesh.need.nodes == nodes
+    assert bench.mesh.need.target == lanes
     bench.settle()
     assert len(bench.mesh.standing) == lanes
 
@@ -152,7 +152,7 @@ def test_who_is_unknown_blocked_or_ourselves_is_refused() -> None:
 def test_a_lane_that_was_granted_and_never_stands_is_forgotten() -> None:
     bench = Bench(999)
     refused = [bench.mesh.asked(print_of(number), 0.0) for number in range(1, 40)]
-    assert refused.count("") == bench.mesh.most_granted
+    assert refused.count("") == bench.mesh.need.most_granted
     bench.now_s = PROMISE_S
     bench.dials()
     assert bench.mesh.asked(print_of(39), PROMISE_S) == ""
@@ -211,14 +211,15 @@ def test_nobody_fills_a_node_from_a_thousand_identities(place: Callable[[int], s
     # It has its own choices all the same, half of all that it would have in peace; and there is room for
     # no more of theirs.
     choices = bench.mesh.choices()
-    assert choices["random"] + choices["near"] == bench.mesh.share >= bench.mesh.target / 2
-    assert choices["theirs"] <= bench.mesh.most_granted
+    assert choices["random"] + choices["near"] == bench.mesh.need.share >= bench.mesh.need.target / 2
+    assert choices["theirs"] <= bench.mesh.need.most_granted
+    assert len(bench.mesh.standing) <= 2 * bench.mesh.need.fair
     if not place(0):  # whom nobody can call nobody chooses
         own = set(bench.mesh.standing) - set(evil)
-        assert len(own) >= bench.mesh.share
+        assert len(own) >= bench.mesh.need.share
         # and newcomers that can be called still find room
         honest = [print_of(number) for number in range(1, 1000) if print_of(number) not in own]
-        assert [bench.asks(one) for one in honest].count("") >= bench.mesh.share
+        assert [bench.asks(one) for one in honest].count("") >= bench.mesh.need.share
 
 
 def test_an_outage_does_not_make_a_node_take_whoever_comes() -> None:
@@ -238,10 +239,10 @@ def test_an_outage_does_not_make_a_node_take_whoever_comes() -> None:
             bench.asks(one)
         bench.now_s += 10
     assert set(bench.mesh.standing) <= evil
-    assert len(bench.mesh.standing) == bench.mesh.target / 4
+    assert len(bench.mesh.standing) == bench.mesh.need.target / 4
     bench.settle(600)
-    assert len(bench.mesh.standing) >= bench.mesh.target
-    assert len(evil.intersection(bench.mesh.standing)) <= bench.mesh.target / 4
+    assert len(bench.mesh.standing) >= bench.mesh.need.target
+    assert len(evil.intersection(bench.mesh.standing)) <= bench.mesh.need.target / 4
 
 
 def test_in_a_small_network_one_group_may_have_all() -> None:

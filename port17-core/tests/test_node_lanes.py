@@ -102,7 +102,7 @@ def test_who_is_refused_is_let_go(tmp_path: Path) -> None:
     async def run() -> None:
         async with town(tmp_path) as made:
             ash, oak = await pair(made)
-            ash.running._driver._manager._mesh._wanted = 0
+            ash.running._driver._manager._mesh.need.wanted = 0
             ash.running._driver.leave()  # who leaves grants no lanes
             oak.running._lanes.dial(ash.fingerprint)
             await anyio.sleep(3)

@@ -245,8 +245,8 @@ class Manager:
         """For people: state, how many lanes there are and why, how many are wanted, how many nodes known."""
         return {
             "state": str(self.state),
-            "nodes": self._mesh.nodes,
-            "wanted": max(self._mesh.target, len(self._mesh.pinned)),
+            "nodes": self._mesh.need.nodes,
+            "wanted": max(self._mesh.need.target, len(self._mesh.pinned)),
             "standing": len(self._mesh.standing),
             "dialling": len(self._mesh.dialling),
             "choices": self._mesh.choices(),
@@ -258,7 +258,7 @@ class Manager:
     def _look(self, now_s: float) -> None:
         """Where the node stands in its life now."""
         before = self._life.state
-        target = self._mesh.target
+        target = self._mesh.need.target
         pinned_only = self._lanes == 0
         self._life.look(
             now_s,

@@ -18,22 +18,9 @@ from port17.node.diversity import Level
 from port17.node.lane_book import Choice, LaneBook
 from port17.node.lane_cost import LaneCost
 from port17.node.lane_draw import LaneDraw
+from port17.node.lane_need import LaneNeed
 from port17.node.lane_trial import CHOICE_OF, LaneTrial
 
-LEAST: Final = 4
-"""Lanes that a node sees to in the smallest network: two may be lost at once, and a route
-still has a choice."""
-PER_BIT: Final = 1.3
-"""Lanes per doubling of the network: as many as keep any two nodes of a thousand within four hops, of three
-thousand within five, with room."""
-MOST: Final = 96
-"""Most lanes of one node, whoever began them: contents name 128."""
-GRANTS: Final = 2
-"""So many times its fair part of all lanes a node has at most: newcomers find room at it."""
-SURPLUS: Final = 1.5
-"""So many times its fair part it has without retiring any."""
-BURDEN: Final = 4
-"""Most times the target that a node's fair part is, where many nodes can't be called."""
 DIALS: Final = 8
 """Most lanes that are being made at a time."""
 PATIENCE_S: Final = 3.0
@@ -83,7 +70,7 @@ class Mesh:
         self._known = known
         self._cost = cost
         self._rng = rng
-        self._wanted = lanes
+        self.need = LaneNeed(own, known, lanes)
         self._objection = objection
         self._pinned = frozenset(pinned) - {own}
         self._book = LaneBook(known)
@@ -128,35 +115,6 @@ class Mesh:
         found = self._book.count()
         return {str(choice): found[choice] for choice in Choice}
 
-    @property
-    def nodes(self) -> int:
-        """How many nodes there are, our own among them."""
-        own = self._known.get(self._own)
-        return self._known.present + (own is None or own.offline)
-
-    @property
-    def target(self) -> int:
-        """How many lanes the node sees to."""
-        wanted = max(LEAST, math.ceil(PER_BIT * math.log2(self.nodes)))
-        return min(wanted if self._wanted is None else self._wanted, self.nodes - 1)
-
-    @property
-    def share(self) -> int:
-        """How many of them are of its own choice, whatever others begin."""
-        return math.ceil(self.target / 2)
-
-    @property
-    def fair(self) -> int:
-        """How many lanes end at a node that can be called if all have the target: more than that where others
-        can't be called."""
-        callable_nodes = max(1, len(self._known.choosable))
-        return math.ceil(self.target * min(BURDEN, max(1.0, self.nodes / callable_nodes)))
-
-    @property
-    def most_granted(self) -> int:
-        """How many lanes others may have begun. Our own choices keep their places, whoever asks."""
-        return max(0, min(MOST, GRANTS * self.fair) - self.share)
-
     # -- what happens ----------------------------------------------------------------------------------
     def pin(self, pinned: Iterable[bytes]) -> None:
         """Other lanes are pinned now; those that no longer are go on as any."""
@@ -195,14 +153,14 @@ class Mesh:
         if self._backoff.flaps(peer, now_s):
             return "its lanes come and go"
         theirs = [one for one, held in self._book if held.choice is Choice.THEIRS]
-        if len(theirs) >= self.most_granted:
+        if len(theirs) >= self.need.most_granted:
             return "there is no room"
         if not candidate.dialable:
             # They need room at those who can be called, but must not take all of it.
             others = sum(1 for one in theirs if (known := self._known.get(one)) and known.dialable)
-            if len(theirs) - others >= self.most_granted - self.share:
+            if len(theirs) - others >= self.need.most_granted - self.need.share:
                 return "there is no room for nodes that can't be called"
-        if not self._book.diversity.fits(marks | candidate.marks, self.target, self._book.level):
+        if not self._book.diversity.fits(marks | candidate.marks, self.need.target, self._book.level):
             return "too many lanes go to its group or its area already"
         return ""
 
@@ -261,7 +219,7 @@ class Mesh:
             return
         for backoff in (self._backoff, self._pinned_backoff):
             backoff.alive(peer, now_s)
-        if self._dry and self._draw.is_eligible(peer, self.target, self._book.level, now_s):
+        if self._dry and self._draw.is_eligible(peer, self.need.target, self._book.level, now_s):
             self._dry = False
 
     def _reconsider(self, peer: bytes, now_s: float) -> None:
@@ -290,13 +248,13 @@ class Mesh:
             self._book.begin(peer, Choice.PINNED, now_s)
         self._draw_s = None
         self._joining = joining
-        if joining and self.target:
+        if joining and self.need.target:
             loser = self._trial.loser(now_s)
             if loser is not None:
                 self._end(loser, now_s)
             self._shed(now_s)
             dials += [*self._dial(now_s), *self._reach(now_s)]
-            tried = self._trial.begin(now_s, self.target)
+            tried = self._trial.begin(now_s, self.need.target)
             if tried is not None:
                 self._book.begin(tried[0], Choice.NEAR, now_s, tried[1])
                 dials.append(tried[0])
@@ -318,7 +276,7 @@ class Mesh:
         moments += [due_s for _, due_s in self._pinned_dues()]
         if self._draw_s is not None:
             moments.append(self._draw_s)
-        if self._joining and self.target:
+        if self._joining and self.need.target:
             moments += [self._trial.due_s, self._reach_s]
             if self._has_surplus():
                 moments.append(self._shed_s)
@@ -334,7 +292,7 @@ class Mesh:
 
     # -- too few ---------------------------------------------------------------------------------------
     def _dial(self, now_s: float) -> list[bytes]:
-        if len(self._book) >= self.target:
+        if len(self._book) >= self.need.target:
             self._patience_until_s = None
         elif self._patience_until_s is None:
             self._patience_until_s = now_s + PATIENCE_S * self._rng.uniform(0.5, 1.5)
@@ -342,7 +300,7 @@ class Mesh:
         while len(self._book.dialling) < DIALS:
             choice = self._lacking(now_s)
             if choice is None:
-                if len(self._book) < self.target:
+                if len(self._book) < self.need.target:
                     self._draw_s = self._patience_until_s
                 break
             drawn = self._draw_some(CHOICE_OF if choice is Choice.NEAR else 1, now_s)
@@ -357,7 +315,7 @@ class Mesh:
         if self._dry and now_s < self._dry_until_s:
             drawn = []
         else:
-            drawn = self._draw.draw(wanted, self.target, now_s)
+            drawn = self._draw.draw(wanted, self.need.target, now_s)
             self._dry_wait_s = min(DRY_MOST_S, 2 * self._dry_wait_s) if self._dry else DRY_LEAST_S
             self._dry = not drawn
             self._dry_until_s = now_s + self._dry_wait_s
@@ -367,16 +325,16 @@ class Mesh:
 
     def _lacking(self, now_s: float) -> Choice | None:
         """What kind of lane is to be made next."""
-        if len(self._book) >= self.nodes - 1:
+        if len(self._book) >= self.need.nodes - 1:
             return None
+        need = self.need
         count = self._book.count()
         count[Choice.NEAR] -= self._trial.spare
-        at_random = math.ceil(self.share / 2)
-        if count[Choice.RANDOM] < at_random:
+        if count[Choice.RANDOM] < need.at_random:
             return Choice.RANDOM
-        if count[Choice.NEAR] < self.share - at_random:
+        if count[Choice.NEAR] < need.share - need.at_random:
             return Choice.NEAR
-        if len(self._book) < self.target and now_s >= (self._patience_until_s or 0.0):
+        if len(self._book) < self.need.target and now_s >= (self._patience_until_s or 0.0):
             return Choice.EXTRA
         return None
 
@@ -390,14 +348,14 @@ class Mesh:
         self._plan_reaching(now_s)
         missed = self._backoff.unanswered(now_s)
         for peer in self._rng.sample(missed, len(missed)):
-            if self._draw.is_eligible(peer, self.target, Level.STRICT, now_s):
+            if self._draw.is_eligible(peer, self.need.target, Level.STRICT, now_s):
                 self._book.begin(peer, Choice.EXTRA, now_s)
                 return [peer]
         return []
 
     # -- too many, too dear ----------------------------------------------------------------------------
     def _has_surplus(self) -> bool:
-        return len(self._book.standing) - len(self._pinned) > math.ceil(SURPLUS * self.fair)
+        return len(self._book.standing) - len(self._pinned) > self.need.most_kept
 
     def _shed(self, now_s: float) -> None:
         """Retire one of too many lanes, if its other end has enough without it."""
@@ -410,7 +368,7 @@ class Mesh:
             if held.choice in (Choice.THEIRS, Choice.EXTRA)
             and now_s - held.since_s >= STEADY_S
             and (candidate := self._known.get(peer)) is not None
-            and candidate.lanes > self.target
+            and candidate.lanes > self.need.target
         ]
         if dispensable:
             self._end(self._rng.choice(dispensable), now_s)
