@@ -358,10 +358,12 @@ def test_who_does_not_answer_is_called_less_and_less_until_it_gives_a_sign_of_li
 
 def test_too_many_lanes_are_retired_one_by_one_from_those_who_have_enough() -> None:
     bench = Bench(99)
+    own = bench.dials()
+    for peer in own:
+        bench.mesh.stands(peer, 0.0, ours=True)
     bench.settle()
     for number in range(1, 100):
         bench.asks(print_of(number))
-    own = bench.mesh.choices()
     assert len(bench.mesh.standing) > 14  # one and a half times 9
     poor = set(bench.mesh.standing[:8])
     for number in range(1, 100):
@@ -375,8 +377,7 @@ def test_too_many_lanes_are_retired_one_by_one_from_those_who_have_enough() -> N
     bench.settle(3600)
     assert len(bench.mesh.standing) == 14
     assert not poor.intersection(bench.retired)
-    after = bench.mesh.choices()
-    assert (after["random"], after["near"]) == (own["random"], own["near"])
+    assert set(own) <= set(bench.mesh.standing)
 
 
 def test_a_dear_lane_is_replaced_by_a_cheaper_one_made_before_it_ends() -> None:
