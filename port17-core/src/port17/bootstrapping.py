@@ -77,7 +77,10 @@ class Bootstrap:
         await self._recall()
         if not self._config.sources:
             if not self._knows_anybody():
-                _log.warning("no other node is known, and there are no sources in [bootstrap] to ask")
+                _log.warning(
+                    "no other node is known, and there are no sources in [bootstrap] to ask: until a bottle is"
+                    " put into the folder of bottles, or somebody is found on the local network, nothing happens"
+                )
         elif not self.usable():
             problems = await self.fetch()
             if problems and not self._knows_anybody():
