@@ -137,6 +137,25 @@ def test_who_has_signed_nothing_for_hours_comes_last() -> None:
     assert {print_of(number) for number in range(197, 201)} <= set(bench.mesh.standing)
 
 
+def test_what_is_known_of_who_is_gone_is_forgotten() -> None:
+    folder = Folder()
+    known = Candidates(folder)
+    folder.put(OWN, address=spread(0), group="us")
+    known.read()
+    for number in range(1, 500):
+        folder.put(
+            print_of(1), address=spread(number), group=f"group-{number}", seq=NOW + number, label_seq=number
+        )
+        known.read(print_of(1))
+        assert known.without(f"group group-{number}") == 1
+        assert known.without(f"group group-{number - 1}") == 2
+    assert (known.present, len(known.choosable)) == (2, 2)
+    folder.bottles.clear()
+    known.read()
+    assert (known.present, known.choosable, known.get(OWN)) == (0, [], None)
+    assert not known._marked
+
+
 # -- whose are granted ---------------------------------------------------------------------------------
 def test_who_is_unknown_blocked_or_ourselves_is_refused() -> None:
     bench = Bench(20)

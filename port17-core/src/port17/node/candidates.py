@@ -172,6 +172,9 @@ class Candidates:
             if old.dialable:
                 del self.choosable[bisect_left(self.choosable, fingerprint)]
                 self._marked.subtract(old.marks)
+                for mark in old.marks:
+                    if not self._marked[mark]:
+                        del self._marked[mark]  # or every mark that ever was would be kept
         if new is None:
             return
         self._held[fingerprint] = new
