@@ -256,6 +256,23 @@ def test_prekeys_that_somebody_took_away_are_found_again() -> None:
     assert len(held.bundle) == 2
 
 
+def test_prekeys_that_one_source_leaves_out_are_asked_of_another() -> None:
+    mesh = Mesh()
+    thief, honest, other = mesh.peer("thief"), mesh.peer("honest"), mesh.peer("other", Maker().fingerprint)
+    maker = Maker()
+    keys = [maker.prekey(1), maker.prekey(2)]
+    honest.take(maker.bottle(prekeys=keys, bundle=keys))
+    mesh.follow(other, honest, standing=False)
+    mesh.run(1)
+    honest.take(maker.bottle(seq=NOW + 1, prekeys=[*keys, maker.prekey(3)], bundle=[*keys, maker.prekey(3)]))
+    thief.take(maker.bottle(seq=NOW + 1, prekeys=[*keys, maker.prekey(3)]))
+    mesh.follow(other, thief)
+    mesh.run(2)
+    held = other.rack.get(maker.fingerprint)
+    assert held is not None
+    assert len(held.bundle) == 3, "without a comparison"
+
+
 # -- the same again ---------------------------------------------------------------------------------------
 STORY = """
 import hashlib, sys

@@ -5,6 +5,7 @@ from __future__ import annotations
 from port17.bottles.gossip_events import Forgotten, Noted
 from port17.bottles.intake import EXPIRE_S, Sender
 from port17.bottles.outcome import Aborted, Why
+from port17.bottles.sync import IDS_CAP
 from port17.records.bottle import Bottle
 from port17.records.moderation import Moderation, SignedModeration
 from port17.records.proof import Proof
@@ -48,6 +49,19 @@ def test_a_proof_from_a_file_is_passed_on() -> None:
     one.gossip.convict(proof, mesh.now_s)
     mesh.run(1)
     assert cheat.fingerprint in two.intake.bans
+
+
+def test_all_proofs_are_named_whole_lists_of_them_too() -> None:
+    mesh = Mesh()
+    one, two = mesh.peer("one"), mesh.peer("two")
+    for _ in range(IDS_CAP + 20):
+        cheat = Maker()
+        proof = Proof.between(cheat.bottle(), cheat.bottle(load=3))
+        assert proof is not None
+        one.gossip.convict(proof, mesh.now_s)
+    mesh.follow(two, one)
+    mesh.run(2)
+    assert set(two.intake.bans.reasons) == set(one.intake.bans.reasons)
 
 
 def test_the_newest_moderators_list_travels() -> None:

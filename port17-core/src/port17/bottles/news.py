@@ -32,7 +32,7 @@ CLIENT_BATCH_PER_NODE_S: Final = 0.006
 NEAR_BATCH_S: Final = 1800.0
 """The same for a client that is told of near nodes alone. A message a minute would fill no cell, and each time
 the keys of link and circuit step: 20 KiB for some bytes. What it fetches is hours old anyway."""
-NEAR_BATCH_PER_NODE_S: Final = 0.18
+NEAR_BATCH_PER_NODE_S: Final = 0.6
 """Such a client's wait for every node that there is."""
 KNOWN_CAP: Final = 2048
 """Nodes of which it is remembered what a peer has said it holds: enough for what is under way."""
