@@ -44,6 +44,8 @@ NOW = 1_800_000_000
 SLOTS, LANES = 8, 8
 """What a node of a network of some hundreds says in its contents: keys for a week, and its lanes."""
 CHART_NODES = 10_000
+CHART_CHANGES = 5
+"""Nodes of whom a client hears between two charts."""
 TIMES = 2000
 """Repeats of what takes a fraction of a millisecond."""
 BATCH = 1000
@@ -254,12 +256,17 @@ def asking(store: BottleStore, fingerprints: list[bytes], press: Press) -> Itera
     yield Figure(f"put_all of {BATCH}", timed(lambda: store.put_all(map(Racked, fresh[:BATCH]))) * 1e3, "ms")
 
 
-def charting(store: BottleStore, title: str) -> Figure:
-    revision = Revision.made(not_before=NOW, suites=list(SUITES), schemes=["ed25519"])
+def charting(store: BottleStore, press: Press, fingerprints: list[bytes], title: str) -> Iterator[Figure]:
+    terms = ChartTerms(Revision.made(not_before=NOW, suites=list(SUITES), schemes=["ed25519"]))
     drawn: list[Chart] = []
-    took = timed(lambda: drawn.append(ChartKeeper(store).draw(ChartTerms(revision), NOW + 1)))
+    keeper = ChartKeeper(store)
+    took = timed(lambda: drawn.append(keeper.draw(terms, NOW + 1)))
     lanes = sum(len(node.lanes) for node in drawn[0]) // 2
-    return Figure(f"chart of {len(drawn[0])} nodes from {title}", took, "s", note=f"{lanes} lanes")
+    yield Figure(f"chart of {len(drawn[0])} nodes from {title}", took, "s", note=f"{lanes} lanes")
+    for number in range(CHART_CHANGES):
+        store.put(press.newer(press.bottle(number, fingerprints)))
+    took = timed(lambda: drawn.append(keeper.draw(terms, NOW + 2)))
+    yield Figure(f"the same, after {CHART_CHANGES} have changed", took * 1e3, "ms")
 
 
 def measured(folder: Path, count: int) -> Iterator[Figure]:
@@ -285,7 +292,7 @@ def measured(folder: Path, count: int) -> Iterator[Figure]:
         each_store.open(NETWORK, folder / "small")
         with closing(each_store):
             filled(each_store, press, small)
-            yield charting(each_store, title)
+            yield from charting(each_store, press, small, title)
 
 
 def main() -> None:

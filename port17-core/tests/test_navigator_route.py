@@ -9,7 +9,7 @@ from dataclasses import replace
 from itertools import pairwise, permutations
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from port17.errors import LocalViolation, NoRoute
@@ -104,6 +104,29 @@ class Opinion(NoPolicies):
 
 def no(by: str, reason: str) -> Judgement:
     return Judgement((Objection(by, reason),))
+
+
+@given(
+    st.lists(st.tuples(st.integers(0, 7), st.integers(0, 7)), max_size=20),
+    st.sets(st.integers(0, 9), max_size=4),
+    st.integers(1, 4),
+)
+@settings(max_examples=60, deadline=None)
+def test_where_routes_begin_may_be_given_and_changes_nothing_else(
+    pairs: list[tuple[int, int]], entries: set[int], hops: int
+) -> None:
+    one = chart([node(index) for index in range(8)], [(a, b) for a, b in pairs if a != b])
+    survey = Survey(one, None, hops, entries={fingerprint(entry) for entry in entries})
+    wanted = {route for route in valid(one, hops) if int(route[0][1:]) in entries}
+    rng, drawn = random.Random(2), set()
+    if not wanted:
+        refusal(survey)
+        return
+    for _ in range(40):
+        drawn.add(names(survey.draw(HTTPS, rng)))
+    assert drawn <= wanted
+    if len(wanted) <= 3:
+        assert drawn == wanted
 
 
 def test_a_lane_counts_if_both_ends_claim_it_and_with_the_worse_claim() -> None:

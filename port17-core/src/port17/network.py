@@ -82,6 +82,8 @@ class KnownNetwork:
         """
         self.rack = rack
         self._charts = ChartKeeper(rack)
+        self._touched: set[bytes] = set()
+        """Nodes of which something is new since the last chart."""
         self.wall = wall
         self._installed = dict(schemes)
         self._clock = CharterClock(charter, own, self._installed, wall)
@@ -302,7 +304,8 @@ class KnownNetwork:
             unnamed=self.reputation.unnamed(self.wall()),
             exits=self.reputation.said.trusted_exits,
         )
-        return self._charts.draw(terms, self.wall())
+        touched, self._touched = self._touched, set()
+        return self._charts.draw(terms, self.wall(), touched)
 
     def standing(self, fingerprint: bytes, suite: str) -> Standing:
         """What has become of a suite that is in use with a node."""
@@ -353,10 +356,12 @@ class KnownNetwork:
     def _told(self, event: Event) -> None:
         if isinstance(event, Learned | Forgotten | Noted):
             self._stale = True
-            if isinstance(event, Noted):
-                self._renewable_s = 0.0  # who is banned or blocked is so at once
+            if isinstance(event, Noted | Forgotten):
+                self._renewable_s = 0.0  # who is banned, blocked or gone is so at once
             self._news.set()
             self._news = anyio.Event()
+        if isinstance(event, Learned | Forgotten):
+            self._touched.add(event.fingerprint)
         for listener in self._listeners:
             listener(event)
 

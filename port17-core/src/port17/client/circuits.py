@@ -182,7 +182,7 @@ class Circuits:
         except NetworkError:
             self._failures.node(route.entry.fingerprint, anyio.current_time())
             raise
-        chart = self._draws.chart()
+        chart = self._network.chart()
         for key in keys:
             good = self._network.standing(key.fingerprint, key.suite.name) is Standing.GOOD
             if key.fingerprint not in chart.nodes or not good:
@@ -311,7 +311,7 @@ class Circuits:
         if choice != self._choice:
             self._choice, self._unsettled_s = choice, now_s
         self._judged = version
-        chart = self._draws.chart()
+        chart = self._network.chart()
         for built in self._all.values():
             standing = self._standing(built, chart)
             if standing is not built.standing:

@@ -18,8 +18,6 @@ HOPS: Final = 3
 """Nodes of a route: the mission's least."""
 SURVEY_S: Final = 30.0
 """Seconds for which one survey of the chart is used: policies may go by the time of day."""
-CHART_S: Final = 1.0
-"""Seconds for which a chart is used though time passes: prekeys expire by the hour."""
 
 _log = logging.getLogger(__name__)
 _random: Final = SystemRandom()
@@ -36,19 +34,10 @@ class Draws:
         self._network = network
         self._policies = policies
         self._transports = transports
-        self._chart: tuple[int, float, Chart] | None = None
         self._surveyed: tuple[float, int, Chart] | None = None
         """When the surveys were made, and of what."""
         self._surveys: dict[frozenset[Fingerprint] | None, Survey] = {}
         """By where routes begin; None stands for anywhere."""
-
-    def chart(self) -> Chart:
-        """The map as it is now, give or take :data:`CHART_S`."""
-        version, now_s = self._network.version, self._network.wall()
-        held = self._chart
-        if held is None or held[0] != version or not 0.0 <= now_s - held[1] < CHART_S:
-            held = self._chart = (version, now_s, self._network.chart())
-        return held[2]
 
     def draw(self, request: Request, standing: frozenset[Fingerprint], now_s: float) -> Route:
         """A route, that begins at a link that stands if there is such a one.
@@ -71,7 +60,7 @@ class Draws:
         return self._survey(now_s).draw(request, _random)
 
     def _survey(self, now_s: float, entries: frozenset[Fingerprint] | None = None) -> Survey:
-        chart, version = self.chart(), self.failures.version(now_s)
+        chart, version = self._network.chart(), self.failures.version(now_s)
         made = self._surveyed
         if made is None or now_s - made[0] > SURVEY_S or made[1] != version or made[2] is not chart:
             self._surveys.clear()

@@ -27,6 +27,10 @@ from port17.records.exit_rules import ExitRules
 from port17.records.identity import node_id
 from port17.records.revision import Revision
 
+LOOK_S: Final = 10.0
+"""Seconds after which all of a rack is looked at, though somebody tells what changes: what he has missed is
+not missed for ever."""
+
 
 @dataclass(frozen=True)
 class ChartTerms:
@@ -147,6 +151,15 @@ class ChartMaker:
         self._changed |= _differing(self._distrusted, reasons)
         self._distrusted = dict(reasons)
 
+    def mark(self, fingerprint: Fingerprint, reason: str) -> None:
+        """The same for one node.
+
+        :param reason: empty if it is not to be left out for that.
+        """
+        if self._distrusted.get(fingerprint, "") != reason:
+            self._changed.add(fingerprint)
+            self._distrusted[fingerprint] = reason
+
     def draw(self, terms: ChartTerms, now: float) -> Chart:
         """The chart of all bottles.
 
@@ -253,10 +266,33 @@ class ChartKeeper:
     def __init__(self, rack: BottleStore) -> None:
         self._rack = rack
         self._maker = ChartMaker()
+        self._looked_s = -math.inf
+        """When all of the rack was last looked at."""
 
-    def draw(self, terms: ChartTerms, now: float) -> Chart:
+    def draw(self, terms: ChartTerms, now: float, touched: Iterable[Fingerprint] | None = None) -> Chart:
         """The chart as it is now; reads only the bottles that have changed, and makes no other chart as long
-        as nothing has."""
+        as nothing has.
+
+        :param touched: the nodes of which something has changed in the rack since the last time, so that not
+            all have to be looked at; None if that is not known.
+        """
+        if touched is None or not 0.0 <= now - self._looked_s < LOOK_S:
+            self._look_at_all()
+            self._looked_s = now
+        else:
+            for fingerprint in touched:
+                self._look_at(fingerprint)
+        return self._maker.draw(terms, now)
+
+    def _look_at(self, fingerprint: Fingerprint) -> None:
+        held = self._rack.held(fingerprint)
+        if held is None:
+            self._maker.drop(fingerprint)
+        elif self._maker.sequence(fingerprint) != held.bottle.sequence:
+            self._maker.take(held.bottle)
+        self._maker.mark(fingerprint, "" if held is None else held.distrust)
+
+    def _look_at_all(self) -> None:
         maker, rack = self._maker, self._rack
         held = {stamp[0]: stamp[1:] for stamp in rack.stamps()}
         gone = [fingerprint for fingerprint, _ in maker.sequences if fingerprint not in held]
@@ -274,7 +310,6 @@ class ChartKeeper:
         for fingerprint in gone:
             maker.drop(fingerprint)
         maker.distrust(rack.distrusted())
-        return maker.draw(terms, now)
 
 
 def chart_of(bottles: Iterable[Bottle], terms: ChartTerms, now: float) -> Chart:

@@ -7,7 +7,7 @@ policies add to it halves its chance. Which of them is fastest is not this modul
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from itertools import accumulate
 from random import Random
 from typing import Final
@@ -57,7 +57,8 @@ class Survey:
         :param transports: the transports that the client has, for the entry; None stands for any.
         :param avoid: nodes that are not to be used, because they have just failed.
         :param avoid_lanes: pairs of nodes whose lane is not to be used, in either direction.
-        :param entries: routes begin at one of these; None stands for any.
+        :param entries: routes begin at one of these, and only what is near them is looked at; None stands for
+            any.
         """
         if not 1 <= hops <= HOPS_CAP:
             raise LocalViolation(f"a route has 1 to {HOPS_CAP} nodes, not {hops}")
@@ -65,7 +66,8 @@ class Survey:
         self.hops = hops
         self._policies: Policies = policies if policies is not None else NoPolicies()
         self._removed: list[Removal] = []
-        self._nodes = self._keep_nodes(frozenset(avoid))
+        within = chart.nodes if entries is None else _near(chart, entries, hops - 1)
+        self._nodes = self._keep_nodes(within, frozenset(avoid))
         self._before = self._keep_lanes({frozenset(pair) for pair in avoid_lanes})
         self._entries = {
             fingerprint
@@ -121,9 +123,11 @@ class Survey:
                 return route
         raise explain(search)
 
-    def _keep_nodes(self, avoid: frozenset[Fingerprint]) -> dict[Fingerprint, ChartNode]:
+    def _keep_nodes(
+        self, within: Mapping[Fingerprint, ChartNode], avoid: frozenset[Fingerprint]
+    ) -> dict[Fingerprint, ChartNode]:
         kept: dict[Fingerprint, ChartNode] = {}
-        for fingerprint, node in self.chart.nodes.items():
+        for fingerprint, node in within.items():
             objections = (
                 (Objection(CLIENT, "it has just failed"),)
                 if fingerprint in avoid
@@ -251,6 +255,17 @@ def choose(
     """
     survey = Survey(chart, policies, hops, transports=transports, avoid=avoid, avoid_lanes=avoid_lanes)
     return survey.draw(request, rng)
+
+
+def _near(chart: Chart, entries: Collection[Fingerprint], lanes: int) -> dict[Fingerprint, ChartNode]:
+    """The nodes that are no more lanes than so away from one of some."""
+    found = {entry: chart.nodes[entry] for entry in entries if entry in chart.nodes}
+    edge = list(found.values())
+    for _ in range(lanes):
+        peers = {peer: chart.nodes[peer] for node in edge for peer in node.lanes if peer not in found}
+        found |= peers
+        edge = list(peers.values())
+    return found
 
 
 def _same_group(one: ChartNode, other: ChartNode) -> bool:
