@@ -78,8 +78,8 @@ class Bootstrap:
         if not self._config.sources:
             if not self._knows_anybody():
                 _log.warning(
-                    "no other node is known, and there are no sources in [bootstrap] to ask: until a bottle is"
-                    " put into the folder of bottles, or somebody is found on the local network, nothing happens"
+                    "no other node is known, and there are no sources in [bootstrap] to ask: nothing happens"
+                    " until a bottle is put into the folder of bottles, or the local network has somebody"
                 )
         elif not self.usable():
             problems = await self.fetch()
