@@ -48,6 +48,8 @@ from port17.wire.suite import CipherSuite
 GRACE_CAP_S = 600.0
 """Most seconds for which circuits and links go on under a suite that is no longer allowed: a download gets
 its time, and a broken suite is gone the same hour."""
+TOUCHED_CAP = 4096
+"""Nodes remembered for the next chart, which a node may never draw; of more, all are looked at."""
 RENEWAL_SHARE = 0.05
 """Most of this process's time that goes into finding out what new bottles mean for others: thousands come at
 once when a node joins a large network."""
@@ -82,8 +84,8 @@ class KnownNetwork:
         """
         self.rack = rack
         self._charts = ChartKeeper(rack)
-        self._touched: set[bytes] = set()
-        """Nodes of which something is new since the last chart."""
+        self._touched: set[bytes] | None = set()
+        """Nodes of which something is new since the last chart; None if there are many."""
         self.wall = wall
         self._installed = dict(schemes)
         self._clock = CharterClock(charter, own, self._installed, wall)
@@ -360,8 +362,10 @@ class KnownNetwork:
                 self._renewable_s = 0.0  # who is banned, blocked or gone is so at once
             self._news.set()
             self._news = anyio.Event()
-        if isinstance(event, Learned | Forgotten):
+        if isinstance(event, Learned | Forgotten) and self._touched is not None:
             self._touched.add(event.fingerprint)
+            if len(self._touched) > TOUCHED_CAP:
+                self._touched = None
         for listener in self._listeners:
             listener(event)
 
