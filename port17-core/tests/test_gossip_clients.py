@@ -85,6 +85,17 @@ def test_a_client_comes_back_and_is_told_what_is_near_at_once() -> None:
     assert [client.holds()[maker.fingerprint][1] - NOW for maker in makers] == [60, 60, 60, 0, 0, 0]
 
 
+def test_who_wants_no_news_is_told_none() -> None:
+    mesh = Mesh()
+    makers = [Maker() for _ in range(6)]
+    source, client = mesh.peer("source", makers[0].fingerprint), mesh.peer("client")
+    source.take(*laned(makers, CHAIN, NOW))
+    mesh.follow(client, source, scope=Scope.NEAR, bundles=False, standing=False)
+    mesh.run(60)
+    assert client.holds() == source.holds()
+    assert not mesh.failed
+
+
 def test_a_client_has_an_allowance(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(appetite, "BURST", 20_000)
     monkeypatch.setattr(appetite, "RATE", 5.0)

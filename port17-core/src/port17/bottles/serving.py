@@ -164,7 +164,7 @@ class Serving:
             return
         if follow.news:
             self._feed = Feed(self._holdings.news)
-        if follow.scope is Scope.NEAR:
+        if follow.news and follow.scope is Scope.NEAR:
             # What is far is fetched when it is old; of what is near, the newest is to be known at once.
             near = sorted(self._near(now_s))
             entries = [(one, self._holdings.index.shown(one, self._local)) for one in near]
