@@ -419,6 +419,8 @@ def test_a_dear_lane_is_replaced_by_a_cheaper_one_made_before_it_ends() -> None:
             assert set(bench.mesh.standing) == before
             bench.mesh.stands(peer, bench.now_s, ours=True)
             bench.cost.measured(peer, 0.01)
+            assert bench.dials() == []
+            assert bench.retired == []
         if bench.retired:
             break
         bench.now_s = bench.mesh.due_s

@@ -72,6 +72,10 @@ class Candidate:
     lanes: int
     sequence: tuple[int, int]
 
+    def counts_as(self, other: Candidate) -> bool:
+        """It is the same in all that is counted."""
+        return (self.marks, self.dialable, self.offline) == (other.marks, other.dialable, other.offline)
+
 
 class Candidates:
     """All nodes of one flavour that are known, our own among them or not."""
@@ -167,6 +171,10 @@ class Candidates:
 
     def _replace(self, fingerprint: bytes, new: Candidate | None) -> None:
         old = self._held.pop(fingerprint, None)
+        if new is not None:
+            self._held[fingerprint] = new
+            if old is not None and old.counts_as(new):
+                return
         if old is not None and not old.offline:
             self._present -= 1
             if old.dialable:
@@ -175,10 +183,7 @@ class Candidates:
                 for mark in old.marks:
                     if not self._marked[mark]:
                         del self._marked[mark]  # or every mark that ever was would be kept
-        if new is None:
-            return
-        self._held[fingerprint] = new
-        if not new.offline:
+        if new is not None and not new.offline:
             self._present += 1
             if new.dialable:
                 insort(self.choosable, fingerprint)
