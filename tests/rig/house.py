@@ -106,7 +106,7 @@ class House:
             ]
 
     def wait_for_lanes(self) -> None:
-        """Until every running node has a lane to every other."""
+        """Until every running node has a lane to every other, and the client, if it runs, knows of all."""
         nodes = [name for name in self.processes if name != "client"]
 
         def stand() -> bool:
@@ -114,6 +114,13 @@ class House:
             return all(state["standing"] == len(nodes) - 1 for state in states)
 
         until(stand, "all lanes stand", READY_S)
+
+        def known() -> bool:
+            lanes: int = self.ask("client", "status")["nodes"]["lanes"]
+            return lanes >= len(nodes) * (len(nodes) - 1) // 2
+
+        if "client" in self.processes:
+            until(known, "the client knows of all lanes", READY_S)
 
     def end(self, name: str) -> int:
         """End a process in order; its exit code."""

@@ -242,7 +242,11 @@ class Tunnel:
                 }
                 for source in self._sources
             ],
-            "nodes": {"known": len(network.rack), "usable": len(chart)},
+            "nodes": {
+                "known": len(network.rack),
+                "usable": len(chart),
+                "lanes": sum(len(node.lanes) for node in chart) // 2,
+            },
             "prekeys": {
                 "agreed": self._prekeys.agreed,
                 "usable": sum(self._prekeys.holds(node) for node in chart),
