@@ -225,6 +225,7 @@ def test_who_equivocates_is_banned_by_all(small: World) -> None:
 def test_a_squatter_gets_a_name_everywhere_alike_and_pushes_nobody_out(small: World) -> None:
     hostile = join(small)
     victim = small.honest[30]
+    assert victim.signed is not None
     hostile.squat(victim.signed, since=1)
     small.heap.run(small.heap.now_s + 20)
     name = victim.author.said["name"]

@@ -9,14 +9,13 @@ from __future__ import annotations
 import random
 import zlib
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from port17.bottles.gossip import Gossip
 from port17.bottles.gossip_events import CheckDue, Event, Forgotten, Key, Learned, OfferAnswered, Synced
 from port17.bottles.intake import Sender
 from port17.bottles.rack import Racked
 from port17.bottles.reputation import Reputation
-from port17.bottles.serving import PULL_CAP
 from port17.bottles.sync import Scope
 from port17.bottles.validation import Terms
 from port17.errors import PeerViolation
@@ -29,6 +28,9 @@ from simulator.ship import Data, End, Open, Packet, Verb
 
 if TYPE_CHECKING:
     from simulator.world import World
+
+PULL_MOST: Final = 64 * 1024
+"""Bytes that one pull gives at most: after fewer there is nothing more."""
 
 
 @dataclass
@@ -294,7 +296,7 @@ class Process:
         data = self.gossip.pull(talk.key, self.world.heap.now_s)
         if data:
             talk.free_s = talk.end.send(Data(self.world.tamper(talk, data), followed=not talk.followed))
-            if len(data) >= PULL_CAP:  # else that was all
+            if len(data) >= PULL_MOST:  # else that was all
                 talk.pumping = True
                 self.world.heap.at(talk.free_s, self._pump, talk)
         self.settle()
