@@ -8,8 +8,12 @@ from dataclasses import replace
 import pytest
 
 from port17.bottles import serving
-from port17.bottles.serving import ASKS_UNDER_WAY, COMPARES_BURST, PULL_CAP, REPLIES_CAP, WANTS_UNDER_WAY
+from port17.bottles.serving import ASKS_UNDER_WAY, COMPARES_BURST, REPLIES_CAP, WANTS_UNDER_WAY
+from port17.bottles.stamp_index import Entry
 from port17.bottles.sync import (
+    PULL_CAP,
+    STAMP_SIZE,
+    STAMPS_CAP,
     VERSION,
     Answer,
     Ask,
@@ -89,6 +93,23 @@ def test_the_answer_to_a_comparison_waits_as_few_numbers(mesh: Mesh) -> None:
         tracemalloc.stop()
     assert after - before < 20 * 16 * 1024
     assert sum(len(one.held) for one in readers[0].hear() if isinstance(one, Differ)) == 2000
+
+
+def test_a_bucket_that_somebody_has_filled_is_shown_in_parts(victim: Peer) -> None:
+    index = victim.gossip._holdings.index
+    for at in range(5000):
+        index._put(b"\7" + at.to_bytes(31, "big"), Entry(0, NOW, True, False))
+    reader = Villain.follower(victim)
+    reader.say(Compare(EMPTY, b"", b"", b""))
+    victim.gossip.pull(reader.key, victim.mesh.now_s)
+    assert len(victim.gossip._served[reader.key]._out) <= STAMPS_CAP * STAMP_SIZE + 100
+    again = Villain.follower(victim)
+    again.say(Compare(EMPTY, b"", b"", b""))
+    shown = [one for one in again.hear() if isinstance(one, Differ) and one.bucket == 7]
+    assert max(len(one.held) for one in shown) == STAMPS_CAP
+    assert len({held for one in shown for held in one.held}) == 5000 + sum(
+        bottle.fingerprint[0] == 7 for bottle in HONEST
+    )
 
 
 def test_compares_are_bounded(victim: Peer) -> None:

@@ -19,7 +19,7 @@ from port17.bottles.intake import EXPIRE_S, Sender
 from port17.bottles.news import Acquaintance
 from port17.bottles.outcome import Aborted, Outcome, Why
 from port17.bottles.parcels import Parcels
-from port17.bottles.serving import PULL_CAP, detail_of
+from port17.bottles.serving import detail_of
 from port17.bottles.stamp_index import is_whole
 from port17.bottles.sync import (
     MESSAGE_CAP,
@@ -46,7 +46,7 @@ from port17.bottles.sync import (
     Want,
     Whole,
 )
-from port17.bottles.sync_codec import Inbox, encode, from_source
+from port17.bottles.sync_codec import Inbox, Outbox, encode, from_source
 from port17.bottles.tidings import Tidings
 from port17.errors import LocalViolation, PeerViolation, RecordError
 from port17.records.bottle import Bottle
@@ -120,7 +120,7 @@ class Following:
         self._standing = standing
         self._sender = Sender(f"source {source.hex()}", local=local, trusted=trusted)
         self._appetite = appetite if scope is Scope.NEAR else None
-        self._out = bytearray()
+        self._out = Outbox()
         follow = Follow(VERSION, scope, bundles, local, standing, holdings.own)
         self._control: deque[FromFollower] = deque([follow])
         self._asked: list[Ask] = []
@@ -184,14 +184,11 @@ class Following:
 
     def pull(self, now_s: float) -> bytes:
         """What is to be sent now; empty if nothing."""
-        while len(self._out) < PULL_CAP:
-            message = self._next(now_s)
-            if message is None:
-                break
-            self._out += encode(message)
-        data = bytes(self._out[:PULL_CAP])
-        del self._out[:PULL_CAP]
-        return data
+        return self._out.pull(lambda: self._encoded(now_s))
+
+    def _encoded(self, now_s: float) -> bytes | None:
+        message = self._next(now_s)
+        return None if message is None else encode(message)
 
     def _next(self, now_s: float) -> FromFollower | None:
         if self._control:

@@ -42,7 +42,7 @@ from port17.bottles.sync import (
     Taken,
     Want,
 )
-from port17.bottles.sync_codec import Inbox, encode, from_follower
+from port17.bottles.sync_codec import Inbox, Outbox, encode, from_follower
 from port17.errors import PeerViolation
 from port17.wire.quota import TokenBucket
 
@@ -74,8 +74,6 @@ REPLIES_CAP: Final = 256
 PUSHED_CAP: Final = 32
 """Most nodes of one batch of news that are sent without being asked for; of more, each follower is told what
 there is, and asks for what nobody else has brought."""
-PULL_CAP: Final = 64 * 1024
-"""Bytes that are put together at once; with one message more, the most that waits for a follower."""
 
 
 class Serving:
@@ -101,9 +99,10 @@ class Serving:
         self._acquainted = acquainted
         self._follow: Follow | None = None
         self._feed: Feed | None = None
-        self._out = bytearray()
+        self._out = Outbox()
         self._control: deque[bytes] = deque()
-        self._differing: deque[int] = deque()
+        self._differing: deque[tuple[int, int]] = deque()
+        """Buckets that are still to be shown, from which node on."""
         self._comparing = False
         self._naming: deque[tuple[Notice, int]] = deque()
         """Proofs and marks that are still to be named, from which on."""
@@ -176,7 +175,7 @@ class Serving:
         self._comparing = True
         holdings = self._holdings
         ours = holdings.index.digests(self._detail, self._local)
-        self._differing.extend(at for at in range(BUCKETS) if ours[at] != compare.buckets[at])
+        self._differing.extend((at, 0) for at in range(BUCKETS) if ours[at] != compare.buckets[at])
         for kind, theirs in ((Notice.PROOF, compare.proofs), (Notice.MARK, compare.marks)):
             if theirs and theirs != holdings.notices(kind):
                 self._naming.append((kind, 0))
@@ -191,14 +190,7 @@ class Serving:
 
     def pull(self, now_s: float) -> bytes:
         """What is to be sent now; empty if nothing."""
-        while len(self._out) < PULL_CAP:
-            data = self._next(now_s)
-            if data is None:
-                break
-            self._out += data
-        data = bytes(self._out[:PULL_CAP])
-        del self._out[:PULL_CAP]
-        return data
+        return self._out.pull(lambda: self._next(now_s))
 
     def _next(self, now_s: float) -> bytes | None:
         """The next message, which is empty if it has come to nothing; None if there is none."""
@@ -234,7 +226,11 @@ class Serving:
     def _compared(self) -> bytes:
         """The next part of the answer to a comparison."""
         if self._differing:
-            return self._differ(self._differing.popleft())
+            number, at = self._differing.popleft()
+            held = self._holdings.index.bucket(number, self._local)
+            if at + STAMPS_CAP < len(held):
+                self._differing.appendleft((number, at + STAMPS_CAP))
+            return encode(Differ(number, tuple(held[at : at + STAMPS_CAP]))) if held else b""
         if self._naming:
             kind, at = self._naming.popleft()
             ids = self._holdings.ids(kind)[at : at + IDS_CAP]
@@ -247,13 +243,6 @@ class Serving:
             return b"" if said is None else encode(said)
         self._comparing = False
         return encode(Compared())
-
-    def _differ(self, number: int) -> bytes:
-        held = self._holdings.index.bucket(number, self._local)
-        return b"".join(
-            encode(Differ(number, tuple(held[at : at + STAMPS_CAP])))
-            for at in range(0, len(held), STAMPS_CAP)
-        )
 
     def _give(self, held: Held | None) -> bytes:
         self._wanted -= 1

@@ -27,6 +27,8 @@ FOLLOWER_MESSAGE_CAP: Final = BOTTLE_CAP + 256
 """Longest message from a follower: its own bottle, offered. All else is far shorter."""
 CHUNK_CAP: Final = 256 * 1024
 """Most bytes that may be fed at once: what one read of a stream gives, with room."""
+PULL_CAP: Final = 64 * 1024
+"""Bytes that are put together at once; with one message more, the most that waits for a peer."""
 BUCKETS: Final = 256
 """Buckets of a comparison, by the first byte of a fingerprint: at 10,000 nodes each has 40, and a node that
 has changed costs 2 KiB to find."""

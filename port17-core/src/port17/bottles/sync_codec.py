@@ -19,6 +19,7 @@ from port17.bottles.sync import (
     LENGTH_SIZE,
     MESSAGE_CAP,
     ORDER_SIZE,
+    PULL_CAP,
     REASON_CAP,
     STAMP_SIZE,
     STAMPS_CAP,
@@ -356,3 +357,28 @@ class Inbox(Generic[M]):
         if size > self._cap:
             raise PeerViolation(f"a message of SYNC of {size} bytes, where at most {self._cap} are read")
         return size
+
+
+class Outbox:
+    """What is to be sent and was not yet: never more than a pull and one message."""
+
+    def __init__(self) -> None:
+        self._buffer = bytearray()
+
+    def pull(self, more: Callable[[], bytes | None]) -> bytes:
+        """What is to be sent now, at most :data:`PULL_CAP` bytes; empty if nothing.
+
+        :param more: gives the next message, which is empty if it has come to nothing; None if there is none.
+        """
+        while len(self._buffer) < PULL_CAP:
+            data = more()
+            if data is None:
+                break
+            self._buffer += data
+        data = bytes(self._buffer[:PULL_CAP])
+        del self._buffer[:PULL_CAP]
+        return data
+
+    def __len__(self) -> int:
+        """Bytes that wait."""
+        return len(self._buffer)
