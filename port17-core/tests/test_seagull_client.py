@@ -12,7 +12,11 @@ from typing import Any
 import anyio
 import pytest
 
+from port17.bottles.gossip_events import Key
+from port17.bottles.sync import Scope
 from port17.client.seagulls import AGAIN_S, PAUSE_S, WAITING_CAP, WANTED_SHARE, Seagulls
+from port17.client.sources import Source
+from port17.client.words import Place, Witness, Words, group_of
 from port17.navigator.chart import ChartNode
 from port17.node import seagull
 from port17.records.bottle import Bottle
@@ -93,10 +97,10 @@ def test_two_carriers_agree_on_what_no_source_has(tmp_path: Path, monkeypatch: p
                 del words._named[place]
             bottle = rack.get(target.fingerprint)
             assert bottle is not None
-            held.vouch(bottle, "one group")
-            held.vouch(bottle, "one group")
+            held.vouch(bottle, Witness(b"1" * 32, "one group"))
+            held.vouch(bottle, Witness(b"2" * 32, "one group"))
             assert not held.holds(target)
-            held.vouch(bottle, "another")
+            held.vouch(bottle, Witness(b"3" * 32, "another"))
             assert held.holds(target)
             over.set()
             await anyio.sleep(1)
@@ -123,7 +127,7 @@ def build(nodes: list[ChartNode], *, closed: bool = False) -> Any:
     return SimpleNamespace(circuit=made, route=SimpleNamespace(nodes=tuple(nodes)))
 
 
-def ignore(bottle: Bottle, group: str) -> None:
+def ignore(bottle: Bottle, by: Witness) -> None:
     """Nobody counts words here."""
 
 
@@ -159,6 +163,29 @@ def test_carriers_are_middles_of_different_groups_and_never_the_one_that_is_want
         assert {carrier.group for carrier in seagulls._carriers()} == {two.group}
 
     on_virtual_clock(run)
+
+
+def test_one_node_is_not_two_groups_as_source_and_as_carrier() -> None:
+    async def run() -> None:
+        nodes = Map(40)
+        alone = replace(nodes.nodes[1], group="")
+        there = [build([nodes.nodes[0], alone, nodes.nodes[2]])]
+        seagulls = Seagulls(nodes, lambda: there, ignore, rng=Random(1))  # type: ignore[arg-type]
+        (carrier,) = seagulls._carriers()
+        group = group_of(alone.group, alone.fingerprint)
+        source = Source(alone.fingerprint, alone.name, group, Scope.ALL, Key(1), anyio.CancelScope())
+        assert source.witness == Witness(carrier.fingerprint, carrier.group)
+
+    on_virtual_clock(run)
+
+
+def test_one_node_that_changes_its_group_is_one() -> None:
+    words, place = Words(), Place(b"n" * 32, "s", 1)
+    for group in ("one", "another", "a third"):
+        words.add(place, b"c", 2, Witness(b"1" * 32, group))
+    assert not words.agree(place, b"c")
+    words.add(place, b"c", 2, Witness(b"2" * 32, "one"))
+    assert words.agree(place, b"c")
 
 
 def test_nobody_is_asked_for_in_a_loop_and_what_waits_is_bounded() -> None:

@@ -189,7 +189,7 @@ class Inquiry:
                 questions.append((source, True))
                 without = False
             elif (source.key, False) not in asked and any(
-                not need.first and not self.words.has(need.place, need.commitment, source.group)
+                not need.first and not self.words.has(need.place, need.commitment, source.witness)
                 for need in lacking
             ):
                 questions.append((source, False))
@@ -215,7 +215,7 @@ class Inquiry:
             return
         # Somebody has filled it with ids that he has looked for.
         for need in lacking:
-            if not self.words.has(need.place, need.commitment, source.group):
+            if not self.words.has(need.place, need.commitment, source.witness):
                 narrow = Bucket.of(need.place, min(bucket.bits + NARROWER_BITS, BUCKET_BITS_CAP))
                 await self._ask_and_take(source, of_records, narrow, [need])
 
@@ -278,7 +278,7 @@ class Inquiry:
         for slot in bottle.contents.slots.get(place.suite, ()):
             if slot.slot == place.slot:
                 if slot.commitment == commitment:
-                    self.words.add(place, commitment, slot.expiry, source.group)
+                    self.words.add(place, commitment, slot.expiry, source.witness)
                     return True
                 self._doubt(source, place)
         return False

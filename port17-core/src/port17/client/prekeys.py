@@ -15,7 +15,7 @@ import anyio
 
 from port17.bottles.buckets import bits_for, usable
 from port17.client.inquiry import Bucket, Inquiry, Known, Need
-from port17.client.words import AGREEING, Place
+from port17.client.words import AGREEING, Place, Witness
 from port17.errors import NoRoute
 from port17.navigator.chart import ChartNode
 from port17.network import KnownNetwork
@@ -98,8 +98,8 @@ class Prekeys:
         """Whether a node can be used beyond the first hop without asking anybody."""
         return self._key(node, first=False) is not None
 
-    def vouch(self, bottle: Bottle, group: str) -> None:
-        """A node of some group has given what another node has signed. Its word counts as a source's does,
+    def vouch(self, bottle: Bottle, by: Witness) -> None:
+        """A node has given what another node has signed. Its word counts as a source's does,
         where it is what we have the node's signature for."""
         held = self._network.rack.get(bottle.fingerprint)
         for suite, slots in bottle.contents.slots.items():
@@ -107,7 +107,7 @@ class Prekeys:
             for slot in slots:
                 if slot in ours:
                     place = Place(bottle.fingerprint, suite, slot.slot)
-                    self._inquiry.words.add(place, slot.commitment, slot.expiry, group)
+                    self._inquiry.words.add(place, slot.commitment, slot.expiry, by)
 
     def _keys(self, nodes: Sequence[ChartNode]) -> list[ResponderKey | None]:
         return [self._key(node, first=not place) for place, node in enumerate(nodes)]

@@ -16,7 +16,7 @@ import anyio
 
 from port17.bottles.intake import LOCAL, Sender
 from port17.client.circuits import Built
-from port17.client.words import AGREEING
+from port17.client.words import AGREEING, Witness, group_of
 from port17.errors import NetworkError, RecordError
 from port17.links.batch import BATCH as CELLS
 from port17.links.stream import ConveyorStream
@@ -45,8 +45,8 @@ AGAIN_S: Final = 600.0
 _log = logging.getLogger(__name__)
 _random: Final = SystemRandom()
 
-Vouch = Callable[[Bottle, str], None]
-"""A node of a group has given what another has signed: :meth:`~port17.client.prekeys.Prekeys.vouch`."""
+Vouch = Callable[[Bottle, Witness], None]
+"""A node has given what another has signed: :meth:`~port17.client.prekeys.Prekeys.vouch`."""
 
 
 @dataclass(frozen=True)
@@ -119,7 +119,7 @@ class Seagulls:
             for place in range(1, len(nodes) - 1):
                 node = nodes[place]
                 if node.fingerprint not in self._wanted and not circuit.hops[place].mux.full:
-                    group = node.group or node.node_id
+                    group = group_of(node.group, node.fingerprint)
                     found.setdefault(group, Carrier(circuit, place, node.fingerprint, group))
         carriers = list(found.values())
         self._rng.shuffle(carriers)
@@ -166,4 +166,4 @@ class Seagulls:
         sender = Sender(f"a Seagull by {node_id(carrier.fingerprint)}")
         self._network.gossip.take(bottle, sender, anyio.current_time())
         if bottle.fingerprint != carrier.fingerprint:
-            self._vouch(bottle, carrier.group)
+            self._vouch(bottle, Witness(carrier.fingerprint, carrier.group))

@@ -17,6 +17,7 @@ import anyio
 from port17.asking import SYNC, Bell, Exchanges, ask
 from port17.bottles.gossip_events import Event, Key, Synced
 from port17.bottles.sync import Scope
+from port17.client.words import Witness, group_of
 from port17.errors import NetworkError, Port17Error
 from port17.links.crane import Crane
 from port17.navigator.chart import ChartNode, Fingerprint
@@ -93,6 +94,11 @@ class Source:
     """Nothing can be asked of it any more."""
     false: bool = False
     """It has told us something that is not so."""
+
+    @property
+    def witness(self) -> Witness:
+        """As what its word counts."""
+        return Witness(self.fingerprint, self.group)
 
 
 class Sources:
@@ -209,7 +215,7 @@ class Sources:
             if self._callable(node.addresses)
             and node.fingerprint not in self._lost
             and node.fingerprint not in self._taken
-            and _group(node.group, node.fingerprint) not in groups
+            and group_of(node.group, node.fingerprint) not in groups
         ]
         self._rng.shuffle(fit)
         fit.sort(key=lambda node: node.fingerprint in self._aside)
@@ -217,7 +223,7 @@ class Sources:
         best = next((node for node in some if self._network.responder(node) is not None), None)
         best = best or next(iter(fit), None)
         if best is not None:
-            self._taken[best.fingerprint] = _group(best.group, best.fingerprint)
+            self._taken[best.fingerprint] = group_of(best.group, best.fingerprint)
             return best.fingerprint
         return self._choose_old(groups) if not self._standing else None
 
@@ -232,7 +238,7 @@ class Sources:
             held = rack.held(stamp.fingerprint)
             if held is None or held.distrust or not self._callable(held.bottle.label.addresses):
                 continue
-            group = _group(held.bottle.label.group, stamp.fingerprint)
+            group = group_of(held.bottle.label.group, stamp.fingerprint)
             if group not in groups and stamp.fingerprint not in (self._taken.keys() | self._lost.keys()):
                 old.append((stamp.fingerprint in self._aside, stamp.fingerprint, group))
         if not old:
@@ -334,8 +340,3 @@ class Sources:
         while len(where) >= ASIDE_CAP:
             del where[next(iter(where))]
         where[fingerprint] = anyio.current_time() + seconds
-
-
-def _group(group: str, fingerprint: Fingerprint) -> str:
-    """A node that names no group is its own; no group is called as an id in brackets."""
-    return group or f"[{node_id(fingerprint)}]"

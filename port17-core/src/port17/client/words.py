@@ -9,9 +9,26 @@ from dataclasses import dataclass, field
 from typing import Final, NamedTuple
 
 from port17.navigator.chart import Fingerprint
+from port17.records.identity import node_id
 
 AGREEING: Final = 2
 """Sources of different groups that have to name the same prekey."""
+
+
+class Witness(NamedTuple):
+    """Who has named something.
+
+    :param group: whose node it is, as :func:`group_of` says.
+    """
+
+    fingerprint: Fingerprint
+    group: str
+
+
+def group_of(group: str, fingerprint: Fingerprint) -> str:
+    """Whose a node is, the same wherever words are counted: a node that names no group is its own. No group
+    is called as an id in brackets."""
+    return group or f"[{node_id(fingerprint)}]"
 
 
 class Place(NamedTuple):
@@ -27,12 +44,18 @@ class _Named:
     """
     :param commitment: hash of the prekey record.
     :param expiry: Unix second.
-    :param groups: of the sources that have named it.
+    :param by: who has named it.
     """
 
     commitment: bytes
     expiry: int
-    groups: set[str] = field(default_factory=set)
+    by: set[Witness] = field(default_factory=set)
+
+    @property
+    def is_agreed(self) -> bool:
+        """Whether two nodes of two groups are among those: one node that changes its group is one."""
+        groups, nodes = {one.group for one in self.by}, {one.fingerprint for one in self.by}
+        return min(len(groups), len(nodes)) >= AGREEING
 
 
 class Words:
@@ -42,21 +65,20 @@ class Words:
         self._named: dict[Place, _Named] = {}
         self._doubted: dict[Place, int] = {}
 
-    def add(self, place: Place, commitment: bytes, expiry: int, group: str) -> None:
+    def add(self, place: Place, commitment: bytes, expiry: int, by: Witness) -> None:
         """A source has named what the node has signed.
 
         :param expiry: Unix second from which on the prekey is of no use.
-        :param group: of the source.
         """
         named = self._named.get(place)
         if named is None or named.commitment != commitment:
             named = self._named[place] = _Named(commitment, expiry)
-        named.groups.add(group)
+        named.by.add(by)
 
-    def has(self, place: Place, commitment: bytes, group: str) -> bool:
-        """Whether a group has named this."""
+    def has(self, place: Place, commitment: bytes, by: Witness) -> bool:
+        """Whether a source has named this."""
         named = self._named.get(place)
-        return named is not None and named.commitment == commitment and group in named.groups
+        return named is not None and named.commitment == commitment and by in named.by
 
     def agree(self, place: Place, commitment: bytes) -> bool:
         """Whether enough have named this, and nobody says otherwise."""
@@ -64,7 +86,7 @@ class Words:
         return (
             named is not None
             and named.commitment == commitment
-            and len(named.groups) >= AGREEING
+            and named.is_agreed
             and place not in self._doubted
         )
 
@@ -86,7 +108,7 @@ class Words:
     def withdraw(self, group: str) -> None:
         """What a group has said counts for nothing."""
         for named in self._named.values():
-            named.groups.discard(group)
+            named.by = {one for one in named.by if one.group != group}
 
     def forget(self, now_s: float) -> None:
         """What has expired is of no use.
