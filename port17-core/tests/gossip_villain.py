@@ -68,10 +68,14 @@ class Villain:
             while self.peer.gossip.step(self.key, self.peer.mesh.now_s):
                 pass
 
-    def hear(self) -> list[Message]:
-        """All that the gossip says now."""
+    def hear(self, first: bytes = b"") -> list[Message]:
+        """All that the gossip says now.
+
+        :param first: what it has said, and was not read yet.
+        """
         heard: list[Message] = []
-        while data := self.peer.gossip.pull(self.key, self.peer.mesh.now_s):
+        while data := first or self.peer.gossip.pull(self.key, self.peer.mesh.now_s):
+            first = b""
             self._inbox.feed(data)
             while self._inbox.waits:
                 message = self._inbox.next()

@@ -8,6 +8,7 @@ from dataclasses import replace
 import pytest
 
 from port17.bottles import serving
+from port17.bottles.news import CLIENT_BATCH_S, Kind
 from port17.bottles.serving import ASKS_UNDER_WAY, COMPARES_BURST, REPLIES_CAP, WANTS_UNDER_WAY
 from port17.bottles.stamp_index import Entry
 from port17.bottles.sync import (
@@ -21,6 +22,7 @@ from port17.bottles.sync import (
     Compared,
     Differ,
     Fetch,
+    Have,
     Held,
     Notice,
     Offer,
@@ -110,6 +112,20 @@ def test_a_bucket_that_somebody_has_filled_is_shown_in_parts(victim: Peer) -> No
     assert len({held for one in shown for held in one.held}) == 5000 + sum(
         bottle.fingerprint[0] == 7 for bottle in HONEST
     )
+
+
+def test_what_changes_while_it_waits_is_told_once(mesh: Mesh, victim: Peer) -> None:
+    reader = Villain.follower(victim, first=replace(HELLO, bundles=False))
+    names = [at.to_bytes(32, "little") for at in range(3 * STAMPS_CAP)]
+    holdings = victim.gossip._holdings
+    for name in names:
+        holdings.index._put(name, Entry(0, NOW, True, False))
+        holdings.news.note((Kind.NODE, name))
+    first = victim.gossip.pull(reader.key, mesh.now_s)
+    holdings.news.note((Kind.NODE, names[-1]))
+    mesh.now_s += CLIENT_BATCH_S
+    told = [held.fingerprint for one in reader.hear(first) if isinstance(one, Have) for held in one.held]
+    assert told == [*names[:-1], names[-1]]
 
 
 def test_compares_are_bounded(victim: Peer) -> None:
