@@ -103,7 +103,7 @@ def fresh_flight(network: Watched) -> tuple[bytes, int]:
             return any(one.called.total >= FLIGHT for one in recorder.crossings if one not in before)
 
         until(dialled, "the lane is dialled again", WAIT_S)
-        (caught,) = (one for one in recorder.crossings if one not in before)
+        caught = next(one for one in recorder.crossings if one not in before and one.called.total >= FLIGHT)
         return bytes(caught.called.kept[:FLIGHT]), network.house.ports[name]
     finally:
         recorder.gate = None
@@ -113,8 +113,9 @@ def fresh_flight(network: Watched) -> tuple[bytes, int]:
 
 
 def _lane(network: Watched, name: str) -> Crossing:
-    """A lane that is dialled to a node: the oldest connection, since the client calls later."""
-    return network.recorders[name].open[0]
+    """A lane that is dialled to a node: the oldest connection that is not the client's."""
+    clients = network.called_by("client")
+    return next(one for one in network.recorders[name].open if one not in clients)
 
 
 NOISE = random.Random(17)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import base64
 import functools
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any
 
 import anyio
@@ -16,6 +18,7 @@ from rig.patience import until
 from rig.program import connect, download
 from rig.testnet import Testnet, resident
 
+from port17.bottles.rack import save_bottle
 from port17.config import ClientConfig, load
 from port17.dialling import call
 from port17.links.crane import Crane, Terms
@@ -23,6 +26,7 @@ from port17.links.transport import Transport
 from port17.navigator.chart import ChartNode
 from port17.network import KnownNetwork
 from port17.plugins.loader import Registry
+from port17.records.bottle import Bottle
 from port17.wire.block import BODY_SIZE, SETUP_SIZE, Command
 from port17.wire.leg import Leg
 from port17.wire.quota import Budget
@@ -77,12 +81,19 @@ class Stranger:
 
 
 class Intruder:
-    """A client of the network, made of the framework's own parts."""
+    """A client of the network, made of the framework's own parts; it has the nodes' bottles from one of them.
 
-    def __init__(self, network: Testnet) -> None:
+    :param folder: its own.
+    """
+
+    def __init__(self, network: Testnet, folder: Path) -> None:
         registry = Registry()
         config, _ = load(ClientConfig, network.directory / "client" / "client.toml")
-        self.known = KnownNetwork.load(config, registry)
+        own = {"state": folder / "state", "bottles": folder / "bottles"}
+        own["bottles"].mkdir()
+        for row in network.ask("bottles", of="n1")["bottles"]:
+            save_bottle(own["bottles"], Bottle.parse(base64.b64decode(row["bottle"])))
+        self.known = KnownNetwork.load(config.model_copy(update=own), registry)
         self._transports: dict[str, Transport] = {"tcp": registry.make("port17.transports", "tcp")}
         self.nodes = {node.name: node for node in self.known.chart().nodes.values()}
 
@@ -97,7 +108,7 @@ class Intruder:
     async def link(self, node: ChartNode) -> AsyncIterator[Crane]:
         """A link to a node, while the context is open."""
         terms = Terms(self.known.transcript, self.known.verify, Budget(GRANTS))
-        crane = await call(node, self.known, self._transports, terms)
+        crane = await call(node.fingerprint, self.known, self._transports, terms)
         async with anyio.create_task_group() as group:
             group.start_soon(crane.run)
             with anyio.fail_after(ANSWER_S):
@@ -127,9 +138,10 @@ def on_the_loop(test: Callable[..., Any]) -> Callable[..., None]:
 
 
 @pytest.fixture(scope="module")
-def intruder(testnet: Testnet) -> Intruder:
+def intruder(testnet: Testnet, tmp_path_factory: pytest.TempPathFactory) -> Intruder:
     """A hostile client of the shared network."""
-    return Intruder(testnet)
+    until(lambda: all_lanes_stand(testnet), "all lanes of the shared network", limit=40)
+    return Intruder(testnet, tmp_path_factory.mktemp("intruder"))
 
 
 @pytest.fixture(autouse=True)

@@ -5,10 +5,10 @@ from __future__ import annotations
 import collections
 import functools
 import operator
-import threading
 import time
 import zlib
 from collections.abc import Iterator
+from contextlib import contextmanager
 
 import pytest
 from rig.destination import Destination
@@ -21,6 +21,8 @@ BLOCK = 4096
 """Bytes of a block on a lane."""
 FLIGHT = 2 * BLOCK
 """Bytes of a handshake flight, as the charter says: the same for whoever calls."""
+BEGINNING = FLIGHT + 4 * BLOCK
+"""Bytes with which each direction begins: its flight, and then gossip; no program uses the link so soon."""
 NAMES = ("ash", "birch", "cedar", "dogwood")
 MIB = 1024 * 1024
 CARRIED = 6 * MIB
@@ -36,23 +38,32 @@ SETTLE_S = 10.0
 """How long links may take until what they send is whole, or a lane stands again, seconds."""
 HUSH_S = 0.7
 """How long a node that lacks a byte of a flight is listened to, seconds."""
+LANES = len(NAMES) * (len(NAMES) - 1) // 2
+LOOKS_S = 60.0
+"""How long nodes that have just met may look at each other's addresses, seconds."""
 
 
 @pytest.fixture(scope="module")
 def observed(
     tmp_path_factory: pytest.TempPathFactory, destination: Destination
 ) -> Iterator[tuple[Watched, set[Crossing], set[Crossing]]]:
-    """The network after some traffic; its lanes' connections, and the client's."""
+    """The network after some traffic; its lanes' connections, and the client's.
+
+    Beside them there have been some by which nodes looked at each other's addresses, or that two nodes made
+    to each other at the same moment.
+    """
     with watched(tmp_path_factory.mktemp("observed"), NAMES) as network:
-        lanes = network.crossings()
+        until(lambda: len(network.open()) == LANES, "one connection per lane", LOOKS_S)
+        lanes = network.open()
         network.house.start("client")
+        network.house.wait_for_lanes()
         for number in range(6):
             with connect(network.house.socks, destination.port, isolation=f"observed {number}") as program:
                 if number % 2:
                     assert upload(program, b"up", CARRIED)
                 else:
                     assert download(program, b"down", CARRIED).got == CARRIED
-        yield network, lanes, network.crossings() - lanes
+        yield network, lanes, network.called_by("client")
 
 
 def directions(crossings: set[Crossing]) -> list[Direction]:
@@ -67,11 +78,12 @@ def chi_square(data: bytes) -> float:
 
 
 def test_everything_is_whole_blocks(observed: tuple[Watched, set[Crossing], set[Crossing]]) -> None:
-    _, lanes, client = observed
-    assert len(lanes) == len(NAMES) * (len(NAMES) - 1) // 2, "one connection per lane"
-    assert client
+    network, lanes, client = observed
+    assert not lanes & client
+    assert len(client) >= 2, "a client hears of the network from two nodes at least"
     for crossings in (lanes, client):
         assert all(direction.total > FLIGHT for direction in directions(crossings))
+    for crossings in (lanes, client, network.crossings()):
         # What is on its way in this very moment may be half a block; what is not whole by design stays so.
         until(
             lambda crossings=crossings: all(one.total % BLOCK == 0 for one in directions(crossings)),
@@ -81,17 +93,19 @@ def test_everything_is_whole_blocks(observed: tuple[Watched, set[Crossing], set[
 
 
 def test_everything_looks_random(observed: tuple[Watched, set[Crossing], set[Crossing]]) -> None:
-    _, lanes, client = observed
+    network, lanes, client = observed
     for crossings in (lanes, client):
-        kept = [bytes(one.kept) for one in directions(crossings)]
-        large = [data for data in kept if len(data) >= SAMPLE]
-        assert len(large) >= 2, "too little traffic for a test"
-        flights = b"".join(data[:FLIGHT] for data in kept)
-        for data in (*large, flights):
-            assert chi_square(data) < CHI_SQUARE_MOST
-            assert len(zlib.compress(data, 9)) >= len(data)
-        blocks = [data[at : at + BLOCK] for data in kept for at in range(0, len(data) - BLOCK + 1, BLOCK)]
-        assert len(set(blocks)) == len(blocks), "a block came twice"
+        carried = [one for one in directions(crossings) if len(one.kept) >= SAMPLE]
+        assert len(carried) >= 2, "too little traffic for a test"
+    kept = [bytes(one.kept) for one in directions(network.crossings())]
+    flights = b"".join(data[:FLIGHT] for data in kept)
+    gossip = b"".join(data[FLIGHT:BEGINNING] for data in kept)
+    assert len(gossip) >= SAMPLE
+    for data in (*(data for data in kept if len(data) >= SAMPLE), flights, gossip):
+        assert chi_square(data) < CHI_SQUARE_MOST
+        assert len(zlib.compress(data, 9)) >= len(data)
+    blocks = [data[at : at + BLOCK] for data in kept for at in range(0, len(data) - BLOCK + 1, BLOCK)]
+    assert len(set(blocks)) == len(blocks), "a block came twice"
 
 
 def test_no_bit_of_a_flight_is_constant(
@@ -138,29 +152,34 @@ def test_first_flights_of_client_and_node_are_of_one_size(
     observed: tuple[Watched, set[Crossing], set[Crossing]], destination: Destination
 ) -> None:
     network, _, _ = observed
-    network.house.end("client")  # what is open now are lanes
-    network.set_gate(FLIGHT - 1)
-    before = network.crossings()
-    next(one for recorder in network.recorders.values() for one in recorder.open).cut()
-    until(lambda: len(network.crossings()) == len(before) + 1, "the lane is dialled again", SETTLE_S)
-    (lane,) = network.crossings() - before
-    assert_first_flight_is(FLIGHT, lane)
-    lane.open_gate(None)
+    network.house.end("client")  # what is open now are nodes' connections
+    until(lambda: len(network.open()) == LANES, "one connection per lane", LOOKS_S)
+    with gated(network):
+        before = network.crossings()
+        next(iter(network.open())).cut()
+        until(lambda: network.crossings() > before, "the lane is dialled again", SETTLE_S)
+        assert_first_flight_is(FLIGHT, next(iter(network.crossings() - before)))
     network.house.wait_for_lanes()
 
+    with gated(network):
+        network.house.start("client")
+        until(lambda: bool(network.called_by("client")), "the client calls an entry node", SETTLE_S)
+        assert_first_flight_is(FLIGHT, next(iter(network.called_by("client"))))
+    network.house.wait_for_lanes()
+    echo(network, destination)
+
+
+@contextmanager
+def gated(network: Watched) -> Iterator[None]:
+    """Meanwhile a byte is lacking of every new connection's first flight."""
     before = network.crossings()
-    network.house.start("client")
-    program = threading.Thread(target=echo, args=(network, destination))
-    program.start()
+    network.set_gate(FLIGHT - 1)
     try:
-        until(lambda: len(network.crossings()) == len(before) + 1, "the client calls an entry node", SETTLE_S)
-        (call,) = network.crossings() - before
-        assert_first_flight_is(FLIGHT, call)
+        yield
     finally:
         network.set_gate(None)
         for one in network.crossings() - before:
             one.open_gate(None)
-        program.join()
 
 
 def echo(network: Watched, destination: Destination) -> None:

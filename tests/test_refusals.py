@@ -39,7 +39,9 @@ def public(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
     directory: Path = tmp_path_factory.mktemp("public")
     ports = dict(zip(names, free_ports(len(names)), strict=True))
     with House(directory, names, ports, private=False) as house:
-        house.start(*names, "client")
+        house.start(*names)
+        house.wait_for_lanes()
+        house.start("client")
         house.wait_for_lanes()
         yield house
 

@@ -41,6 +41,8 @@ class Crossing:
     def __init__(self, caller: socket.socket, answerer: socket.socket, gate: int | None) -> None:
         self._caller = caller
         self._answerer = answerer
+        self.port: int = caller.getpeername()[1]
+        """The caller's, by which its process can be told."""
         self._lock = threading.Lock()
         self.gate = gate
         """How many of the caller's bytes are passed on; None is all of them."""

@@ -6,6 +6,8 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
+import psutil
+
 from port17_cli.network import HOST, free_ports
 from rig.house import House
 from rig.recorder import Crossing, Recorder
@@ -21,6 +23,16 @@ class Watched:
     def crossings(self) -> set[Crossing]:
         """All connections so far."""
         return {one for recorder in self.recorders.values() for one in recorder.crossings}
+
+    def open(self) -> set[Crossing]:
+        """The connections that have not ended."""
+        return {one for recorder in self.recorders.values() for one in recorder.open}
+
+    def called_by(self, name: str) -> set[Crossing]:
+        """The open connections that a process has made: the client's, say, among checks of addresses."""
+        process = psutil.Process(self.house.processes[name].pid)
+        ports = {one.laddr.port for one in process.net_connections("tcp") if one.raddr}
+        return {one for one in self.open() if one.port in ports}
 
     def set_gate(self, gate: int | None) -> None:
         """The gate of all connections to come."""
