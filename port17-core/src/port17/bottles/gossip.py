@@ -10,6 +10,7 @@ import math
 import random
 from collections import OrderedDict
 from collections.abc import Callable
+from dataclasses import dataclass, field
 from typing import Final
 
 from port17.bottles.address_checks import Check
@@ -23,7 +24,7 @@ from port17.bottles.marks import Marks
 from port17.bottles.news import NODE_BATCH_S, Acquaintance
 from port17.bottles.outcome import Aborted, Outcome, Why
 from port17.bottles.parcels import Parcels
-from port17.bottles.serving import Serving
+from port17.bottles.serving import ASKS_BURST, ASKS_RATE, Serving
 from port17.bottles.sync import Ask, Offer, Scope
 from port17.bottles.update import ContentsUpdate
 from port17.bottles.validation import Terms
@@ -45,13 +46,21 @@ STRANGERS_RATE: Final = 4.0
 """The same per second later: whoever invents nodes and offers them over many links fills no rack faster than
 over one lane."""
 ORIGINS_CAP: Final = 1024
-"""Most links whose offers are counted, as many as a node has."""
+"""Most links whose offers and questions are counted, as many as a node has."""
 EXPIRE_EVERY_S: Final = 3600.0
 """Seconds between two looks for nodes that have signed nothing for long."""
 OUTDATE_EVERY_S: Final = 300.0
 """Seconds between two looks for marks that have ended."""
 IDLE_S: Final = 60.0
 """Longest time between two calls of :meth:`Gossip.tick`, seconds: moderators' word may have changed."""
+
+
+@dataclass(slots=True)
+class _Origin:
+    """What may still be asked over one link: SYNC can be opened anew at any time."""
+
+    offers: TokenBucket = field(default_factory=lambda: TokenBucket(OFFERS_RATE, OFFERS_BURST))
+    asks: TokenBucket = field(default_factory=lambda: TokenBucket(ASKS_RATE, ASKS_BURST))
 
 
 class Gossip:
@@ -87,7 +96,7 @@ class Gossip:
         self._appetite = Appetite(self._holdings.index)
         self._served: dict[Key, Serving] = {}
         self._followed: dict[Key, Following] = {}
-        self._origins: OrderedDict[str, TokenBucket] = OrderedDict()
+        self._origins: OrderedDict[str, _Origin] = OrderedDict()
         self._strangers = TokenBucket(STRANGERS_RATE, STRANGERS_BURST)
         self._expire_s = -math.inf
         self._outdate_s = -math.inf
@@ -117,7 +126,8 @@ class Gossip:
         :param ready: called when :meth:`pull` would give something; it notes that, and calls nothing here.
         """
         key = self._key()
-        self._served[key] = Serving(self._holdings, sender, ready, self._offered, self._acquainted)
+        asks = self._origin(sender).asks
+        self._served[key] = Serving(self._holdings, sender, ready, self._offered, self._acquainted, asks)
         return key
 
     def follow(
@@ -283,13 +293,7 @@ class Gossip:
         self._holdings.drop(*fingerprints)
 
     def _offered(self, offer: Offer, sender: Sender, now_s: float) -> str:
-        bucket = self._origins.get(sender.name)
-        if bucket is None:
-            while len(self._origins) >= ORIGINS_CAP:
-                self._origins.popitem(last=False)
-            bucket = self._origins[sender.name] = TokenBucket(OFFERS_RATE, OFFERS_BURST)
-        self._origins.move_to_end(sender.name)
-        if not bucket.take(now_s):
+        if not self._origin(sender).offers.take(now_s):
             return Why.BUSY
         try:
             bottle = self._parcels.bottle(offer.bottle)
@@ -300,6 +304,15 @@ class Gossip:
             return Why.BUSY
         outcome = self._holdings.take(bottle, sender, now_s)
         return str(outcome.why) if isinstance(outcome, Aborted) else ""
+
+    def _origin(self, sender: Sender) -> _Origin:
+        origin = self._origins.get(sender.name)
+        if origin is None:
+            while len(self._origins) >= ORIGINS_CAP:
+                self._origins.popitem(last=False)
+            origin = self._origins[sender.name] = _Origin()
+        self._origins.move_to_end(sender.name)
+        return origin
 
     def _acquainted(self, fingerprint: bytes) -> Acquaintance | None:
         for following in self._followed.values():

@@ -86,8 +86,10 @@ class Serving:
         ready: Callable[[], None],
         offered: Callable[[Offer, Sender, float], str],
         acquainted: Callable[[bytes], Acquaintance | None],
+        asks: TokenBucket | None = None,
     ) -> None:
         """
+        :param asks: of buckets that may be asked for over the follower's link, by all SYNCs over it together.
         :param offered: takes a bottle that the follower offers; says why not, or nothing.
         :param acquainted: what is known of what a node holds, which we follow too.
         """
@@ -116,7 +118,9 @@ class Serving:
         self._compares = TokenBucket(COMPARES_RATE, COMPARES_BURST)
         self._want_budget = TokenBucket(WANTS_RATE, WANTS_BURST)
         self._item_budget = TokenBucket(NOTICES_RATE, NOTICES_BURST)
-        self._ask_budget = TokenBucket(ASKS_RATE, ASKS_BURST)
+        self._ask_budget = asks or TokenBucket(ASKS_RATE, ASKS_BURST)
+        self._may_answer = True
+        """No bucket has been read in this pull."""
 
     # -- what comes ----------------------------------------------------------------------------------
     def step(self, now_s: float) -> None:
@@ -190,13 +194,16 @@ class Serving:
 
     def pull(self, now_s: float) -> bytes:
         """What is to be sent now; empty if nothing."""
+        self._may_answer = True
         return self._out.pull(lambda: self._next(now_s))
 
     def _next(self, now_s: float) -> bytes | None:
         """The next message, which is empty if it has come to nothing; None if there is none."""
         if self._control:
             return self._control.popleft()
-        if self._asks:
+        if self._asks and self._may_answer:
+            # Many bottles are read for few bytes: others have their turn before the next one.
+            self._may_answer = False
             return self._answer(self._asks.popleft(), now_s)
         if self._feed is not None:
             batch = self._feed.batch(self._interval_s, now_s)

@@ -1,0 +1,51 @@
+"""Gossip with followers whose questions cost more than their answers: buckets are read bottle by bottle."""
+
+from __future__ import annotations
+
+import pytest
+
+from port17.bottles import gossip, serving
+from port17.bottles.serving import ASKS_UNDER_WAY
+from port17.bottles.sync import Answer, Ask
+
+from .gossip_mesh import Mesh
+from .gossip_villain import HONEST, Villain, acquainted
+
+
+def asks(count: int) -> list[Ask]:
+    return [Ask(False, "p17-1-none", slot, 0, 0) for slot in range(count)]
+
+
+def test_others_have_their_turn_between_two_buckets(monkeypatch: pytest.MonkeyPatch) -> None:
+    mesh = Mesh()
+    victim = acquainted(mesh)
+    follower, read = Villain.follower(victim), 0
+    get = victim.rack.get
+
+    def counted(fingerprint: bytes) -> object:
+        nonlocal read
+        read += 1
+        return get(fingerprint)
+
+    monkeypatch.setattr(victim.rack, "get", counted)
+    follower.say(*asks(ASKS_UNDER_WAY))
+    for number in range(1, ASKS_UNDER_WAY + 1):
+        assert victim.gossip.pull(follower.key, mesh.now_s)
+        assert read == number * len(HONEST)
+    assert not victim.gossip.pull(follower.key, mesh.now_s)
+
+
+def test_who_opens_sync_anew_may_not_ask_for_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    for module in (gossip, serving):
+        monkeypatch.setattr(module, "ASKS_BURST", 10)
+    victim = acquainted(Mesh())
+
+    def answered(name: str) -> int:
+        follower = Villain.follower(victim, name)
+        follower.say(*asks(10))
+        heard = follower.hear()
+        victim.gossip.gone(follower.key)
+        return sum(isinstance(one, Answer) and one.rows is not None for one in heard)
+
+    assert [answered("one link") for _ in range(3)] == [10, 0, 0]
+    assert answered("another") == 10
