@@ -36,7 +36,7 @@ from simulator.world import World
 from port17.bottles.sync import Scope
 from port17.node.life import State
 from port17.records.bottle import Bottle
-from port17.wire.block import CELL_SIZE
+from port17.wire.block import BLOCK_SIZE
 
 SIZES = (250, 500, 1000, 2000, 3000)
 SEED = 4
@@ -55,6 +55,8 @@ HOPS = {1000: 4, 3000: 5}
 """Most lanes between any two nodes."""
 CLIENT_NODES = 10_000
 CLIENT_HOURS = 3
+WARM_HOURS = 2
+"""Hours before that, in which a client uses up what it may fetch at once."""
 CLIENT_SOURCES = 2
 CLIENT_MB = 10.0
 """Most that a client may get and send in a day, MB."""
@@ -184,6 +186,7 @@ def client(nodes: int, hours: float, scope: Scope) -> dict[str, float]:
     """A client's day in a network of that many nodes, of which only its sources are whole."""
     audience = Audience(World(SEED), nodes, CLIENT_SOURCES, wanted(nodes))
     audience.begin(scope)
+    audience.hours(WARM_HOURS)
     before = audience.client.traffic_in.copy(), audience.client.traffic_out.copy()
     audience.hours(hours)
     came = audience.client.traffic_in.minus(before[0])
@@ -267,7 +270,7 @@ def _print(sizes: Sequence[Size], clients: Sequence[dict[str, float]]) -> None:
             row = "".join(f"{size.change.data[kind] / size.nodes:>10.4g}" for size in sizes)
             print(f"{'  a change, bytes of ' + kind:32}{row}")
     for one in clients:
-        print(f"\nclient of {one['nodes']} nodes, {CLIENT_SOURCES} sources, blocks of {CELL_SIZE}:")
+        print(f"\nclient of {one['nodes']} nodes, {CLIENT_SOURCES} sources, blocks of {BLOCK_SIZE}:")
         for name, value in list(one.items())[1:]:
             print(f"  {name:30}{value:>10.4g}")
     print()

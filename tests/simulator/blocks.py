@@ -6,7 +6,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import Final
 
-from port17.wire.block import CELL_SIZE
+from port17.wire.block import BLOCK_SIZE
 from port17.wire.frame import DATA_CAP
 from port17.wire.pace import STEP_S
 
@@ -45,7 +45,7 @@ class Traffic:
     @property
     def bytes(self) -> int:
         """On the wire."""
-        return self.blocks * CELL_SIZE
+        return self.blocks * BLOCK_SIZE
 
     def minus(self, before: Traffic) -> Traffic:
         """What has come since."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final, Protocol, TypeAlias
 
-from port17.wire.block import CELL_SIZE
+from port17.wire.block import BLOCK_SIZE
 from simulator.blocks import CELLS_PER_CREDIT, FLIGHT_BLOCKS, SETUP_BLOCKS, Splitter, Steps, Traffic, blocks
 from simulator.heap import Heap
 
@@ -109,7 +109,7 @@ class End:
                 self._block(there)
                 self.other._block(back)
         self._block(cells)
-        self._free_s = max(self._free_s, heap.now_s) + cells * CELL_SIZE / RATE
+        self._free_s = max(self._free_s, heap.now_s) + cells * BLOCK_SIZE / RATE
         late_s = ship.delay_s * (1 + JITTER * heap.random.random())
         self._last_s = max(self._last_s, self._free_s + late_s)
         heap.at(self._last_s, self._arrive, packet)
