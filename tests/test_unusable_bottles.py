@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Iterator
+from itertools import count
 from pathlib import Path
 
 import pytest
@@ -83,7 +84,7 @@ def test_a_client_leaves_it_out_and_keeps_the_others(
     assert used(stage.client(), oak) == used(stage.client(), elm) == STRONG.name
     stage.put(sealed(oak, good, unusable(suite, oak.own(suite).key.public)[what]))
     with caplog.at_level(logging.WARNING):
-        client = stage.client()
+        client = stage.client(memory="newcomer")
     assert used(client, oak) is None
     assert used(client, elm) == STRONG.name
     (said,) = [line for line in caplog.text.splitlines() if "its prekey of slot" in line]
@@ -146,16 +147,29 @@ def echoes(house: House, destination: Destination, isolation: str) -> bool:
 
 @pytest.mark.parametrize("what", [None, *unusable(STRONG, STRONG.generate().public)])
 def test_processes_go_on_without_it(house: House, destination: Destination, what: str | None) -> None:
-    """Nodes that were to have lanes with it, and a client whose routes could use it. With nothing wrong with
-    its bottle they do: that is the control."""
+    """Nodes that were to have lanes with it, and a client whose routes could use it; until the node itself
+    runs, and tells everybody of keys that are some."""
     if what is not None:
         poison(house, unusable(STRONG, STRONG.generate().public)[what])
-    house.start(*NAMES, "client")
+    house.start(*(name for name in NAMES if name != BAD), "client")
+    assert "is no key of" in (house.directory / "client.log").read_text() or what is None
+    house.wait_for_lanes()
     until(lambda: echoes(house, destination, "first"), "a connection works", WORKS_S)
     worked = [echoes(house, destination, f"isolated {number}") for number in range(CONNECTIONS)]
     assert all(worked), worked
-    circuits = house.ask("client", "circuits")["circuits"]
-    assert len(circuits) > CONNECTIONS
-    used_nodes = {hop["name"] for circuit in circuits for hop in circuit["hops"]}
-    assert (BAD in used_nodes) is (what is None)
+    assert len(house.ask("client", "circuits")["circuits"]) > CONNECTIONS
+    assert BAD not in used_nodes(house)
+    house.start(BAD)
+    numbers = count()
+
+    def is_used() -> bool:
+        return echoes(house, destination, f"later {next(numbers)}") and BAD in used_nodes(house)
+
+    until(is_used, "the node is used", WORKS_S)
     assert all(process.poll() is None for process in house.processes.values())
+
+
+def used_nodes(house: House) -> set[str]:
+    """The nodes of all circuits."""
+    circuits = house.ask("client", "circuits")["circuits"]
+    return {hop["name"] for circuit in circuits for hop in circuit["hops"]}

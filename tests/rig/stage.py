@@ -69,6 +69,8 @@ class Stage:
         self.folder = folder
         self.bottles = folder / "bottles"
         self.bottles.mkdir()
+        self._clients: dict[str, KnownNetwork] = {}
+        """Who runs, by memory."""
         self.now = time.time()
         self.update_keys = [COMPOSITE.generate() for _ in range(UPDATE_KEYS)]
         genesis = Genesis.made(
@@ -147,10 +149,10 @@ class Stage:
     def client(
         self, charter: Charter | None = None, suites: Sequence[str] = (), memory: str = "state"
     ) -> KnownNetwork:
-        """What a client that starts now knows of the network.
+        """What a client that starts now knows of the network; whoever had its folder before has ended.
 
         :param charter: what its charter file holds, if not the charter.
-        :param memory: its own folder; another one is another client.
+        :param memory: its own folder, with all that it remembers; another one is another client.
         :raises Port17Error: it refuses to start.
         """
         path = self.folder / "stage.charter"
@@ -158,18 +160,30 @@ class Stage:
         config = ClientConfig(
             charter=path, bottles=self.bottles, state=self.folder / memory, suites=list(suites)
         )
-        return KnownNetwork.load(config, registry, lambda: self.now)
+        before = self._clients.pop(memory, None)
+        if before is not None:
+            before.close()
+        self._clients[memory] = network = KnownNetwork.load(config, registry, lambda: self.now)
+        return network
 
 
 def used(network: KnownNetwork, who: Person) -> str | None:
-    """The suite that a client uses with a node; None if it does not use the node at all."""
+    """The suite that a client uses with a node; None if it does not use the node at all, or has no prekey of
+    the one suite that it would use."""
     node = network.chart().nodes.get(who.identity.fingerprint)
     if node is None:
         return None
     responder = network.responder(node)
-    assert responder is not None, "the map has a node that cannot be used"
+    if responder is None:
+        return None
     assert responder.suite.name == node.suite, "the map and the handshake are of two opinions"
     return node.suite
+
+
+def aimed_at(network: KnownNetwork, who: Person) -> str | None:
+    """The suite of which a client would ask for a node's prekeys; None if it does not use the node at all."""
+    node = network.chart().nodes.get(who.identity.fingerprint)
+    return None if node is None else node.suite
 
 
 def without(bottle: Bottle, suite: CipherSuite) -> Bottle:
