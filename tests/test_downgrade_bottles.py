@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from rig.stage import BOTH, COMPOSITE, SCHEMES, SINGLE, STRONG, WEAK, Person, Stage, used, without
+from rig.stage import BOTH, COMPOSITE, SCHEMES, SINGLE, STRONG, WEAK, Person, Stage, aimed_at, used, without
 
 from port17.errors import RecordError
 from port17.records import cbor, envelope
@@ -110,11 +110,15 @@ ATTACKS: dict[str, Callable[[Bottle], Bottle]] = {
 
 @pytest.mark.parametrize("attack", ATTACKS.values(), ids=ATTACKS)
 def test_suites_removed_from_a_bottle(stage: Stage, oak: Person, attack: Callable[[Bottle], Bottle]) -> None:
+    """Who begins anew has no suite with the node; who remembers it has what it had."""
     bottle = stage.bottle(oak)
     stage.put(bottle)
     assert used(stage.client(), oak) == STRONG.name
     stage.put(attack(bottle))
-    assert used(stage.client(), oak) is None
+    newcomer = stage.client(memory="newcomer")
+    assert used(newcomer, oak) is None
+    assert aimed_at(newcomer, oak) in (None, STRONG.name)
+    assert used(stage.client(), oak) == STRONG.name
 
 
 def test_a_node_cannot_prefer_for_others(stage: Stage, oak: Person) -> None:
@@ -130,9 +134,10 @@ def test_a_configuration_that_asks_for_the_strong_suite_gets_it_or_nothing(stage
     stage.put(bottle)
     assert used(stage.client(suites=[STRONG.name]), oak) == STRONG.name
     stage.put(without(bottle, STRONG))
-    assert used(stage.client(suites=[STRONG.name]), oak) is None
+    assert used(stage.client(suites=[STRONG.name], memory="newcomer"), oak) is None
+    assert used(stage.client(suites=[STRONG.name]), oak) == STRONG.name
     # Who asks for the weak one by name has chosen it: that is the control, and no attack.
-    assert used(stage.client(suites=[WEAK.name]), oak) == WEAK.name
+    assert used(stage.client(suites=[WEAK.name], memory="newcomer"), oak) == WEAK.name
 
 
 def test_parts_of_different_ages_don_t_make_a_weaker_bottle(stage: Stage, oak: Person) -> None:

@@ -58,9 +58,10 @@ def test_no_process_says_a_secret(tmp_path: Path) -> None:
         with secret.open() as stream:
             command("identity", "passphrase", *oak, "--new-passphrase-fd", str(stream.fileno()))
         file = f"identity.passphrase_file={secret}"
-        house.start("ash", "elm", "client")
+        house.start("ash", "elm")
         house.start("oak", settings=[file])
         house.wait_for_lanes()
+        house.start("client")
         with connect(house.socks, destination.port, HOST) as connection:
             assert download(connection, b"oak", 200_000).right
         with socket.create_connection((HOST, ports["ash"])) as stranger:

@@ -14,6 +14,7 @@ from typing import Any, Self
 import anyio
 
 from port17 import control
+from port17.bottles.rack import SUFFIX, load_bottle
 from port17_cli.main import main
 from port17_cli.network import HOST, free_ports
 from rig.patience import until
@@ -106,12 +107,16 @@ class House:
             ]
 
     def wait_for_lanes(self) -> None:
-        """Until every running node has a lane to every other, and the client, if it runs, knows of all."""
+        """Until every running node has a lane to every other and its bottle in the folder says so, and the
+        client, if it runs, knows of all."""
         nodes = [name for name in self.processes if name != "client"]
 
         def stand() -> bool:
-            states = [self.ask(name, "status")["lanes"] for name in nodes]
-            return all(state["standing"] == len(nodes) - 1 for state in states)
+            states = [self.ask(name, "status") for name in nodes]
+            files = [self.directory / "bottles" / f"{state['id']}{SUFFIX}" for state in states]
+            return all(state["lanes"]["standing"] == len(nodes) - 1 for state in states) and all(
+                len(load_bottle(file).contents.lanes) >= len(nodes) - 1 for file in files
+            )
 
         until(stand, "all lanes stand", READY_S)
 
