@@ -1,15 +1,19 @@
-"""Gossip with followers whose questions cost more than their answers: buckets are read bottle by bottle."""
+"""What costs a gossip more than whoever causes it: buckets are read bottle by bottle, and anybody can invent
+nodes and convict them."""
 
 from __future__ import annotations
 
 import pytest
 
-from port17.bottles import gossip, serving
+from port17.bottles import bans, gossip, serving
+from port17.bottles.gossip_events import Noted
 from port17.bottles.serving import ASKS_UNDER_WAY
-from port17.bottles.sync import Answer, Ask
+from port17.bottles.sync import Answer, Ask, Said
+from port17.records.proof import Proof
 
+from .bottle_maker import NOW, Maker
 from .gossip_mesh import Mesh
-from .gossip_villain import HONEST, Villain, acquainted
+from .gossip_villain import HONEST, MAKERS, Villain, acquainted
 
 
 def asks(count: int) -> list[Ask]:
@@ -33,6 +37,24 @@ def test_others_have_their_turn_between_two_buckets(monkeypatch: pytest.MonkeyPa
         assert victim.gossip.pull(follower.key, mesh.now_s)
         assert read == number * len(HONEST)
     assert not victim.gossip.pull(follower.key, mesh.now_s)
+
+
+def test_proofs_against_invented_nodes_have_nothing_thought_over(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bans, "BANS_CAP", 20)
+    victim = acquainted(Mesh())
+    source = Villain.source(victim)
+
+    def convicted(maker: Maker, name: str) -> Said:
+        proof = Proof.between(maker.bottle(name=name, seq=NOW), maker.bottle(name=name, seq=NOW, load=9))
+        assert proof is not None
+        return Said("proof", proof.to_cbor())
+
+    source.say(*(convicted(Maker(), f"invented{at}") for at in range(30)))
+    assert len(victim.intake.bans) == 10
+    assert {event.of_us for event in victim.told(Noted) if isinstance(event, Noted)} == {False}
+    source.say(convicted(MAKERS[0], "n0"))
+    assert MAKERS[0].fingerprint in victim.intake.bans, "there is room for who is met"
+    assert victim.events[-1] == Noted()
 
 
 def test_who_opens_sync_anew_may_not_ask_for_more(monkeypatch: pytest.MonkeyPatch) -> None:

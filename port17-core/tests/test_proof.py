@@ -126,6 +126,21 @@ def test_sizes_are_bounded() -> None:
         CONTENTS.model_copy(update={"one": fat, "other": CONTENTS.other}).verify(NETWORK, TERMS.schemes)
 
 
+def test_who_was_never_met_takes_no_place_of_those_who_were(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(banning, "BANS_CAP", 4)
+    bans, made = Bans(), [Maker() for _ in range(6)]
+    proofs = [found(maker.bottle(), maker.bottle(load=1)) for maker in made]
+    assert [bans.add(proof, met=False) for proof in proofs[:3]] == [True, True, False]
+    assert (bans.has_room(met=False), bans.has_room(met=True)) == (False, True)
+    assert [bans.add(proof, met=True) for proof in proofs[3:]] == [True, True, False]
+    monkeypatch.setattr(banning, "PROOFS_SIZE_CAP", 2 * len(proofs[0].one.payload + proofs[0].other.payload))
+    kept = Bans()
+    assert kept.add(proofs[0], met=False)
+    assert kept.add(proofs[1], met=False)
+    assert kept.add(proofs[2])
+    assert list(kept) == [proofs[0], proofs[2]]
+
+
 def test_bans_are_counted_once_kept_for_good_and_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     bans = Bans()
     assert bans.add(LABELS)

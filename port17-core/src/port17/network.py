@@ -356,7 +356,8 @@ class KnownNetwork:
             await self._news.wait()
 
     def _told(self, event: Event) -> None:
-        if isinstance(event, Learned | Forgotten | Noted):
+        # Whoever invents nodes and convicts them has nothing thought over.
+        if isinstance(event, Learned | Forgotten) or (isinstance(event, Noted) and event.of_us):
             self._stale = True
             if isinstance(event, Noted | Forgotten):
                 self._renewable_s = 0.0  # who is banned, blocked or gone is so at once

@@ -11,6 +11,9 @@ from port17.records.proof import Proof
 BANS_CAP: Final = 65_536
 """Most identities that are remembered as banned, some 10 MiB. None is forgotten before a restart, or a flood
 of new cheats would let the old ones back in; at the cap new ones are only dropped from the rack."""
+STRANGERS_SHARE: Final = 2
+"""Identities that are not held get one part of so many of all that is kept: anybody can invent some and
+convict them, and is to leave room for those that are met."""
 PROOFS_SIZE_CAP: Final = 16 * 1024 * 1024
 """Most bytes of proofs kept to be passed on: of contents, some thousands. Beyond it a ban is remembered
 without its proof."""
@@ -24,17 +27,25 @@ class Bans:
         self._proofs: dict[bytes, Proof] = {}
         self._size = 0
 
-    def add(self, proof: Proof) -> bool:
+    def has_room(self, *, met: bool) -> bool:
+        """Whether another identity can be banned.
+
+        :param met: its bottle is held.
+        """
+        return len(self._reasons) < (BANS_CAP if met else BANS_CAP // STRANGERS_SHARE)
+
+    def add(self, proof: Proof, *, met: bool = True) -> bool:
         """Take over a verified proof.
 
+        :param met: a bottle of the identity was held.
         :returns: False if the identity is banned already; one proof is as good as many.
         """
         fingerprint = proof.fingerprint
-        if fingerprint in self._reasons or len(self._reasons) >= BANS_CAP:
+        if fingerprint in self._reasons or not self.has_room(met=met):
             return False
         self._reasons[fingerprint] = proof.reason
         size = len(proof.one.payload) + len(proof.other.payload)
-        if self._size + size <= PROOFS_SIZE_CAP:
+        if self._size + size <= (PROOFS_SIZE_CAP if met else PROOFS_SIZE_CAP // STRANGERS_SHARE):
             self._size += size
             self._proofs[fingerprint] = proof
         return True

@@ -90,7 +90,12 @@ class CommitmentsCame:
 
 @dataclass(frozen=True, slots=True)
 class Noted:
-    """What is said of nodes by others has changed: a ban, or the moderators' list."""
+    """What is said of nodes by others has changed: a ban, or the moderators' list.
+
+    :param of_us: it may change what is held here; a ban of somebody who is not held does not.
+    """
+
+    of_us: bool = True
 
 
 Event: TypeAlias = (

@@ -159,11 +159,12 @@ class Holdings:
 
     def _banned(self, proof: Proof) -> None:
         fingerprint = proof.fingerprint
-        if self.index.get(fingerprint) is not None:
+        met = self.index.get(fingerprint) is not None
+        if met:
             self.drop(fingerprint)
             self.tell(Forgotten(fingerprint))
         self.news.note((Kind.PROOF, fingerprint))
-        self.tell(Noted())
+        self.tell(Noted(of_us=met))
 
     def attest(self, mark: SignedMark, now_s: float) -> bool:
         """Take a mark; False if it is no news.
@@ -220,7 +221,8 @@ class Holdings:
     def lacks(self, kind: Notice, name: bytes) -> bool:
         """Whether a proof or a mark that somebody names is worth asking for."""
         if kind is Notice.PROOF:
-            return name not in self.intake.bans
+            bans = self.intake.bans
+            return name not in bans and bans.has_room(met=self.index.get(name) is not None)
         about, by, seq = name[:32], name[32:64], int.from_bytes(name[64:], "big")
         held = self.intake.checks.marks.get(about, by)
         known = self.index.get(about) is not None and self.index.get(by) is not None

@@ -14,9 +14,10 @@ from dataclasses import dataclass
 from typing import Final, TypeAlias
 
 from port17.bottles.address_checks import AddressChecks, Check
+from port17.bottles.allowances import Allowances
 from port17.bottles.bans import Bans
 from port17.bottles.name_order import NOBODY, OFFLINE_S, NameOrder
-from port17.bottles.newest import Kept, newest
+from port17.bottles.newest import Kept, adds_nothing, newest
 from port17.bottles.outcome import Aborted, Distrusted, Outcome, Part, Stored, Tally, Unchanged, Why
 from port17.bottles.rack import BottleStore
 from port17.bottles.validation import Known, Terms, Validators
@@ -26,7 +27,6 @@ from port17.records.bottle import BOTTLE_CAP, Bottle
 from port17.records.framing import BytesLike
 from port17.records.mark import SignedMark
 from port17.records.proof import Proof
-from port17.wire.quota import TokenBucket
 
 STRANGERS_BURST: Final = 2048
 """Unknown nodes that one sender may bring at once: a neighbour after a partition has that many to tell."""
@@ -35,11 +35,8 @@ STRANGERS_RATE: Final = 4.0
 no more than this of our time."""
 SENDERS_CAP: Final = 1024
 """Most senders whose strangers are counted, as many as a node has links."""
-DAY_S: Final = 24 * 3600
-"""Seconds of a day."""
 EXPIRE_S: Final = OFFLINE_S
-"""Age of contents, seconds, at which their node is forgotten, and a bottle of it is not taken: its name is
-anybody's from then on. Whoever comes back signs anew."""
+"""Age of contents, seconds, at which their node is forgotten and its name free; who comes back signs anew."""
 LOCAL: Final = "local"
 """The flavour of a bottle that never leaves its local network."""
 
@@ -143,7 +140,7 @@ class Intake:
         """Names whose owners moderators have verified."""
         self._validators = validators
         self.checker = checker
-        self._strangers: dict[str, TokenBucket] = {}
+        self._strangers = Allowances(STRANGERS_RATE, STRANGERS_BURST, SENDERS_CAP)
         self.names = NameOrder(network_id, (one for one in rack.namings() if one.flavour != LOCAL))
         self._local_names = NameOrder(network_id, (one for one in rack.namings() if one.flavour == LOCAL))
 
@@ -201,10 +198,10 @@ class Intake:
         if bottle.fingerprint in self.bans:
             return self._banned(bottle)
         if bottle.contents.seq + EXPIRE_S < terms.now_s:
-            return _aborted(bottle, Why.OBSOLETE, f"signed more than {EXPIRE_S // DAY_S} days ago")
+            return _aborted(bottle, Why.OBSOLETE, f"signed more than {EXPIRE_S} s ago")
         held = self.rack.get(bottle.fingerprint)
         if held is not None:
-            return Unchanged() if _says_nothing_new(bottle, held) else None
+            return Unchanged() if adds_nothing(held, bottle) else None
         return self._count_stranger(bottle, sender, terms.now_s)
 
     def _compare(self, bottle: Bottle, held: Bottle | None, sender: Sender) -> Part | Taken:
@@ -353,9 +350,10 @@ class Intake:
         return self._local_names.holder_with(bottle, terms.now_s, before=before)
 
     def _ban(self, proof: Proof) -> tuple[Action, ...]:
+        met = self.rack.get(proof.fingerprint) is not None
         self.rack.remove(proof.fingerprint)
         self.forget(proof.fingerprint)
-        return (ForwardProof(proof),) if self.bans.add(proof) else ()
+        return (ForwardProof(proof),) if self.bans.add(proof, met=met) else ()
 
     def _banned(self, bottle: Bottle) -> Aborted:
         return _aborted(bottle, Why.BANNED, f"the node is banned: {self.bans.reasons[bottle.fingerprint]}")
@@ -365,23 +363,10 @@ class Intake:
 
         :param now_s: Unix time, seconds.
         """
-        bucket = self._strangers.get(sender.name)
-        if sender.trusted:
-            return math.inf
-        return STRANGERS_BURST if bucket is None else bucket.level(now_s)
+        return math.inf if sender.trusted else self._strangers.level(sender.name, now_s)
 
     def _count_stranger(self, bottle: Bottle, sender: Sender, now_s: float) -> Aborted | None:
-        if sender.trusted:
-            return None
-        bucket = self._strangers.get(sender.name)
-        if bucket is None:
-            while len(self._strangers) >= SENDERS_CAP:
-                self._strangers.pop(next(iter(self._strangers)))
-            bucket = TokenBucket(STRANGERS_RATE, STRANGERS_BURST)
-        else:
-            del self._strangers[sender.name]
-        self._strangers[sender.name] = bucket  # at the end: who has long sent nothing goes first
-        if bucket.take(now_s):
+        if sender.trusted or self._strangers.take(sender.name, now_s):
             return None
         return _aborted(bottle, Why.BUSY, "whoever sent it has sent too many nodes that nobody knows")
 
@@ -405,15 +390,6 @@ def _forward(outcome: Outcome, sender: Sender) -> tuple[Action, ...]:
     if outcome.bottle.label.flavour == LOCAL:
         return (locally,)
     return (Forward(outcome.bottle, sender, mark), locally)
-
-
-def _says_nothing_new(bottle: Bottle, held: Bottle) -> bool:
-    """Whether all of it was verified when what is held came; it may have come with fewer prekey records."""
-    return (
-        bottle.label_envelope == held.label_envelope
-        and bottle.contents_envelope == held.contents_envelope
-        and set(bottle.bundle) <= set(held.bundle)
-    )
 
 
 def _why(verdict: Verdict, otherwise: Why) -> Why:

@@ -23,8 +23,8 @@ from port17.records.whole_file import write_whole
 MODERATION_SUFFIX: Final = ".moderation"
 PROOF_SUFFIX: Final = ".proof"
 FILES_CAP: Final = 4096
-"""Most of these files that are read from one folder; of more, the first by name. A network in which so many
-nodes cheat has other troubles."""
+"""Most of these files that are read from one folder, and proofs that are written there; of more, the first by
+name. A network in which so many nodes cheat has other troubles."""
 
 _log = logging.getLogger(__name__)
 
@@ -109,6 +109,8 @@ class NoticeFolder:
     def keep(self, proofs: Iterable[Proof]) -> None:
         """Keep those that are new, for the time after a restart."""
         for proof in proofs:
+            if len(self._kept) >= FILES_CAP:
+                return
             if proof.fingerprint not in self._kept:
                 self._kept.add(proof.fingerprint)
                 _log.error("the node %s is banned: %s", node_id(proof.fingerprint), proof.reason)

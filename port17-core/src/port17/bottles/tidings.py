@@ -75,7 +75,7 @@ class Tidings:
         if said.kind == Notice.PROOF:
             proof = Proof.parse(said.data)
             name = proof.fingerprint
-            if self._wanted(Notice.PROOF, name, lambda: name not in holdings.intake.bans, now_s):
+            if self._wanted(Notice.PROOF, name, lambda: holdings.lacks(Notice.PROOF, name), now_s):
                 holdings.convict(proof)
         elif said.kind == Notice.MARK:
             mark = SignedMark.parse(said.data)

@@ -275,7 +275,7 @@ class Node:
             self._driver.learned(event.fingerprint)
             if event.fingerprint == self.identity.fingerprint and self._neighbourhood is not None:
                 self._neighbourhood.changed()
-        elif isinstance(event, Noted):
+        elif isinstance(event, Noted) and event.of_us:
             self._driver.learned(None)
 
     # -- its life ---------------------------------------------------------------------------------------
