@@ -7,11 +7,13 @@ from collections import Counter
 import pytest
 
 from port17.bottles import appetite
-from port17.bottles.appetite import CRUMB_S, FAR_AGE_S, FAR_LOOK_S
+from port17.bottles.appetite import CRUMB_S, FAR_AGE_S, FAR_LOOK_S, FAR_TURN
 from port17.bottles.buckets import Commitment
-from port17.bottles.gossip_events import CommitmentsCame, Learned, PrekeysCame
+from port17.bottles.gossip_events import CommitmentsCame, Key, Learned, PrekeysCame
 from port17.bottles.news import client_batch_s
-from port17.bottles.sync import Scope
+from port17.bottles.rack import MemoryRack
+from port17.bottles.stamp_index import StampIndex
+from port17.bottles.sync import Held, Scope
 from port17.records.bottle import Bottle, Contents
 
 from .bottle_maker import NETWORK, NOW, SCHEME, SUITE, Maker
@@ -110,6 +112,22 @@ def test_a_client_has_an_allowance(monkeypatch: pytest.MonkeyPatch) -> None:
     allowed = 20_000 + hours * 3600 * appetite.RATE
     assert 0.6 < fetched * 420 / allowed < 1.5, "as many as fit, at 420 bytes each"
     assert fetched < hours * 60 * 3 / 2
+
+
+def test_what_is_far_has_its_share() -> None:
+    makers = [Maker() for _ in range(60)]
+    rack = MemoryRack()
+    for at, maker in enumerate(makers):
+        rack.put(maker.bottle(name=f"n{at}", seq=NOW - FAR_AGE_S - 10))
+    eater, key = appetite.Appetite(StampIndex(rack)), Key(1)
+    for maker in makers[:30]:
+        eater.announce(key, Held(maker.fingerprint, 0, NOW, False))
+    eater._level = 20 * appetite.EXPECTED_SIZE
+    asked = [held.fingerprint for _, held in eater.morsels([key], 0.0, NOW)]
+    near = {maker.fingerprint for maker in makers[:30]}
+    assert len(asked) == 20
+    assert sum(one in near for one in asked) == 20 * (FAR_TURN - 1) // FAR_TURN
+    assert eater.morsels([key], 1.0, NOW) == [], "and then it has had enough"
 
 
 def test_clients_have_no_prekeys_and_ask_for_buckets_of_them() -> None:

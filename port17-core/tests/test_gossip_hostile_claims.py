@@ -87,6 +87,10 @@ def test_claims_are_bounded_and_nobody_waits_long(mesh: Mesh, victim: Peer) -> N
     mesh.now_s += FORGIVEN_S
     liar.say(Have(tuple(invented[:10])))
     assert len(liar.wants()) == 10, "for some time"
+    mesh.now_s += PATIENCE_S + 1
+    victim.gossip.tick(mesh.now_s)
+    liar.say(Given(), Have(tuple(invented[:10])))
+    assert len(liar.wants()) == 10, "and what was is forgiven"
     victim.gossip.gone(liar.key)
     assert not fetches._lacks
     assert honest(victim)

@@ -65,6 +65,16 @@ def newest(held: Bottle, fresh: Bottle) -> tuple[Bottle, Kept]:
     return joined, Kept.STORED
 
 
+def adds_nothing(held: Bottle, fresh: Bottle) -> bool:
+    """Whether all that a bottle of the same node says was verified when what is held came: the same parts
+    under the same signatures, and no other prekey records."""
+    return (
+        fresh.label_envelope == held.label_envelope
+        and fresh.contents_envelope == held.contents_envelope
+        and set(fresh.bundle) <= set(held.bundle)
+    )
+
+
 def _clash(held: Envelope, held_seq: int, fresh: Envelope, fresh_seq: int) -> bool:
     """Two payloads for one number. A second signature of one payload is no other: some are random."""
     return held_seq == fresh_seq and (held.scheme, held.payload) != (fresh.scheme, fresh.payload)

@@ -30,8 +30,8 @@ cells are full."""
 CLIENT_BATCH_PER_NODE_S: Final = 0.006
 """A client's wait for every node that there is: in a small network each one matters, and costs little."""
 NEAR_BATCH_S: Final = 1800.0
-"""The same for a client that is told of near nodes alone. A message a minute would fill no cell, and each time
-the keys of link and circuit step: 20 KiB for some bytes. What it fetches is hours old anyway."""
+"""The same for a client that is told of near nodes alone. A message a minute would fill no cell, and each
+time the keys of link and circuit step: 20 KiB for some bytes. What it fetches is hours old anyway."""
 NEAR_BATCH_PER_NODE_S: Final = 0.6
 """Such a client's wait for every node that there is."""
 KNOWN_CAP: Final = 2048
