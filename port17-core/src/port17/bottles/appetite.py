@@ -14,7 +14,7 @@ from port17.bottles.sync import Held
 RATE: Final = 32.0
 """Bytes of contents per second that are fetched in the long run: 2.8 MB a day. With what is said about them,
 and in whole cells, a client's day in a network of 10,000 stays below 10 MB."""
-BURST: Final = 512 * 1024
+BURST: Final = 256 * 1024
 """The same at once: who comes back after a night learns anew of the nodes that it uses."""
 EXPECTED_SIZE: Final = 1024.0
 """Bytes of one node's contents, until some have come."""
