@@ -250,3 +250,15 @@ def test_the_user_s_bottles_are_enough_where_nobody_tells_anything(tmp_path: Pat
                 assert len(await client.built()) == 3
 
     on_virtual_clock(run)
+
+
+def test_a_program_that_comes_too_early_waits_until_the_client_knows_the_network(tmp_path: Path) -> None:
+    async def run() -> None:
+        async with town(tmp_path) as made:
+            names = await standing(made, 4)
+            async with guest(made, names[:2]) as client:
+                stream = await client.tunnel.open(REQUEST)
+                assert len(client.groups) >= 2
+                stream.abort()
+
+    on_virtual_clock(run)

@@ -22,8 +22,8 @@ from port17.network import KnownNetwork
 from port17.records.bottle import Bottle
 from port17.wire.prekey import ResponderKey
 
-SOURCES_S: Final = 10.0
-"""Seconds for which a route waits for sources, as it does after a start."""
+SOURCES_S: Final = 8.0
+"""Seconds for which a route waits for sources, as after a start: programs get their answer within 10."""
 ALL_BELOW: Final = 1024
 """Nodes of whom all prekeys are fetched ahead, a mebibyte and a half a day: what is asked for tells nobody
 anything then. Of more, the buckets that routes needed, and as many others."""
@@ -84,6 +84,14 @@ class Prekeys:
         asked = await self._inquiry.fetch(needs, last=nodes[0].fingerprint)
         self._needed |= {(bucket.suite, bucket.prefix) for bucket in asked}
         return self._keys(nodes)
+
+    async def begun(self) -> bool:
+        """Wait until there are enough sources, as after a start; False if there were before, or are none."""
+        if self.groups >= AGREEING:
+            return False
+        with anyio.move_on_after(SOURCES_S):
+            await self._inquiry.enough()
+        return self.groups >= AGREEING
 
     async def at_hand(self, node: ChartNode) -> bool:
         """Have a node's prekey record, by any one source's word, if that can be had now."""

@@ -52,6 +52,8 @@ replayed, so it may be early data."""
 GRANTS_SHARE = 0.5
 """Share of the memory budget for cells from entry nodes; a client takes them out at once, so it is windows of
 conveyors that hold memory."""
+YOUNG_S = 15.0
+"""Seconds after the start for which a program waits until sources have told of the network."""
 BUILDS_CAP = 1000
 """Most circuits that one control request may build."""
 BUILD_S = 20.0
@@ -96,6 +98,7 @@ class Tunnel:
         windows = Budget(int(memory * (1 - GRANTS_SHARE)))
         steps = config.ratchet.terms(config.ratchet.cells_per_step)
         self._network = network
+        self._begun_s = anyio.current_time()
         self._refresher = Refresher(network, transports)
         self._sources = Sources(
             network, self._entries, transports, self._freshen, windows, steps, is_local=self._is_local
@@ -167,7 +170,10 @@ class Tunnel:
                 built = await self._circuits.get(request)
                 break
             except NoRoute:
-                raise
+                # A client that has just begun has not been told of the network yet.
+                young = anyio.current_time() - self._begun_s < YOUNG_S
+                if not (young and remaining and await self._prekeys.begun()):
+                    raise
             except NetworkError:
                 if not remaining:
                     raise
