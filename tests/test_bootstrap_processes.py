@@ -57,6 +57,7 @@ def newcomer(house: House, folder: Path, pin: Path, *sources: str) -> Path:
     file = folder / "client.toml"
     words = [word for source in sources for word in ("--bootstrap", source)]
     socks = f"{HOST}:{free_ports(1)[0]}"
+    words += ["--private-addresses"]
     command("client", "init", "--config", str(file), "--charter", str(charter), "--socks", socks, *words)
     file.write_text(file.read_text().replace("[bootstrap]", f'[bootstrap]\npin = "{pin}"\ntimeout_s = 5'))
     return file
