@@ -16,7 +16,7 @@ from port17.bottles.rack import save_bottle
 from port17.client import inquiry
 from port17.client.inquiry import ANSWER_S, SHOWN_S
 from port17.client.prekeys import SOURCES_S
-from port17.errors import NoRoute
+from port17.errors import ConfigError, NoRoute
 from port17.wire.prekey import ResponderKey
 
 from .client_feeds import Feed, LyingRack, Place, naming
@@ -69,6 +69,17 @@ def test_what_two_sources_agree_on_is_used_and_fetched_once(tmp_path: Path) -> N
         assert publics(again) == true_keys(place, 2, 4, 3)
         assert [asked_for(feed) for feed in feeds] == before, "all were in one bucket"
         assert place.prekeys.agreed == 5
+
+    virtually(test, tmp_path)
+
+
+def test_a_fault_while_prekeys_are_taken_in_costs_that_question_alone(tmp_path: Path) -> None:
+    async def test(place: Place) -> None:
+        for number in range(2):
+            await place.feeds.add(place.feed(), f"source {number}")
+        with patch.object(place.known.gossip, "take", side_effect=ConfigError("the disk is full")):
+            assert publics(await place.prekeys.keys(place.nodes(0, 1, 2))) == [None] * 3
+        assert publics(await place.prekeys.keys(place.nodes(0, 1, 2))) == true_keys(place, 0, 1, 2)
 
     virtually(test, tmp_path)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
+from unittest.mock import patch
 
 import anyio
 import pytest
@@ -15,7 +16,7 @@ from port17.client import sources
 from port17.client.opened import TRIES
 from port17.client.sources import WANTED, Source
 from port17.client.tunnel import Tunnel
-from port17.errors import NoRoute
+from port17.errors import ConfigError, NoRoute
 from port17.navigator.policy import Request
 from port17.network import KnownNetwork
 from port17.wire.block import BLOCK_SIZE
@@ -96,6 +97,19 @@ async def standing(made: Town, count: int = 6, **groups: str) -> list[str]:
 
     await made.until(joined, 180, "too few lanes")
     return names
+
+
+def test_a_fault_in_what_a_source_brings_ends_no_client(tmp_path: Path) -> None:
+    async def run() -> None:
+        async with town(tmp_path) as made:
+            names = await standing(made, 4)
+            async with guest(made, names[:2]) as client:
+                with patch.object(client.known.gossip, "step", side_effect=ConfigError("the disk is full")):
+                    await anyio.sleep(5)
+                    assert not client.sources
+                await made.until(lambda: len(client.groups) == WANTED, 120, "no sources any more")
+
+    on_virtual_clock(run)
 
 
 def test_a_client_that_knows_two_nodes_finds_all_and_keeps_sources_of_different_groups(

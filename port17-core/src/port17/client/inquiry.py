@@ -176,7 +176,7 @@ class Inquiry:
             asked |= {(source.key, of_records) for source, of_records in questions}
             async with anyio.create_task_group() as tasks:
                 for source, of_records in questions:
-                    tasks.start_soon(self._ask_and_take, source, of_records, bucket, lacking)
+                    tasks.start_soon(self._try, source, of_records, bucket, lacking)
 
     def _questions_for(
         self, lacking: list[Need], sources: list[Source], asked: set[tuple[Key, bool]]
@@ -194,6 +194,13 @@ class Inquiry:
             ):
                 questions.append((source, False))
         return questions
+
+    async def _try(self, source: Source, of_records: bool, bucket: Bucket, lacking: list[Need]) -> None:
+        try:
+            await self._ask_and_take(source, of_records, bucket, lacking)
+        except Exception as fault:  # noqa: BLE001 - a full disk, a plugin's suite: it may cost this question
+            _log.error("prekeys could not be taken in: %s", type(fault).__name__)
+            _log.debug("traceback", exc_info=fault)
 
     async def _ask_and_take(
         self, source: Source, of_records: bool, bucket: Bucket, lacking: list[Need]

@@ -157,6 +157,9 @@ class Seagulls:
                         self._take(bottle, carrier, asked)
         except (NetworkError, RecordError, TimeoutError, anyio.EndOfStream) as error:
             _log.debug("a Seagull brought nothing more: %s", type(error).__name__)
+        except Exception as fault:  # noqa: BLE001 - a full disk, a plugin's scheme: it may not end a client
+            _log.error("what a Seagull brought could not be taken in: %s", type(fault).__name__)
+            _log.debug("traceback", exc_info=fault)
         finally:
             stream.abort(Reason.DONE)
 

@@ -187,6 +187,9 @@ class Sources:
                 _log.debug("a source is not to be had: %s", error.message)
             except Port17Error as error:
                 _log.info("a source ended: %s", error.message)
+            except Exception as fault:  # noqa: BLE001 - a full disk, a plugin's scheme: it may not end a client
+                _log.error("a source was ended by a fault: %s", type(fault).__name__)
+                _log.debug("traceback", exc_info=fault)
             finally:
                 self._taken.pop(fingerprint, None)
             # One that stood for a while is no failure: a node that starts again is back in a moment.
