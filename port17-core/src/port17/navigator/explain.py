@@ -70,7 +70,8 @@ def explain(search: Search) -> NoRoute:
     if known == 0:
         return NoRoute(
             f"{what}: no node is known",
-            cure="Put the network's bottles into the directory that `bottles` in the configuration names.",
+            cure="Name a bootstrap list in the configuration, as `bootstrap.sources`, or put bottles into the"
+            " folder that `bottles` names.",
         )
     if search.kept < search.hops:
         return NoRoute(
