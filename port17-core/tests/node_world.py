@@ -243,7 +243,8 @@ class Client:
         """
         to = self.known.responder_of(home.fingerprint)
         assert to is not None
-        bell, gossip = Bell(), self.known.gossip
+        bell, told, gossip = Bell(), Bell(), self.known.gossip
+        self.known.listen(lambda event: told.ring())
         async with ask(crane, to, self.known, SYNC, budget=self.budget) as stream:
             key = gossip.follow(home.fingerprint, bell.ring, local=local, standing=False)
             if offered is not None:
@@ -252,7 +253,7 @@ class Client:
 
                 async def watch() -> None:
                     while not gossip.synced(key):
-                        await anyio.sleep(0.1)
+                        await told.wait()
                     group.cancel_scope.cancel()
 
                 group.start_soon(watch)
