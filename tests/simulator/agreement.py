@@ -2,35 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Iterator
 
 from port17.bottles.outcome import Part
 from simulator.node import Node
 from simulator.process import Process
 
 
-def differences(processes: Iterable[Process], about: Collection[Node]) -> list[str]:
+def differences(processes: Iterable[Process], about: Collection[Node]) -> Iterator[str]:
     """Who does not hold the newest that a node has signed, for each of these nodes, with all its prekeys."""
-    found = []
+    signed = [(node, node.signed) for node in about if node.signed is not None]
     for process in processes:
-        for node in about:
-            if node.signed is None:
-                continue
+        for node, bottle in signed:
             held = process.rack.held(node.fingerprint)
             if held is None:
-                found.append(f"{process.name} has nothing of {node.name}")
-            elif held.bottle.sequence != node.signed.sequence:
-                found.append(f"{process.name} has old news of {node.name}")
+                yield f"{process.name} has nothing of {node.name}"
+            elif held.bottle.sequence != bottle.sequence:
+                yield f"{process.name} has old news of {node.name}"
             elif held.distrust:
-                found.append(f"{process.name} distrusts {node.name}: {held.distrust}")
-            elif isinstance(process, Node) and len(held.bottle.bundle) != len(node.signed.bundle):
-                found.append(f"{process.name} lacks prekeys of {node.name}")
-    return found
+                yield f"{process.name} distrusts {node.name}: {held.distrust}"
+            elif len(held.bottle.bundle) != len(bottle.bundle) and isinstance(process, Node):
+                yield f"{process.name} lacks prekeys of {node.name}"
 
 
 def agreed(processes: Iterable[Process], about: Collection[Node]) -> bool:
     """Whether there are none."""
-    return not differences(processes, about)
+    return next(differences(processes, about), None) is None
 
 
 class Spread:
