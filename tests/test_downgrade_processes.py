@@ -14,7 +14,7 @@ import pytest
 from python_socks import ProxyError
 from rig.destination import Destination, order, receive_exactly
 from rig.house import House, command
-from rig.man import Man, own_flight, own_tag
+from rig.man import Man, nothing_but, own_flight, own_tag
 from rig.patience import until
 from rig.program import connect
 from rig.stage import COMPOSITE, STRONG, WEAK, without
@@ -118,26 +118,33 @@ def test_other_flights_on_the_line(
 
 
 def test_bottles_that_have_lost_the_strong_prekeys(scene: Scene, destination: Destination) -> None:
-    folder = scene.house.directory / "bottles"
-    whole = [load_bottle(file) for file in sorted(folder.iterdir())]
-    for bottle in whole:
-        save_bottle(folder, without(bottle, STRONG))
+    """All that a client is given, by a man who also lets calls for the weak prekeys alone pass, and no cold
+    call. Once he only passes on, nodes tell it by cold calls and gossip what he has left out."""
+    _, keys = scene.weak_keys()
+    folder = scene.house.directory / "stripped"
+    folder.mkdir()
+    for file in sorted((scene.house.directory / "bottles").iterdir()):
+        save_bottle(folder, without(load_bottle(file), STRONG))
+    for name, key in keys.items():
+        scene.men[name].meddle = nothing_but(key)
+    config = scene.house.config("client")
+    config.write_text(config.read_text().replace('bottles = "bottles"', 'bottles = "stripped"'))
     scene.house.start("client")
     assert not scene.echoes(destination, "stripped")
+    assert sum(man.meddled for man in scene.men.values()) > 1, "it has tried"
     assert scene.suites() == set()
-    config = str(scene.house.config("client"))
-    told = command("suites", "explain", "--config", config)["nodes"]
+    told = command("suites", "explain", "--config", str(config))["nodes"]
     assert [(node["suite"], node["usable"]) for node in told] == [(STRONG.name, False)] * len(NAMES)
     assert all(suite["prekey_held"] is (suite["name"] == WEAK.name) for suite in told[0]["suites"])
     scene.house.end("client")
-    # Who wants the weak suite and says so has it: it was there to be had.
-    scene.house.start("client", settings=[f"suites=['{WEAK.name}']"])
+    # Who wants the weak suite and says so has it, of the same bottles, past the same men.
+    weakly = [f"suites=['{WEAK.name}']", f"state={scene.house.directory / 'weakly'}"]
+    scene.house.start("client", settings=weakly)
     until(lambda: scene.echoes(destination, "chosen"), "a connection works", WORKS_S)
     assert scene.suites() == {WEAK.name}
     scene.house.end("client")
-    # The control: the bottles as their nodes made them.
-    for bottle in whole:
-        save_bottle(folder, bottle)
+    for man in scene.men.values():
+        man.meddle = None
     scene.house.start("client")
-    until(lambda: scene.echoes(destination, "whole"), "a connection works", WORKS_S)
+    until(lambda: scene.echoes(destination, "healed"), "a connection works", WORKS_S)
     assert scene.suites() == {STRONG.name}

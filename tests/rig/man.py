@@ -5,6 +5,7 @@ He knows what everybody knows of the network, its charter and every node's bottl
 
 from __future__ import annotations
 
+import os
 import selectors
 import socket
 import threading
@@ -118,5 +119,16 @@ def own_tag(to: ResponderKey) -> Callable[[bytes], bytes]:
     def meddle(flight: bytes) -> bytes:
         salt = flight[:SALT_SIZE]
         return salt + _tag(to.suite, to.record_hash, salt) + flight[SALT_SIZE + LINK_TAG_SIZE :]
+
+    return meddle
+
+
+def nothing_but(to: ResponderKey) -> Callable[[bytes], bytes]:
+    """Only calls to a prekey of his choice; in the place of others, cold ones too, what nobody answers."""
+
+    def meddle(flight: bytes) -> bytes:
+        salt = flight[:SALT_SIZE]
+        tag = flight[SALT_SIZE : SALT_SIZE + LINK_TAG_SIZE]
+        return flight if tag == _tag(to.suite, to.record_hash, salt) else os.urandom(len(flight))
 
     return meddle
