@@ -12,6 +12,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from port17 import network
+from port17.bottles.gossip_events import Forgotten
 from port17.bottles.rack import Racked
 from port17.errors import ConfigError, PluginError
 from port17.navigator.agreement import Standing, standing
@@ -50,6 +52,21 @@ def test_a_new_revision_holds_without_a_restart(net: Amended) -> None:
     look(known)
     assert known.version != before
     assert (list(known.suites), seqs(known)) == ([XWING, X25519], (1, 0))
+
+
+def test_who_goes_by_the_hundred_is_thought_over_together(
+    net: Amended, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(network, "RENEWAL_FREE_S", -1.0)
+    monkeypatch.setattr(network, "RENEWAL_SHARE", 1e-9)
+    known = net.known()
+    before = known.version
+    known._told(Forgotten(bytes(32)))
+    assert known.version == before + 1, "at once"
+    for number in range(200):
+        known._told(Forgotten(number.to_bytes(32, "big")))
+        assert known.revision
+    assert known.version - before <= network.AT_ONCE_BURST + 1
 
 
 def test_a_coming_revision_holds_by_the_clock_alone(net: Amended) -> None:

@@ -43,6 +43,7 @@ from port17.records.moderation import SignedModeration
 from port17.records.revision import Revision
 from port17.records.scheme import IdentityScheme
 from port17.wire.prekey import Network, ResponderKey
+from port17.wire.quota import TokenBucket
 from port17.wire.suite import CipherSuite
 
 GRACE_CAP_S = 600.0
@@ -53,6 +54,9 @@ TOUCHED_CAP = 4096
 RENEWAL_SHARE = 0.05
 """Most of this process's time that goes into finding out what new bottles mean for others: thousands come at
 once when a node joins a large network."""
+AT_ONCE_BURST, AT_ONCE_RATE = 32, 0.1
+"""Bans and departures that are thought over at once, and per second later: whoever publishes nodes only to
+convict them has no more of this process's time than others."""
 RENEWAL_FREE_S = 0.005
 """Seconds below which a renewal need not wait: in a small network everything is obeyed at once."""
 
@@ -112,6 +116,7 @@ class KnownNetwork:
         self._stale = False
         self._renewable_s = 0.0
         """When what bottles bring is looked at next, by the system's clock that nobody sets."""
+        self._at_once = TokenBucket(AT_ONCE_RATE, AT_ONCE_BURST)
         self._version = 0
         self._forbid_schemes()
         self._renew()
@@ -359,7 +364,7 @@ class KnownNetwork:
         # Whoever invents nodes and convicts them has nothing thought over.
         if isinstance(event, Learned | Forgotten) or (isinstance(event, Noted) and event.of_us):
             self._stale = True
-            if isinstance(event, Noted | Forgotten):
+            if isinstance(event, Noted | Forgotten) and self._at_once.take(time.monotonic()):
                 self._renewable_s = 0.0  # who is banned, blocked or gone is so at once
             self._news.set()
             self._news = anyio.Event()

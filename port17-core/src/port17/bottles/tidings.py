@@ -5,6 +5,7 @@ looked at.
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import islice
 from typing import Final
 
 from port17.bottles.holdings import Holdings, mark_id, order_of
@@ -27,7 +28,7 @@ class Tidings:
 
     def __init__(self, holdings: Holdings) -> None:
         self._holdings = holdings
-        self._named: dict[tuple[Notice, bytes], None] = {}
+        self._named: dict[Notice, dict[bytes, None]] = {kind: {} for kind in Notice}
         """What the source has and we lack."""
         self._awaited: dict[tuple[Notice, bytes], None] = {}
         """What of it the source has been asked for."""
@@ -41,8 +42,8 @@ class Tidings:
         """The source has these. Marks may be about and by nodes whose bottles are still on their way."""
         for name in ids:
             new = kind is Notice.MARK or self._holdings.lacks(kind, name)
-            if new and len(self._named) < NAMED_CAP:
-                self._named[kind, name] = None
+            if new and sum(map(len, self._named.values())) < NAMED_CAP:
+                self._named[kind][name] = None
 
     def waits(self, *, nodes: bool) -> bool:
         """Whether :meth:`next` may have something.
@@ -51,15 +52,19 @@ class Tidings:
         """
         if len(self._awaited) >= IDS_CAP:
             return False
-        return any(kind is not Notice.MARK for kind, _ in self._named) if nodes else bool(self._named)
+        return any(names for kind, names in self._named.items() if not (nodes and kind is Notice.MARK))
 
     def next(self, *, nodes: bool) -> Fetch | None:
         """What to ask for."""
         while self.waits(nodes=nodes):
-            kind = next(kind for kind, _ in self._named if not (nodes and kind is Notice.MARK))
-            ids = [name for of, name in self._named if of is kind][:IDS_CAP]
+            kind, names = next(
+                (kind, names)
+                for kind, names in self._named.items()
+                if names and not (nodes and kind is Notice.MARK)
+            )
+            ids = list(islice(names, IDS_CAP))
             for name in ids:
-                del self._named[kind, name]
+                del names[name]
             ids = [name for name in ids if self._holdings.lacks(kind, name)]
             if ids:
                 self._awaited.update(dict.fromkeys((kind, name) for name in ids))
