@@ -10,11 +10,12 @@ from typing import Any, ClassVar, NoReturn
 import anyio
 import pytest
 
+from port17 import neighbourhood
 from port17.bottles.neighbours import AT_ONCE_CAP
 from port17.bottles.outcome import Aborted, Why
 from port17.config.settings import LocalNetworkConfig
 from port17.links.local_network import LocalNetwork
-from port17.neighbourhood import Means, Neighbourhood, nothing
+from port17.node import node as nodes
 from port17.records.beacon import Beacon, SignedBeacon
 from port17.records.identity import Identity
 from port17_crypto.schemes import Ed25519
@@ -83,18 +84,14 @@ def wires(monkeypatch: pytest.MonkeyPatch) -> dict[str, Wire]:
     """Wires by name; a node is on that which its options name, at the host that they name."""
     held: dict[str, Wire] = {}
 
-    def of(
-        config: LocalNetworkConfig,
-        registry: object,
-        means: Means,
-        announce: Callable[[], bytes | None] = nothing,
-    ) -> Neighbourhood | None:
+    def chosen(config: LocalNetworkConfig, registry: object) -> Wired | None:
         if not config.driver:
             return None
         wire = held.setdefault(config.options["wire"], Wire())
-        return Neighbourhood(Wired(wire, config.options["host"]), means, announce)
+        return Wired(wire, config.options["host"])
 
-    monkeypatch.setattr(Neighbourhood, "of", of)
+    monkeypatch.setattr(neighbourhood, "chosen", chosen)
+    monkeypatch.setattr(nodes, "chosen", chosen)
     return held
 
 

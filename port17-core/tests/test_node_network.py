@@ -10,6 +10,7 @@ import pytest
 from port17.asking import SYNC, Bell, ask
 from port17.links.crane import Crane, dial
 from port17.node import lanes
+from port17.node.own_bottle import OwnBottle
 from port17.wire.circuit import Circuit
 from port17.wire.lane import LaneVerb
 from port17.wire.reasons import Reason
@@ -304,5 +305,26 @@ def test_sync_is_served_to_anybody_within_bounds_that_are_each_links_own(tmp_pat
             await anyio.sleep(1)
             assert ash.running._followers() == 0
             assert Bell is not None
+
+    on_virtual_clock(run)
+
+
+def test_who_has_nothing_to_show_is_introduced_to_nobody(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def run() -> None:
+        async with town(tmp_path) as made:
+            for name in ("ash", "elm", "oak"):
+                made.home(name)
+            await made.start(("ash", "elm"), ("ash", "elm"))
+            await made.until(lambda: all(home.lanes for home in made.running))
+            monkeypatch.setattr(OwnBottle, "bottle", None)  # as when its name is another's
+            late = made.homes["oak"]
+            await late.start(("ash", "elm"))
+            await anyio.sleep(30)
+            status = await late.running.status({})
+            assert (status["state"], status["lanes"]["introduced"]) == ("bootstrapping", 0)
+            assert len(late.rack) == 3, "it learns of others all the same"
+            monkeypatch.undo()
 
     on_virtual_clock(run)

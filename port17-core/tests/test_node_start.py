@@ -27,7 +27,7 @@ def start(net: Amended, config: NodeConfig) -> Node:
         raise group.exceptions[0] from None
 
 
-@pytest.mark.parametrize("wrong", ["exit rule", "transport", "lanes"])
+@pytest.mark.parametrize("wrong", ["exit rule", "transport", "lanes", "local network"])
 def test_a_start_that_fails_is_no_unclean_stop(
     wrong: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -39,6 +39,7 @@ def test_a_start_that_fails_is_no_unclean_stop(
         "exit rule": {"exit": {"enabled": True, "allow": ["nonsense"]}},
         "transport": {"transports": {"pigeon": {}}},
         "lanes": {"lanes": lanes},
+        "local network": {"local_network": {"driver": "pigeons"}},
     }
     with pytest.raises(Port17Error):
         start(net, net.config(**changes[wrong]))

@@ -9,6 +9,8 @@ import anyio
 import pytest
 
 from port17.bottles.gossip_events import Learned
+from port17.bottles.intake import OURSELVES
+from port17.bottles.outcome import Aborted, Why
 from port17.bottles.rack import load_bottle
 from port17.errors import ConfigError
 from port17.network import KnownNetwork
@@ -113,3 +115,37 @@ def test_what_could_not_be_said_is_said_later(tmp_path: Path, monkeypatch: pytes
     node.told.clear()
     anyio.run(node.own.renew, 1e6 + 2 * RETRY_S)
     assert not node.told
+
+
+def test_whoever_has_taken_a_name_that_is_anothers_is_told_so(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    node = Running(tmp_path)
+    node.net.now -= 60
+    rival = node.net.node("elm")[0]
+    claim = node.net.publish(rival, "ash", ())
+    node.net.now += 60
+    assert not node.own.trouble()
+    anyio.run(node.known.offer, [claim.encode()], OURSELVES)
+    for _ in range(3):
+        node.own.warn()
+    assert claim.node_id in node.own.trouble()
+    assert "set another name" in node.own.trouble()
+    told = [record.getMessage() for record in caplog.records if claim.node_id in record.getMessage()]
+    assert len(told) == 1, "once"
+    node.known.forget(claim.fingerprint)
+    assert not node.own.trouble()
+
+
+def test_whoever_refuses_his_own_bottle_says_why(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    node = Running(tmp_path)
+
+    def refuse(*what: object) -> Aborted:
+        return Aborted(Why.REFUSED, "a plugin says so")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(node.known.gossip, "take", refuse)
+        anyio.run(node.own.begin)
+    assert node.own.trouble() == "a plugin says so"
+    anyio.run(node.own.sign, SAID)
+    assert not node.own.trouble()

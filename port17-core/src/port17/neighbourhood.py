@@ -67,6 +67,15 @@ class Means:
     bundles: bool = True
 
 
+def chosen(config: LocalNetworkConfig, registry: Registry) -> LocalNetwork | None:
+    """The driver that a configuration names; None if it wants none.
+
+    :raises ConfigError: its options are wrong.
+    :raises PluginError: it is unusable.
+    """
+    return registry.make(LOCAL_NETWORKS, config.driver, config.options) if config.driver else None
+
+
 class Neighbourhood:
     """The local network of one process."""
 
@@ -88,16 +97,14 @@ class Neighbourhood:
         config: LocalNetworkConfig,
         registry: Registry,
         means: Means,
-        announce: Callable[[], bytes | None] = nothing,
     ) -> Self | None:
-        """The one that a configuration names; None if it wants none.
+        """The one that a configuration names, for whom only listens; None if it wants none.
 
         :raises ConfigError: the driver's options are wrong.
         :raises PluginError: the driver is unusable.
         """
-        if not config.driver:
-            return None
-        return cls(registry.make(LOCAL_NETWORKS, config.driver, config.options), means, announce)
+        driver = chosen(config, registry)
+        return None if driver is None else cls(driver, means)
 
     def changed(self) -> None:
         """The node's bottle has changed."""

@@ -339,6 +339,14 @@ class Intake:
         self._seat(outcome, terms)
         return self._end(outcome, _forward(outcome, OURSELVES))
 
+    def holder(self, name: str, flavour: str, now_s: float) -> bytes | None:
+        """Whose a PortName is, as a node of that flavour has to see it.
+
+        :param now_s: Unix time, seconds.
+        """
+        public = self.names.holder(name, now_s, self.settled)
+        return self._local_names.holder(name, now_s) if public is None and flavour == LOCAL else public
+
     def _holder_with(self, bottle: Bottle, terms: Terms) -> bytes | None:
         """A local name gives way to a public one, which more people know."""
         before = bottle.succeeds(terms.network_id, terms.schemes)

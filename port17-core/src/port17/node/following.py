@@ -199,6 +199,8 @@ class Following:
                 del self._introductions[key]
         if not shown.synced and not shown.refusal:
             return "it has ended before it had told all"
+        if own is None:
+            return "there is no bottle of ours that could be shown"
         return shown.refusal or ""
 
     def _told(self, event: Event) -> None:

@@ -19,9 +19,10 @@ from port17.bottles.gossip_events import Event, Forgotten, Learned, Noted
 from port17.config.settings import NodeConfig
 from port17.errors import ConfigError
 from port17.links.crane import Crane, Terms, answer
+from port17.links.local_network import LocalNetwork
 from port17.links.spare_keys import SpareKeys
 from port17.links.transport import Ship, Transport
-from port17.neighbourhood import Means, Neighbourhood
+from port17.neighbourhood import Means, Neighbourhood, chosen
 from port17.network import KnownNetwork
 from port17.node.acquaintances import Acquaintances
 from port17.node.announcement import Announcement
@@ -100,6 +101,7 @@ class Node:
         self._acquaintances = Acquaintances(self.identity.fingerprint, network, self._transports, pinned)
         keyring = self._credentials.keyring
         check_fit(network, keyring.scheme.signature_size)
+        local_network = chosen(config.local_network, registry)
         # The last that can fail: only a node that was made is stopped, and leaves the sets behind.
         self._replays = Replays.load(
             config.state,
@@ -200,7 +202,7 @@ class Node:
                 lambda: self._engine.operations_open / OPERATIONS_CAP,
             )
         )
-        self._neighbourhood = self._look_around(registry, budget)
+        self._neighbourhood = self._look_around(local_network, budget)
         for operation in operations.values():
             operation.attach(self)
         self._watch = Watch(network)
@@ -213,8 +215,10 @@ class Node:
         remote = self._cranes.remote(origin)
         return self._neighbourhood is not None and remote is not None and self._neighbourhood.is_local(remote)
 
-    def _look_around(self, registry: Registry, budget: Budget) -> Neighbourhood | None:
+    def _look_around(self, driver: LocalNetwork | None, budget: Budget) -> Neighbourhood | None:
         """The local network; None where the configuration wants none."""
+        if driver is None:
+            return None
         network, keyring = self.network, self._credentials.keyring
         announce = Announcement(
             network.charter.network_id,
@@ -225,7 +229,7 @@ class Node:
             network.wall,
         )
         means = Means(network, self._transports, self._terms, self.refresher, self.exchanges, budget)
-        return Neighbourhood.of(self._config.local_network, registry, means, announce)
+        return Neighbourhood(driver, means, announce)
 
     def _lane(self, fingerprint: bytes) -> Link | None:
         return self._lanes.link(fingerprint)
@@ -254,6 +258,7 @@ class Node:
         self._spare_keys.serve(served.values())
         self._driver.pin(self._acquaintances.pinned())
         self._lanes.changed()
+        self._own.warn()
         # What is not served any more nobody may begin since the overlap is over, and nobody goes on with.
         self._engine.serve(served)
         self._cranes.serve(served)
@@ -356,6 +361,7 @@ class Node:
             "suites": list(self.network.served),
             "listen": self.bound,
             "state": str(self._driver.state),
+            "trouble": self._own.trouble(),
             "load": self._driver.status()["load"],
             "lanes": self._lanes_status(),
             "gossip": {

@@ -21,6 +21,7 @@ from port17.node.commands import Sign
 from port17.node.keyring import Keyring
 from port17.node.publication import Numbers, addresses, publish, published, renewed, seal, slot_count
 from port17.records.bottle import SLOTS_CAP, SUITES_CAP, Bottle
+from port17.records.identity import node_id
 from port17.records.revision import Revision
 from port17.wire.suite import CipherSuite
 
@@ -53,6 +54,10 @@ class OwnBottle:
         self._version = -1
         self._tried_s = 0.0
         self._complaint = ""
+        self._refusal = ""
+        """Why the bottle is not taken by ourselves, as it will not be by others."""
+        self._told = ""
+        """The trouble that was logged last."""
         self._unsaid: Sign | None = None
         """What is to be said and could not be signed."""
         self._signing = anyio.Lock()
@@ -65,6 +70,24 @@ class OwnBottle:
         if held is None or latest is None or held.sequence >= latest.sequence:
             return held
         return latest
+
+    def trouble(self) -> str:
+        """Why others do not take the node for what it says, and what to do; empty if nothing is known of."""
+        network, name = self._network, self._config.name
+        holder = network.intake.holder(name, self._config.flavour, network.wall())
+        if holder not in (None, self._keyring.identity.fingerprint):
+            return (
+                f"the PortName {name} is held by {node_id(holder or b'')}: set another name in the node's"
+                " configuration, and start it again"
+            )
+        return self._refusal
+
+    def warn(self) -> None:
+        """Log the trouble, if it is news."""
+        trouble = self.trouble()
+        if trouble and trouble != self._told:
+            _log.warning("others do not take the node for what it says: %s", trouble)
+        self._told = trouble
 
     async def begin(self) -> None:
         """Say that the node is there and has no lane yet, by a first bottle if it has none.
@@ -131,9 +154,9 @@ class OwnBottle:
         """Tell others at once."""
         self._latest = fresh
         outcome = self._network.gossip.take(fresh, OURSELVES, anyio.current_time())
-        if isinstance(outcome, Aborted):
-            _log.warning("the node's own bottle is refused: %s", outcome.text)
-        elif isinstance(outcome, Distrusted) and outcome.reason != self._complaint:
+        self._refusal = outcome.text if isinstance(outcome, Aborted) else ""
+        self.warn()
+        if isinstance(outcome, Distrusted) and outcome.reason != self._complaint:
             self._complaint = outcome.reason
             _log.warning("the node's own bottle is distrusted, as it will be by others: %s", outcome.reason)
 
