@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -26,15 +27,18 @@ def test_its_node_is_set_aside(tmp_path: Path, what: str, monkeypatch: pytest.Mo
     monkeypatch.setattr(turnover, "NAMES", ("ash", "elm", BAD, "yew"))
 
     async def test(client: Client) -> None:
-        true = client.known.responder
+        prekeys = client.circuits._prekeys
+        true = prekeys.keys
 
-        def responder(node: ChartNode) -> ResponderKey | None:
-            held = true(node)
-            if held is None or node.name != BAD:
-                return held
-            return dataclasses.replace(held, public=publics(held.suite)[what])
+        async def keys(nodes: Sequence[ChartNode]) -> list[ResponderKey | None]:
+            return [
+                held
+                if held is None or node.name != BAD
+                else dataclasses.replace(held, public=publics(held.suite)[what])
+                for node, held in zip(nodes, await true(nodes), strict=True)
+            ]
 
-        monkeypatch.setattr(client.known, "responder", responder)
+        monkeypatch.setattr(prekeys, "keys", keys)
         failed: list[Any] = []
         built = []
         for _ in range(CIRCUITS):
@@ -45,7 +49,7 @@ def test_its_node_is_set_aside(tmp_path: Path, what: str, monkeypatch: pytest.Mo
         assert len(failed) == 1
         assert BAD not in {node.name for one in built for node in one.route.nodes}
         # The control: with its true key it is in routes, once it is no longer set aside.
-        monkeypatch.setattr(client.known, "responder", true)
+        monkeypatch.setattr(prekeys, "keys", true)
         client.circuits._failures.forget_all()
         again = [await client.circuits.build(REQUEST) for _ in range(CIRCUITS)]
         assert BAD in {node.name for one in again for node in one.route.nodes}
