@@ -59,7 +59,7 @@ class Holdings:
         self.tell = tell
         self.index = StampIndex(intake.rack)
         self.news = News(self.index)
-        self.near = Near(intake.rack)
+        self.near = Near(intake.rack, self.index)
         self.moderation: SignedModeration | None = None
         """The newest list, to be passed on."""
         self._moderate = moderate
