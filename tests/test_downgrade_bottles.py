@@ -11,7 +11,20 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from rig.stage import BOTH, COMPOSITE, SCHEMES, SINGLE, STRONG, WEAK, Person, Stage, aimed_at, used, without
+from rig.stage import (
+    BOTH,
+    COMPOSITE,
+    SCHEMES,
+    SINGLE,
+    STRONG,
+    WEAK,
+    Person,
+    Stage,
+    aimed_at,
+    told,
+    used,
+    without,
+)
 
 from port17.errors import RecordError
 from port17.records import cbor, envelope
@@ -121,6 +134,48 @@ def test_suites_removed_from_a_bottle(stage: Stage, oak: Person, attack: Callabl
     assert used(stage.client(), oak) == STRONG.name
 
 
+@pytest.mark.parametrize("attack", ATTACKS.values(), ids=ATTACKS)
+def test_suites_removed_in_gossip(stage: Stage, oak: Person, attack: Callable[[Bottle], Bottle]) -> None:
+    """A source edits what it passes on: no file says otherwise."""
+    bottle = stage.bottle(oak)
+    newcomer, knower = stage.client(memory="newcomer"), stage.client()
+    told(knower, bottle)
+    assert used(knower, oak) == STRONG.name
+    for client in (newcomer, knower):
+        told(client, attack(bottle))
+    assert used(newcomer, oak) is None
+    assert aimed_at(newcomer, oak) in (None, STRONG.name)
+    assert used(knower, oak) == STRONG.name
+    # He has spoiled nothing for others: an honest source is believed.
+    told(newcomer, bottle)
+    assert used(newcomer, oak) == STRONG.name
+
+
+def test_contents_without_the_strong_suite_for_the_label_that_has_it(stage: Stage, oak: Person) -> None:
+    """The node's own of yesterday, when it served the weak suite alone: held for want of newer ones, it names
+    no prekey that would be used; and never does it take the place of newer ones."""
+    network_id, earlier = stage.charter.network_id, int(stage.now) - 3600
+    label, contents = stage.label(oak, (WEAK,), seq=earlier), stage.contents(oak, (WEAK,), seq=earlier)
+    old = Bottle.seal(network_id, COMPOSITE, oak.key, label, contents, oak.records[1:])
+    new = stage.bottle(oak)
+    mixed = Bottle.of(new.label_envelope, old.contents_envelope, old.bundle)
+    newcomer, knower = stage.client(memory="newcomer"), stage.client()
+    told(knower, new)
+    for client in (newcomer, knower):
+        told(client, mixed)
+    assert used(newcomer, oak) is None
+    assert aimed_at(newcomer, oak) in (None, STRONG.name)
+    told(knower, old)
+    assert used(knower, oak) == STRONG.name
+    # The control: who was never told of the new label believes the old one.
+    believer = stage.client(memory="believer")
+    told(believer, old)
+    assert used(believer, oak) == WEAK.name
+    for client in (newcomer, believer):
+        told(client, new)
+        assert used(client, oak) == STRONG.name
+
+
 def test_a_node_cannot_prefer_for_others(stage: Stage, oak: Person) -> None:
     """The order in a label, signed by the node itself, says nothing: the charter's holds."""
     label = stage.label(oak, (WEAK, STRONG))
@@ -191,6 +246,18 @@ async def test_an_older_bottle_does_not_take_the_place_of_a_newer_one(stage: Sta
     stage.put(Bottle.seal(network_id, COMPOSITE, oak.key, label, contents, oak.records[1:]))
     await client.look_again()
     assert used(client, oak) == WEAK.name
+
+
+@pytest.mark.parametrize(("label_s", "contents_s"), [(3600, 3600), (3600, 0), (0, 3600)])
+def test_an_older_bottle_in_gossip(stage: Stage, oak: Person, label_s: int, contents_s: int) -> None:
+    """It changes nothing; and who has signed two things under one number is nobody's node any more."""
+    client = stage.client()
+    told(client, stage.bottle(oak))
+    assert used(client, oak) == STRONG.name
+    label = stage.label(oak, (WEAK,), seq=int(stage.now) - label_s)
+    contents = stage.contents(oak, (WEAK,), seq=int(stage.now) - contents_s)
+    told(client, Bottle.seal(stage.charter.network_id, COMPOSITE, oak.key, label, contents, oak.records[1:]))
+    assert used(client, oak) == (STRONG.name if label_s and contents_s else None)
 
 
 # -- schemes ----------------------------------------------------------------------------------------

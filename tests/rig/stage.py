@@ -12,6 +12,9 @@ from pathlib import Path
 from typing import Any
 
 from port17.bottles.rack import save_bottle
+from port17.bottles.sync import Scope, Update, Whole
+from port17.bottles.sync_codec import encode
+from port17.bottles.update import ContentsUpdate
 from port17.config import ClientConfig
 from port17.network import KnownNetwork
 from port17.plugins.loader import Registry
@@ -33,6 +36,8 @@ SCHEMES = {name: registry.make("port17.identity_schemes", name) for name in ("ed
 COMPOSITE, SINGLE = SCHEMES["ed25519-mldsa65"], SCHEMES["ed25519"]
 DAY_S = 24 * 3600
 UPDATE_KEYS, THRESHOLD = 3, 2
+SOURCE = bytes(32)
+"""Fingerprint of a node that a client follows, and that nothing is known of otherwise."""
 
 
 @dataclass(frozen=True)
@@ -165,6 +170,19 @@ class Stage:
             before.close()
         self._clients[memory] = network = KnownNetwork.load(config, registry, lambda: self.now)
         return network
+
+
+def told(network: KnownNetwork, *bottles: Bottle) -> None:
+    """A source of gossip says this: each as a whole bottle, and as contents for a label that is held."""
+    gossip = network.gossip
+    key = gossip.follow(SOURCE, lambda: None, scope=Scope.NEAR, bundles=False)
+    for bottle in bottles:
+        update = ContentsUpdate.of(bottle, bottle.bundle).encode()
+        for message in (Whole(bottle.encode()), Update(bottle.fingerprint, update)):
+            gossip.heard(key, encode(message))
+            while gossip.step(key, 0.0):
+                pass
+    gossip.gone(key)
 
 
 def used(network: KnownNetwork, who: Person) -> str | None:
