@@ -13,8 +13,8 @@ LANES: Final = 2
 RENEW_S: Final = 30.0
 """How long what was found is good for, seconds."""
 READ_CAP: Final = 96
-"""Most bottles read at once, each up to a millisecond: in a large network, and where neighbours list whom they
-like, there are hundreds. The rest is read soon."""
+"""Most bottles read at once, each up to a millisecond: in a large network, and where neighbours list whom
+they like, there are hundreds. The rest is read soon."""
 SOON_S: Final = 0.5
 """Seconds until the rest is read."""
 REMEMBERED_CAP: Final = 16_384
