@@ -13,7 +13,7 @@ import anyio
 import anyio.to_thread
 
 from port17.bottles.intake import OURSELVES
-from port17.bottles.outcome import Aborted, Distrusted
+from port17.bottles.outcome import Aborted, Distrusted, Why
 from port17.config.settings import NodeConfig
 from port17.errors import ConfigError
 from port17.network import KnownNetwork
@@ -27,6 +27,8 @@ from port17.wire.suite import CipherSuite
 
 RETRY_S = 60.0
 """Seconds before what could not be published is tried again."""
+ANOTHER_NAME = "set another name in the node's configuration, and run `port17 node bottle --config FILE`"
+"""What whoever has a name that is another's can do; a node that runs takes the bottle over."""
 
 _log = logging.getLogger(__name__)
 
@@ -73,13 +75,11 @@ class OwnBottle:
 
     def trouble(self) -> str:
         """Why others do not take the node for what it says, and what to do; empty if nothing is known of."""
-        network, name = self._network, self._config.name
+        network, present = self._network, self.bottle
+        name = self._config.name if present is None else present.label.name  # a command may have changed it
         holder = network.intake.holder(name, self._config.flavour, network.wall())
         if holder not in (None, self._keyring.identity.fingerprint):
-            return (
-                f"the PortName {name} is held by {node_id(holder or b'')}: set another name in the node's"
-                " configuration, and start it again"
-            )
+            return f"the PortName {name} is {node_id(holder or b'')}'s: {ANOTHER_NAME}"
         return self._refusal
 
     def warn(self) -> None:
@@ -154,7 +154,9 @@ class OwnBottle:
         """Tell others at once."""
         self._latest = fresh
         outcome = self._network.gossip.take(fresh, OURSELVES, anyio.current_time())
-        self._refusal = outcome.text if isinstance(outcome, Aborted) else ""
+        self._refusal = ""
+        if isinstance(outcome, Aborted):
+            self._refusal = f"{outcome.text}: {ANOTHER_NAME}" if outcome.why is Why.NAME else outcome.text
         self.warn()
         if isinstance(outcome, Distrusted) and outcome.reason != self._complaint:
             self._complaint = outcome.reason
