@@ -181,8 +181,8 @@ class Bootstrap:
             await anyio.to_thread.run_sync(self._remember, signed)
         if not self.usable():
             raise RecordError(
-                f"none of its {len(signed.held.bottles)} nodes can be called: no address that may be used, or no"
-                " prekey that lives and that we can use",
+                f"none of its {len(signed.held.bottles)} nodes can be called: no address that may be used, or"
+                " no prekey that lives and that we can use",
                 cure="Ask who publishes it for a fresh one, or set this machine's clock; in a network of"
                 " addresses that are not public, set [addresses] allow_private = true.",
             )
