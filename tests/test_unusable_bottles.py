@@ -8,17 +8,20 @@ from __future__ import annotations
 
 import json
 import logging
+import sys
 from collections.abc import Iterator
 from itertools import count
 from pathlib import Path
 
 import pytest
 from python_socks import ProxyError
+from rig import liar
 from rig.destination import Destination, order, receive_exactly
 from rig.house import House
 from rig.patience import until
 from rig.program import connect
 from rig.stage import COMPOSITE, STRONG, WEAK, Person, Stage, used
+from rig.testnet import PROGRAM
 
 from port17.bottles.rack import load_bottle, save_bottle
 from port17.errors import ConfigError
@@ -36,6 +39,8 @@ NAMES = ("ash", "birch", "cedar", "dogwood")
 BAD = "dogwood"
 CONNECTIONS = 12
 """Each over a circuit of its own: of all routes of three of four nodes, three of four have the bad one."""
+LIAR = (sys.executable, "-P", str(Path(liar.__file__)))
+"""Somebody's own ``port17``."""
 WORKS_S = 30.0
 """How long the first connection may take to work, seconds."""
 MLKEM_SIZE = 1184
@@ -166,6 +171,29 @@ def test_processes_go_on_without_it(house: House, destination: Destination, what
         return echoes(house, destination, f"later {next(numbers)}") and BAD in used_nodes(house)
 
     until(is_used, "the node is used", WORKS_S)
+    assert all(process.poll() is None for process in house.processes.values())
+
+
+@pytest.mark.parametrize("program", [PROGRAM, LIAR], ids=["the control", "a liar"])
+def test_processes_go_on_beside_a_liar(
+    house: House, destination: Destination, program: tuple[str, ...]
+) -> None:
+    """A node that runs, offers itself to everybody, and signs again and again for keys that are none. With
+    nothing wrong with its keys it is used: that is the control."""
+    if program is LIAR:
+        poison(house, unusable(STRONG, STRONG.generate().public)["low order"])
+    others = [name for name in NAMES if name != BAD]
+    house.start(*others)
+    house.wait_for_lanes()
+    house.start(BAD, program=program)
+    house.start("client")
+    until(lambda: echoes(house, destination, "first"), "a connection works", WORKS_S)
+    if program is PROGRAM:
+        house.wait_for_lanes()
+    worked = [echoes(house, destination, f"isolated {number}") for number in range(CONNECTIONS)]
+    assert all(worked), worked
+    assert (BAD in used_nodes(house)) is (program is PROGRAM)
+    assert all(house.ask(name, "status")["lanes"]["standing"] >= len(others) - 1 for name in others)
     assert all(process.poll() is None for process in house.processes.values())
 
 

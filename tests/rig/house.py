@@ -86,17 +86,18 @@ class House:
         """A process's configuration file."""
         return self.directory / f"{name}.toml"
 
-    def start(self, *names: str, settings: Sequence[str] = ()) -> None:
+    def start(self, *names: str, settings: Sequence[str] = (), program: Sequence[str] = PROGRAM) -> None:
         """Start nodes, or the ``client``, and wait until each is ready.
 
         :param settings: KEY=VALUE that differ from their files.
+        :param program: what is started, if not our ``port17``.
         """
         changes = [word for setting in ("log.level=debug", *settings) for word in ("--set", setting)]
         for name in names:
             kind = "client" if name == "client" else "node"
             with (self.directory / f"{name}.log").open("ab") as log:
                 self.processes[name] = subprocess.Popen(
-                    [*PROGRAM, kind, "run", "--config", str(self.config(name)), *changes],
+                    [*program, kind, "run", "--config", str(self.config(name)), *changes],
                     stdout=subprocess.PIPE,
                     stderr=log,
                     text=True,
