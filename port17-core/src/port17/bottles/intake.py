@@ -18,7 +18,18 @@ from port17.bottles.allowances import Allowances
 from port17.bottles.bans import Bans
 from port17.bottles.name_order import NOBODY, OFFLINE_S, NameOrder
 from port17.bottles.newest import Kept, adds_nothing, newest
-from port17.bottles.outcome import Aborted, Distrusted, Outcome, Part, Stored, Tally, Unchanged, Why
+from port17.bottles.outcome import (
+    Aborted,
+    Distrusted,
+    Outcome,
+    Part,
+    Stored,
+    Tally,
+    Unchanged,
+    Why,
+    aborted,
+    settled,
+)
 from port17.bottles.rack import BottleStore
 from port17.bottles.validation import Known, Terms, Validators
 from port17.bottles.verdict import Ruling, Verdict
@@ -166,7 +177,7 @@ class Intake:
         """
         verdict = self._validators.verify_bottle(bottle, terms)
         if verdict.ruling is not Ruling.ACCEPT:
-            return _aborted(bottle, _why(verdict, Why.FORGED), "; ".join(verdict.reasons))
+            return aborted(bottle, Why.of(verdict, Why.FORGED), "; ".join(verdict.reasons))
         return None
 
     def admit(self, bottle: Bottle, sender: Sender, terms: Terms) -> Taken:
@@ -178,7 +189,7 @@ class Intake:
         self.checks.claimed(bottle, terms.now_s, allow_private=terms.allow_private)
         verdict = self._judge(bottle, terms)
         if verdict.ruling is Ruling.REJECT:
-            return self._end(_aborted(bottle, _why(verdict, Why.REFUSED), "; ".join(verdict.reasons)))
+            return self._end(aborted(bottle, Why.of(verdict, Why.REFUSED), "; ".join(verdict.reasons)))
         outcome = self._store(bottle, compared, verdict, terms)
         return self._end(outcome, (*self._check(outcome, terms), *_forward(outcome, sender)))
 
@@ -198,7 +209,7 @@ class Intake:
         if bottle.fingerprint in self.bans:
             return self._banned(bottle)
         if bottle.contents.seq + EXPIRE_S < terms.now_s:
-            return _aborted(bottle, Why.OBSOLETE, f"signed more than {EXPIRE_S} s ago")
+            return aborted(bottle, Why.OBSOLETE, f"signed more than {EXPIRE_S} s ago")
         held = self.rack.get(bottle.fingerprint)
         if held is not None:
             return Unchanged() if adds_nothing(held, bottle) else None
@@ -210,20 +221,20 @@ class Intake:
         if fingerprint in self.bans:
             return Taken(self._banned(bottle))
         if fingerprint in self.blocked:
-            return Taken(_aborted(bottle, Why.BLOCKED, self.blocked[fingerprint]))
+            return Taken(aborted(bottle, Why.BLOCKED, self.blocked[fingerprint]))
         if bottle.label.flavour == LOCAL and not sender.local:
-            return Taken(_aborted(bottle, Why.STRAY, "a local bottle, which came from afar"))
+            return Taken(aborted(bottle, Why.STRAY, "a local bottle, which came from afar"))
         if held is None:
             return Part.NODE
         proof = Proof.between(bottle, held)
         if proof is not None:
             action = self._ban(proof)
-            return Taken(_aborted(bottle, Why.EQUIVOCATED, proof.reason), action)
+            return Taken(aborted(bottle, Why.EQUIVOCATED, proof.reason), action)
         joined, kept = newest(held, bottle)
         if kept is Kept.UNCHANGED:
             return Taken(Unchanged())
         if kept is not Kept.STORED:
-            return Taken(_aborted(bottle, Why.OBSOLETE, "a part of it is older than what is held"))
+            return Taken(aborted(bottle, Why.OBSOLETE, "a part of it is older than what is held"))
         if joined.label.seq > held.label.seq:
             return Part.LABEL
         return Part.CONTENTS if joined.contents.seq > held.contents.seq else Part.PREKEYS
@@ -243,14 +254,14 @@ class Intake:
         """Keeps what is new in it, and counts its node's claim of a name."""
         fingerprint, reason = bottle.fingerprint, "; ".join(verdict.reasons)
         if not self.rack.put(bottle, received=terms.now_s, distrust=reason):
-            return _aborted(bottle, Why.FULL, "it is not kept: there are too many")
+            return aborted(bottle, Why.FULL, "it is not kept: there are too many")
         kept = self.rack.get(fingerprint) or bottle
         local = kept.label.flavour == LOCAL
         (self.names if local else self._local_names).drop(fingerprint)
         (self._local_names if local else self.names).put(kept)
         for before in kept.succeeds(terms.network_id, terms.schemes):
             self.names.drop(before)
-        return _settled(kept, part, verdict)
+        return settled(kept, part, verdict)
 
     def _check(self, outcome: Outcome, terms: Terms) -> tuple[Check, ...]:
         """What is to be dialled, if it is for us to do so. A bottle without an address is never dialled."""
@@ -293,8 +304,9 @@ class Intake:
         about, author = self.rack.get(said.about), self.rack.get(said.by)
         if about is None or author is None or said.by in self.blocked:
             return Attested()
-        ours = said.by == self.checker
-        if not ours and not self.checks.may_say(mark, about, terms.now_s, allow_private=terms.allow_private):
+        if said.by != self.checker and not self.checks.may_say(
+            mark, about, terms.now_s, allow_private=terms.allow_private
+        ):
             return Attested()
         mark.verify(terms.network_id, terms.schemes, author.label.identity, terms.now_s, skew_s=terms.skew_s)
         if not self.checks.take(mark, terms.now_s):
@@ -335,15 +347,12 @@ class Intake:
             return None
         verdict = self._judge(bottle, terms)
         self.rack.mark(fingerprint, "; ".join(verdict.reasons))
-        outcome = _settled(bottle, Part.LABEL, verdict)
+        outcome = settled(bottle, Part.LABEL, verdict)
         self._seat(outcome, terms)
         return self._end(outcome, _forward(outcome, OURSELVES))
 
     def holder(self, name: str, flavour: str, now_s: float) -> bytes | None:
-        """Whose a PortName is, as a node of that flavour has to see it.
-
-        :param now_s: Unix time, seconds.
-        """
+        """Whose a PortName is at a Unix time, as a node of that flavour has to see it."""
         public = self.names.holder(name, now_s, self.settled)
         return self._local_names.holder(name, now_s) if public is None and flavour == LOCAL else public
 
@@ -364,29 +373,20 @@ class Intake:
         return (ForwardProof(proof),) if self.bans.add(proof, met=met) else ()
 
     def _banned(self, bottle: Bottle) -> Aborted:
-        return _aborted(bottle, Why.BANNED, f"the node is banned: {self.bans.reasons[bottle.fingerprint]}")
+        return aborted(bottle, Why.BANNED, f"the node is banned: {self.bans.reasons[bottle.fingerprint]}")
 
     def room(self, sender: Sender, now_s: float) -> float:
-        """How many nodes that nobody knows a sender may bring now.
-
-        :param now_s: Unix time, seconds.
-        """
+        """How many nodes that nobody knows a sender may bring at a Unix time."""
         return math.inf if sender.trusted else self._strangers.level(sender.name, now_s)
 
     def _count_stranger(self, bottle: Bottle, sender: Sender, now_s: float) -> Aborted | None:
         if sender.trusted or self._strangers.take(sender.name, now_s):
             return None
-        return _aborted(bottle, Why.BUSY, "whoever sent it has sent too many nodes that nobody knows")
+        return aborted(bottle, Why.BUSY, "whoever sent it has sent too many nodes that nobody knows")
 
     def _end(self, outcome: Outcome, actions: tuple[Action, ...] = ()) -> Taken:
         self.tally.count(outcome)
         return Taken(outcome, actions)
-
-
-def _settled(bottle: Bottle, part: Part, verdict: Verdict) -> Stored | Distrusted:
-    if verdict.ruling is Ruling.ACCEPT:
-        return Stored(bottle, part)
-    return Distrusted(bottle, part, "; ".join(verdict.reasons))
 
 
 def _forward(outcome: Outcome, sender: Sender) -> tuple[Action, ...]:
@@ -398,11 +398,3 @@ def _forward(outcome: Outcome, sender: Sender) -> tuple[Action, ...]:
     if outcome.bottle.label.flavour == LOCAL:
         return (locally,)
     return (Forward(outcome.bottle, sender, mark), locally)
-
-
-def _why(verdict: Verdict, otherwise: Why) -> Why:
-    return Why(verdict.kind) if verdict.kind in {str(why) for why in Why} else otherwise
-
-
-def _aborted(bottle: Bottle, why: Why, text: str) -> Aborted:
-    return Aborted(why, f"the bottle of {bottle.node_id}: {text}")

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TypeAlias
 
+from port17.bottles.verdict import Ruling, Verdict
 from port17.records.bottle import Bottle
 
 
@@ -37,6 +38,11 @@ class Why(StrEnum):
     """The rack keeps no more nodes."""
     BUSY = "busy"
     """Whoever sent it has sent too many strangers; later it may come again."""
+
+    @classmethod
+    def of(cls, verdict: Verdict, otherwise: Why) -> Why:
+        """What a validator's objection is counted under, if it says so itself."""
+        return cls(verdict.kind) if verdict.kind in {str(why) for why in cls} else otherwise
 
 
 class Part(StrEnum):
@@ -87,6 +93,18 @@ class Aborted:
 
     why: Why
     text: str
+
+
+def aborted(bottle: Bottle, why: Why, text: str) -> Aborted:
+    """A bottle that could be read is dropped."""
+    return Aborted(why, f"the bottle of {bottle.node_id}: {text}")
+
+
+def settled(bottle: Bottle, part: Part, verdict: Verdict) -> Stored | Distrusted:
+    """A bottle is in the rack, and believed or not."""
+    if verdict.ruling is Ruling.ACCEPT:
+        return Stored(bottle, part)
+    return Distrusted(bottle, part, "; ".join(verdict.reasons))
 
 
 Outcome: TypeAlias = Stored | Unchanged | Distrusted | Aborted
