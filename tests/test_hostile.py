@@ -5,7 +5,6 @@ from __future__ import annotations
 import random
 import resource
 import socket
-import time
 from collections.abc import Iterator
 from contextlib import ExitStack
 
@@ -27,6 +26,9 @@ HUSH_S = 0.5
 """How long a node that owes nothing is listened to, seconds: five hundred times what an answer takes."""
 WAIT_S = 15.0
 """How long lanes may take to stand again, seconds."""
+REDIAL_S = 40.0
+"""How long it may take until a lane that was cut several times is dialled again, seconds: whichever end is to
+wait longer waits up to 17."""
 ROUTES = 30
 """Circuits built while something is amiss with one lane: of 24 routes four use it from a given end, so that
 all 30 miss it once in 200 runs."""
@@ -90,32 +92,44 @@ def answer(port: int, data: bytes, *, end: bool = False, limit: float = HUSH_S) 
 
 
 def fresh_flight(network: Watched) -> tuple[bytes, int]:
-    """A first flight that its responder has not seen, and the responder's port."""
-    name = network.most_called()
-    recorder = network.recorders[name]
-    recorder.gate = 0
-    before = list(recorder.crossings)
-    lane = _lane(network, name)
-    lane.cut()
+    """A first flight of a node that its responder has not seen, and the responder's port."""
+    before = network.crossings()
+    network.set_gate(0)
     try:
+        _lane(network).cut()
 
-        def dialled() -> bool:
-            return any(one.called.total >= FLIGHT for one in recorder.crossings if one not in before)
+        def caught() -> dict[Crossing, str]:
+            """The nodes' fresh calls that were held, and whom they were to; either end of the lane dials."""
+            fresh = network.open() - before - network.called_by("client")
+            return {
+                one: name
+                for name, recorder in network.recorders.items()
+                for one in recorder.open
+                if one in fresh and one.called.total >= FLIGHT
+            }
 
-        until(dialled, "the lane is dialled again", WAIT_S)
-        caught = next(one for one in recorder.crossings if one not in before and one.called.total >= FLIGHT)
-        return bytes(caught.called.kept[:FLIGHT]), network.house.ports[name]
+        until(lambda: bool(caught()), "the lane is dialled again", REDIAL_S)
+        one, name = next(iter(caught().items()))
+        return bytes(one.called.kept[:FLIGHT]), network.house.ports[name]
     finally:
-        recorder.gate = None
-        for one in recorder.open:
-            if one not in before:
-                one.cut()
+        network.set_gate(None)
+        for one in network.open() - before:
+            one.cut()
 
 
-def _lane(network: Watched, name: str) -> Crossing:
-    """A lane that is dialled to a node: the oldest connection that is not the client's."""
+def _lane(network: Watched, name: str | None = None) -> Crossing:
+    """The connection of a lane: the oldest that is not the client's.
+
+    :param name: one of the lane's ends; None takes any.
+    """
     clients = network.called_by("client")
-    return next(one for one in network.recorders[name].open if one not in clients)
+    mine = network.called_by(name) if name is not None else set()
+    return next(
+        one
+        for other, recorder in network.recorders.items()
+        for one in recorder.open
+        if one not in clients and (name in (None, other) or one in mine)
+    )
 
 
 NOISE = random.Random(17)
@@ -193,8 +207,7 @@ def test_a_forged_block_costs_one_lane(network: Watched, destination: Destinatio
             program.sendall(order(b"E") + b"1")
             assert receive_exactly(program, 1) == b"1"
             programs.append(program)
-        name = network.most_called()
-        lane = _lane(network, name)
+        lane = _lane(network)
         lane.inject(NOISE.randbytes(BLOCK))
         until(lane.over.is_set, "the lane is given up", WAIT_S)
         survivors = 0
@@ -231,10 +244,20 @@ def test_callers_that_never_finish(network: Watched) -> None:
                 continue  # refused: that is the bound
         grown = resident(pid) - before
         assert grown < HALF_OPEN_KEPT * HALF_OPEN_COST, f"{grown / MIB:.0f} MiB"
-        begun = time.monotonic()
-        _lane(network, name).cut()
-        network.house.wait_for_lanes()
-        assert time.monotonic() - begun < WAIT_S
+        recorder, before = network.recorders[name], network.crossings()
+        network.set_gate(0)  # the others answer nobody: whoever has a lane made is answered here
+        recorder.gate = None
+        try:
+            _lane(network, name).cut()
+            until(
+                lambda: any(one.answered.total >= FLIGHT for one in {*recorder.crossings} - before),
+                "whoever means it is answered",
+                REDIAL_S,
+            )
+        finally:
+            network.set_gate(None)
+            for one in network.crossings() - before:
+                one.open_gate(None)
     resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
 
