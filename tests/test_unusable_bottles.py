@@ -30,6 +30,7 @@ from port17.node.lanes_file import read_lanes
 from port17.plugins.loader import Registry
 from port17.records.bottle import Bottle, Contents, Slot
 from port17.records.charter import Charter
+from port17.records.identity import node_id
 from port17.records.prekey import PrekeyRecord
 from port17.wire.suite import CipherSuite
 from port17_cli import drivers
@@ -180,8 +181,8 @@ def test_processes_go_on_beside_a_liar(
 ) -> None:
     """A node that runs, offers itself to everybody, and signs again and again for keys that are none. With
     nothing wrong with its keys it is used: that is the control."""
-    if program is LIAR:
-        poison(house, unusable(STRONG, STRONG.generate().public)["low order"])
+    file = house.directory / "bottles" / f"{node_id(house.fingerprints[BAD])}.bottle"
+    file.unlink()  # of its own true keys: nobody is told of them
     others = [name for name in NAMES if name != BAD]
     house.start(*others)
     house.wait_for_lanes()
@@ -194,6 +195,7 @@ def test_processes_go_on_beside_a_liar(
     assert all(worked), worked
     assert (BAD in used_nodes(house)) is (program is PROGRAM)
     assert all(house.ask(name, "status")["lanes"]["standing"] >= len(others) - 1 for name in others)
+    assert ("is no key of" in (house.directory / f"{others[0]}.log").read_text()) is (program is LIAR)
     assert all(process.poll() is None for process in house.processes.values())
 
 
