@@ -14,7 +14,9 @@ import pytest
 from rig.stage import COMPOSITE, SINGLE, STRONG, WEAK, Person, Stage
 
 from port17.errors import HandshakeFailed, PeerViolation
+from port17.wire import cold as wire_cold
 from port17.wire import handshake
+from port17.wire.cold import ColdCaller, ColdResponder
 from port17.wire.handshake import (
     LINK_TAG_SIZE,
     SALT_SIZE,
@@ -259,3 +261,49 @@ def test_a_suite_that_lies_about_its_name_has_no_keys_in_common(scene: Scene) ->
 
     dial = Initiator(scene.network, replace(scene.to(STRONG), suite=Renamed()), scene.stage.now)
     scene.refuses(dial.flight)
+
+
+# -- cold calls -------------------------------------------------------------------------------------
+SAID = b"what the node says of itself"
+SERVED = {suite.name: suite for suite in (STRONG, WEAK)}
+
+
+def cold(oak: Person, sign: NodeSigner | None = None) -> ColdResponder:
+    """A node that answers cold calls under either suite."""
+    replays = ReplaySet(120)
+    return ColdResponder(
+        sign or signer(oak), COMPOSITE.signature_size, replays, lambda suite, want, room: SAID
+    )
+
+
+def test_a_cold_call_is_answered_under_its_own_suite_or_not_at_all(tmp_path: Path) -> None:
+    """The man can read first flights of cold calls, as everybody can who knows the node, and make his own."""
+    scene = Scene(Stage(tmp_path))
+    network, now, name = scene.network, scene.stage.now, scene.oak.identity.fingerprint
+
+    def check(answer: bytes, message: bytes, signature: bytes) -> bool:
+        return scene.verify(name, message, signature)
+
+    node = cold(scene.oak)
+    call = ColdCaller(network, STRONG, name, now)
+    for suite in (WEAK, STRONG):
+        his = ColdCaller(network, suite, name, now)
+        flight = node.answer(network, SERVED, his.flight, now, 0.0)
+        assert flight is not None
+        with pytest.raises(HandshakeFailed):
+            call.finish(flight, check)
+        assert his.finish(flight, check) == SAID
+    key = wire_cold._cold_key(network, WEAK, name)
+    salt = call.flight[:SALT_SIZE]
+    with pytest.raises(HandshakeFailed):
+        node.answer(network, SERVED, salt + wire_cold._tag(WEAK, key, salt) + call.flight[BODY:], now, 0.0)
+    # Nor does he answer in the node's place, with what he has of its keys once Ed25519 is broken.
+    half = NodeSigner(name, lambda message: COMPOSITE.sign(scene.oak.key, message)[:HALF])
+    flight = cold(scene.oak, half).answer(network, SERVED, call.flight, now, 0.0)
+    assert flight is not None
+    with pytest.raises(HandshakeFailed):
+        call.finish(flight, check)
+    # The control: the call itself is good still.
+    flight = node.answer(network, SERVED, call.flight, now, 0.0)
+    assert flight is not None
+    assert call.finish(flight, check) == SAID
