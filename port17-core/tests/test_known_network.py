@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from port17 import network
+from port17 import renewals
 from port17.bottles.gossip_events import Forgotten
 from port17.bottles.rack import Racked
 from port17.errors import ConfigError, PluginError
@@ -57,8 +57,8 @@ def test_a_new_revision_holds_without_a_restart(net: Amended) -> None:
 def test_who_goes_by_the_hundred_is_thought_over_together(
     net: Amended, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(network, "RENEWAL_FREE_S", -1.0)
-    monkeypatch.setattr(network, "RENEWAL_SHARE", 1e-9)
+    monkeypatch.setattr(renewals, "FREE_S", -1.0)
+    monkeypatch.setattr(renewals, "SHARE", 1e-9)
     known = net.known()
     before = known.version
     known._told(Forgotten(bytes(32)))
@@ -66,7 +66,7 @@ def test_who_goes_by_the_hundred_is_thought_over_together(
     for number in range(200):
         known._told(Forgotten(number.to_bytes(32, "big")))
         assert known.revision
-    assert known.version - before <= network.AT_ONCE_BURST + 1
+    assert known.version - before <= renewals.AT_ONCE_BURST + 1
 
 
 def test_a_coming_revision_holds_by_the_clock_alone(net: Amended) -> None:

@@ -42,8 +42,8 @@ from port17.records.identity import node_id
 from port17.records.moderation import SignedModeration
 from port17.records.revision import Revision
 from port17.records.scheme import IdentityScheme
+from port17.renewals import Renewals
 from port17.wire.prekey import Network, ResponderKey
-from port17.wire.quota import TokenBucket
 from port17.wire.suite import CipherSuite
 
 GRACE_CAP_S = 600.0
@@ -51,14 +51,6 @@ GRACE_CAP_S = 600.0
 its time, and a broken suite is gone the same hour."""
 TOUCHED_CAP = 4096
 """Nodes remembered for the next chart, which a node may never draw; of more, all are looked at."""
-RENEWAL_SHARE = 0.05
-"""Most of this process's time that goes into finding out what new bottles mean for others: thousands come at
-once when a node joins a large network."""
-AT_ONCE_BURST, AT_ONCE_RATE = 32, 0.1
-"""Bans and departures that are thought over at once, and per second later: whoever publishes nodes only to
-convict them has no more of this process's time than others."""
-RENEWAL_FREE_S = 0.005
-"""Seconds below which a renewal need not wait: in a small network everything is obeyed at once."""
 
 _log = logging.getLogger(__name__)
 
@@ -113,10 +105,7 @@ class KnownNetwork:
         self._files: NetworkFiles | None = None
         self._listeners: list[Callable[[Event], None]] = []
         self._news = anyio.Event()
-        self._stale = False
-        self._renewable_s = 0.0
-        """When what bottles bring is looked at next, by the system's clock that nobody sets."""
-        self._at_once = TokenBucket(AT_ONCE_RATE, AT_ONCE_BURST)
+        self._renewals = Renewals()
         self._version = 0
         self._forbid_schemes()
         self._renew()
@@ -184,8 +173,7 @@ class KnownNetwork:
         before = self._clock.turn()
         if before is not None:
             self._turned(before)
-        due = self._stale and time.monotonic() >= self._renewable_s
-        if due or self.wall() >= self.reputation.said.until:
+        if self._renewals.due or self.wall() >= self.reputation.said.until:
             self._renew()
         return self._clock.held
 
@@ -212,11 +200,8 @@ class KnownNetwork:
             _log.warning("the node %s has named two successors: neither is followed", node_id(fingerprint))
         self.successors = found
         self.reputation.renew(self.wall(), found.superseded)
-        self._stale = False
         self._version += 1
-        took_s = time.monotonic() - begun_s
-        if took_s > RENEWAL_FREE_S:
-            self._renewable_s = begun_s + took_s / RENEWAL_SHARE
+        self._renewals.done(begun_s)
 
     @property
     def version(self) -> int:
@@ -357,15 +342,16 @@ class KnownNetwork:
 
     async def changes(self) -> None:
         """Wait until something may have changed."""
-        if not self._stale:
+        if not self._renewals.stale:
             await self._news.wait()
 
     def _told(self, event: Event) -> None:
         # Whoever invents nodes and convicts them has nothing thought over.
         if isinstance(event, Learned | Forgotten) or (isinstance(event, Noted) and event.of_us):
-            self._stale = True
-            if isinstance(event, Noted | Forgotten) and self._at_once.take(time.monotonic()):
-                self._renewable_s = 0.0  # who is banned, blocked or gone is so at once
+            if isinstance(event, Learned):
+                self._renewals.ask()
+            else:
+                self._renewals.press()  # who is banned, blocked or gone is so at once
             self._news.set()
             self._news = anyio.Event()
         if isinstance(event, Learned | Forgotten) and self._touched is not None:
@@ -394,7 +380,7 @@ class KnownNetwork:
         _log.info("the moderators' list of Unix second %d holds", offered.moderation.seq)
         # At once: the next bottle that comes may be of somebody whom it blocks.
         self.reputation.renew(self.wall(), self.successors.superseded)
-        self._stale, self._renewable_s = True, 0.0
+        self._renewals.press(trusted=True)
         return True
 
     async def offer(self, bottles: Sequence[bytes], sender: Sender) -> list[Outcome]:

@@ -285,7 +285,8 @@ class Inquiry:
         for slot in bottle.contents.slots.get(place.suite, ()):
             if slot.slot == place.slot:
                 if slot.commitment == commitment:
-                    self.words.add(place, commitment, slot.expiry, source.witness)
+                    if source.fingerprint != place.fingerprint:  # nobody is a witness of his own
+                        self.words.add(place, commitment, slot.expiry, source.witness)
                     return True
                 self._doubt(source, place)
         return False
