@@ -102,6 +102,19 @@ def test_one_source_or_one_group_is_not_enough_beyond_the_first_hop(tmp_path: Pa
     virtually(test, tmp_path)
 
 
+def test_nobody_is_a_witness_of_his_own(tmp_path: Path) -> None:
+    async def test(place: Place) -> None:
+        source = await place.feeds.add(place.feed(), "one")
+        await place.feeds.add(place.feed(), "other")
+        itself, *_ = place.nodes(1)
+        object.__setattr__(source, "fingerprint", itself.fingerprint)
+        keys = await place.prekeys.keys(place.nodes(0, 2, 3))
+        assert publics(keys) == true_keys(place, 0, 2, 3)
+        assert not place.prekeys.holds(itself)
+
+    virtually(test, tmp_path)
+
+
 def test_no_source_is_a_clear_error(tmp_path: Path) -> None:
     async def test(place: Place) -> None:
         source = await place.feeds.add(place.feed(), "source")
