@@ -204,7 +204,7 @@ def interop(session: nox.Session) -> None:
 
 @nox.session
 def bench(session: nox.Session) -> None:
-    """Measure beside a private Tor network: `nox -s bench -- --peers DIR`; or `-- crypto`, `rack`, `gossip`."""
+    """Measure beside a private Tor network: `nox -s bench -- --peers DIR`; or `-- crypto|rack|gossip`."""
     named = session.posargs[0] if session.posargs else ""
     script, options = (
         (named, session.posargs[1:]) if named in ("crypto", "rack", "gossip") else ("tunnel", session.posargs)

@@ -226,8 +226,3 @@ class Feed:
     def overtaken(self, item: Item) -> bool:
         """Whether a thing has changed again since the batch began, and so is in the next one."""
         return self._news.at(item) > self._top
-
-    def caught_up(self) -> None:
-        """The follower is about to compare all that there is."""
-        self.base = self._top = self._news.serial
-        self._batch = []

@@ -98,8 +98,8 @@ class Transport(ABC):
 
     name: ClassVar[str]
     resolves: ClassVar[bool] = True
-    """A host name in an address is asked for in the domain name system. Where it must be judged what that leads
-    to, it is dialled by number."""
+    """A host name in an address is asked for in the domain name system. Where it must be judged what that
+    leads to, it is dialled by number."""
 
     class Config(BaseModel):
         """The transport's own options, from ``[transports.NAME]``."""
