@@ -67,6 +67,7 @@ class Watched:
 
     def look(self) -> list[str]:
         """The problems that are new."""
+
         def verify(bottle: Bottle) -> None:
             self.read.append(bottle.label.name)
             bottle.verify(NETWORK, {"ed25519": SCHEME}, NOW)
