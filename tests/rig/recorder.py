@@ -5,6 +5,7 @@ from __future__ import annotations
 import selectors
 import socket
 import threading
+from contextlib import suppress
 from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Self
@@ -83,7 +84,8 @@ class Crossing:
     def open_gate(self, upto: int | None) -> None:
         """Pass on as many of the caller's bytes in all; None is all that come."""
         self.gate = upto
-        self.pass_on()
+        with suppress(OSError):  # it has ended meanwhile, and nobody is left to hear
+            self.pass_on()
 
     def pass_on(self) -> None:
         """Send what the gate lets through."""
