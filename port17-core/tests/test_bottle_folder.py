@@ -141,6 +141,13 @@ def test_an_older_bottle_is_refused_even_behind_a_removal(
     assert watched.names == []
 
 
+def test_a_file_that_the_network_has_overtaken_is_no_problem(watched: Watched, tmp_path: Path) -> None:
+    watched.rack.put(bottle(label_seq=6, seq=NOW + 1, name="newer"))
+    save_bottle(tmp_path, bottle())
+    assert watched.look() == []
+    assert watched.names == ["newer"]
+
+
 def test_one_number_says_one_thing(watched: Watched, tmp_path: Path) -> None:
     save_bottle(tmp_path, bottle())
     watched.look()

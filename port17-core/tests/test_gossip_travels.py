@@ -140,7 +140,7 @@ def test_whoever_signs_nothing_for_a_fortnight_is_forgotten_everywhere() -> None
         assert Forgotten(makers[3].fingerprint) in peer.events
     outcome = peers[0].take(gone, sender=STRANGER)
     assert isinstance(outcome, Aborted)
-    assert outcome.why is Why.OBSOLETE
+    assert outcome.why is Why.EXPIRED
 
 
 def test_a_rack_that_was_filled_before_is_compared_with() -> None:

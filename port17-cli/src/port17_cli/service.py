@@ -139,7 +139,8 @@ def ready_line(schema: str, *, json: bool) -> Callable[[dict[str, Any]], str]:
         values = {"pid": os.getpid(), **ready}
         if json:
             return output.document(schema, values)
-        return "ready: " + ", ".join(f"{name} {value}" for name, value in output.flat(values))
+        said = [f"{name} {value}" for name, value in output.flat(values) if value not in ("", [])]
+        return "ready: " + ", ".join(said)
 
     return announce
 

@@ -148,6 +148,8 @@ class BottleFolder:
         self._newest[fingerprint] = sequence
         outcome = self._take(bottle, OURSELVES, now_s)
         if isinstance(outcome, Aborted):
+            if outcome.why is Why.OBSOLETE:
+                return None  # the network has told us of a newer one
             if outcome.why in _COSTS_ITS_PLACE:
                 self._forget(fingerprint)
             return outcome.text

@@ -209,7 +209,7 @@ class Intake:
         if bottle.fingerprint in self.bans:
             return self._banned(bottle)
         if bottle.contents.seq + EXPIRE_S < terms.now_s:
-            return aborted(bottle, Why.OBSOLETE, f"signed more than {EXPIRE_S} s ago")
+            return aborted(bottle, Why.EXPIRED, f"signed more than {EXPIRE_S} s ago")
         held = self.rack.get(bottle.fingerprint)
         if held is not None:
             return Unchanged() if adds_nothing(held, bottle) else None

@@ -22,6 +22,8 @@ class Why(StrEnum):
     """Signed later than clocks may differ."""
     OBSOLETE = "obsolete"
     """What is held is newer."""
+    EXPIRED = "expired"
+    """Signed so long ago that its node counts as gone."""
     EQUIVOCATED = "equivocated"
     """It says something else under a number that was used before."""
     BANNED = "banned"
