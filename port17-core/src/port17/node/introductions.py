@@ -68,7 +68,7 @@ class Introductions:
 
     def suffice(self, now_s: float) -> bool:
         """We are known well enough to be taken for a node."""
-        if len(self._done) >= WANTED or (self._done and now_s - self._begun_s >= ENOUGH_S):
+        if len(self._done) >= WANTED or (self._done and now_s >= self._begun_s + ENOUGH_S):
             return True
         return bool(self._done) and not self._pending and not any(map(self._would_do, self._known.choosable))
 

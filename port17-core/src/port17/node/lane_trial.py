@@ -91,7 +91,7 @@ class LaneTrial:
         new, old, since_s = self._tried
         if new not in self._book or old not in self._book.standing:
             self._tried = None  # one is gone, and the other stays
-        elif now_s - since_s >= TRIAL_S:
+        elif now_s >= since_s + TRIAL_S:  # as due_s is reckoned, to the last bit
             self._tried = None
             return old if self._cost.of(new) < self._cost.of(old) else new
         return None

@@ -64,7 +64,7 @@ class Life:
         if self.state is State.JOINING:
             if lanes >= enough:
                 self._enter(State.STANDING, now_s)
-            elif self._alone_since_s is not None and now_s - self._alone_since_s >= ISOLATED_S:
+            elif self._alone_since_s is not None and now_s >= self._alone_since_s + ISOLATED_S:
                 self._enter(State.BOOTSTRAPPING, now_s)
         elif self.state is State.STANDING and 2 * lanes < enough:
             # Not at the first lane that is lost: a node at the bound would be told to be two things in turn.

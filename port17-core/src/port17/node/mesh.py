@@ -241,7 +241,7 @@ class Mesh:
             self._begun_s = now_s
             self._trial.plan(now_s)
             self._plan_reaching(now_s)
-        for peer in [one for one, held in self._book.granted.items() if now_s - held.since_s >= PROMISE_S]:
+        for peer in [one for one, held in self._book.granted.items() if now_s >= held.since_s + PROMISE_S]:
             self._book.drop(peer)
         dials = [peer for peer, due_s in self._pinned_dues() if due_s <= now_s]
         for peer in dials:
