@@ -7,9 +7,12 @@ import hashlib
 import heapq
 import random
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Final
 
 Call = Callable[..., None]
+
+MOMENT_CAP: Final = 1_000_000
+"""Most events of one moment: somebody who is told that something is due, and does not do it, is told for ever."""
 
 
 class Event:
@@ -38,6 +41,7 @@ class Heap:
         """Events so far."""
         self._coming: list[tuple[float, int, Event]] = []
         self._planned = 0
+        self._moment = 0
         self._trace = hashlib.sha256()
 
     def at(self, when_s: float, call: Call, *arguments: Any) -> Event:
@@ -98,6 +102,10 @@ class Heap:
         while coming and coming[0][0] <= until_s:
             when_s, _, event = pop(coming)
             if event.call is not None:
+                if when_s > self.now_s:
+                    self._moment = self.happened
+                elif self.happened - self._moment > MOMENT_CAP:
+                    raise AssertionError(f"time stands still at {when_s} s: {event.call.__qualname__}")
                 self.now_s = when_s
                 self.happened += 1
                 event.call(*event.arguments)
