@@ -5,8 +5,9 @@ from __future__ import annotations
 import random
 import resource
 import socket
+from collections import deque
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 
 import pytest
 from rig.destination import Destination, order, receive_exactly
@@ -38,6 +39,8 @@ HALF_OPEN = 2500
 """Callers that never finish a handshake, at once: more than twice what a node keeps."""
 HALF_OPEN_COST = 64 * 1024
 """Bytes of memory that such a caller may cost while it is kept."""
+FRESH = 16
+"""Callers who never finish that come between two looks."""
 HALF_OPEN_KEPT = 1024
 """How many of them a node keeps."""
 MIB = 1024 * 1024
@@ -226,7 +229,7 @@ def test_a_forged_block_costs_one_lane(network: Watched, destination: Destinatio
 def test_callers_that_never_finish(network: Watched) -> None:
     """More than a node keeps: they cost it little, and whoever means it is still answered."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    wanted = HALF_OPEN + 512
+    wanted = 2 * HALF_OPEN + 512
     if hard != resource.RLIM_INFINITY and hard < wanted:
         pytest.fail(f"this test needs {wanted} open files; raise the hard limit (ulimit -Hn)")
     resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, wanted), hard))
@@ -235,30 +238,53 @@ def test_callers_that_never_finish(network: Watched) -> None:
     pid = network.house.processes[name].pid
     before = resident(pid)
     part = NOISE.randbytes(FLIGHT - 1)
-    with ExitStack() as stack:
-        for _ in range(HALF_OPEN):
-            caller = stack.enter_context(socket.create_connection((HOST, port), WAIT_S))
-            try:
+    silent: deque[socket.socket] = deque()
+
+    def call(count: int) -> None:
+        """That many more, who say no more than the others. Whoever was cut off hangs up, and nobody else."""
+        for _ in range(count):
+            caller = socket.create_connection((HOST, port), WAIT_S)
+            with suppress(ConnectionError):  # refused: that is the bound
                 caller.sendall(part)
-            except ConnectionError:
-                continue  # refused: that is the bound
+            caller.setblocking(False)
+            silent.append(caller)
+            oldest = silent.popleft()
+            if is_over(oldest):
+                oldest.close()
+            else:
+                silent.append(oldest)
+
+    with ExitStack() as stack:
+        stack.callback(lambda: [caller.close() for caller in silent])
+        call(HALF_OPEN)
         grown = resident(pid) - before
         assert grown < HALF_OPEN_KEPT * HALF_OPEN_COST, f"{grown / MIB:.0f} MiB"
         recorder, before = network.recorders[name], network.crossings()
         network.set_gate(0)  # the others answer nobody: whoever has a lane made is answered here
         recorder.gate = None
+
+        def answered() -> bool:
+            call(FRESH)  # no place becomes free by itself
+            return any(one.answered.total >= FLIGHT for one in {*recorder.crossings} - before)
+
         try:
             _lane(network, name).cut()
-            until(
-                lambda: any(one.answered.total >= FLIGHT for one in {*recorder.crossings} - before),
-                "whoever means it is answered",
-                REDIAL_S,
-            )
+            until(answered, "whoever means it is answered", REDIAL_S)
         finally:
             network.set_gate(None)
             for one in network.crossings() - before:
                 one.open_gate(None)
     resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+def is_over(connection: socket.socket) -> bool:
+    """Whether the other end has cut it off."""
+    try:
+        return not connection.recv(1)
+    except BlockingIOError:
+        return False
+    except ConnectionError:
+        return True
 
 
 @pytest.mark.parametrize("clean", [True, False], ids=["in order", "killed"])
