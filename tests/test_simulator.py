@@ -37,6 +37,8 @@ HEALED_S = 240.0
 """The same after what has been broken is whole again: whoever found nobody has tried again by then."""
 COMPARED_S = 900.0
 """Seconds after which every node has compared its rack with all its neighbours' once more."""
+CLOCKS_S = 60
+"""Seconds before now at which a name is claimed: by any clock of the network that is past."""
 DAY_S = 24 * 3600
 
 
@@ -136,7 +138,7 @@ def test_two_halves_that_meet_again_agree(network: World) -> None:
         busy(half[:10], 700)
         half[20].author.relabel(group="another-owner")
         half[20].publish(half[20].author.bottle(sorted(half[20].lanes), half[20].wall_s))
-        rival = network.add(Node, name="rival", since=int(network.wall_s))
+        rival = network.add(Node, name="rival", since=int(network.wall_s) - CLOCKS_S)
         network.move(rival, half)
         rival.boot(tuple(node.signed for node in half[:5] if node.signed is not None))
         rivals.append(rival)

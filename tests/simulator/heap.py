@@ -11,7 +11,7 @@ from typing import Any, Final
 
 Call = Callable[..., None]
 
-MOMENT_CAP: Final = 1_000_000
+MOMENT_CAP: Final = 100_000
 """Most events of one moment: who is told that something is due, and does not do it, is told for ever."""
 
 
