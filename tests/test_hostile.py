@@ -27,7 +27,7 @@ HUSH_S = 0.5
 """How long a node that owes nothing is listened to, seconds: five hundred times what an answer takes."""
 WAIT_S = 15.0
 """How long lanes may take to stand again, seconds."""
-REDIAL_S = 40.0
+REDIAL_S = 90.0
 """How long it may take until a lane that was cut several times is dialled again, seconds: whichever end is to
 wait longer waits up to 17."""
 ROUTES = 30
