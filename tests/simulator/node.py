@@ -144,6 +144,8 @@ class Node(Process):
         if not (self.up and self.starts == start):
             return
         self._woken = False
+        if self.world.still:
+            return
         for command in self.manager.wake(self.world.heap.now_s):
             self._do(command)
             if not self.up:

@@ -95,6 +95,8 @@ class World:
         """Told of everything that a node learns."""
         self.lose: Callable[[Talk, bytes], bytes] | None = None
         """Takes messages out of what is sent."""
+        self.still = False
+        """Nobody makes or retires lanes, nor signs."""
         self._skew_s = skew_s
         self._ships = 0
         self._sides: dict[bytes, int] = {}
