@@ -32,7 +32,7 @@ FEW = 40
 SLOTS = 1
 """Prekey slots of each suite: what more there are, only take time."""
 MOMENT_S = 0.1
-"""Seconds in the course of which many begin, or go: what is signed together is told together, and costs less."""
+"""Seconds in the course of which many begin, or go: what is signed together is told together."""
 JOINED_S = 180.0
 """Seconds within which a network that begins from nothing agrees."""
 HEALED_S = 240.0
