@@ -57,9 +57,14 @@ if TYPE_CHECKING:
     from port17.links.transport import Transport as Transport
     from port17.navigator.chart import ChartNode as ChartNode
     from port17.navigator.chart import Lane as Lane
+    from port17.navigator.geo import GeoSource as GeoSource
+    from port17.navigator.geo import Place as Place
+    from port17.navigator.policy import Level as Level
+    from port17.navigator.policy import Position as Position
     from port17.navigator.policy import Request as Request
     from port17.navigator.policy import Route as Route
     from port17.navigator.policy import RoutePolicy as RoutePolicy
+    from port17.navigator.policy import Spread as Spread
     from port17.node.operation import Caller as Caller
     from port17.node.operation import Operation as Operation
     from port17.records.beacon import BEACON_CAP as BEACON_CAP
@@ -97,7 +102,8 @@ _HOMES = {
     "links.tcp": "TcpStream bind join_address set_if_known split_address told_address",
     "links.transport": "RECEIVE_SIZE Listener Ship Transport",
     "navigator.chart": "ChartNode Lane",
-    "navigator.policy": "Request Route RoutePolicy",
+    "navigator.geo": "GeoSource Place",
+    "navigator.policy": "Level Position Request Route RoutePolicy Spread",
     "node.operation": "Caller Operation",
     "records.beacon": "BEACON_CAP",
     "records.bottle": "Bottle",

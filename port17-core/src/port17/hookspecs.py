@@ -11,6 +11,7 @@ objection: an opinion that was lost must not open what it would have closed.
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Protocol
 
 import pluggy
@@ -19,7 +20,7 @@ from port17.bottles.validation import Known, Terms
 from port17.bottles.verdict import Verdict
 from port17.links.transport import Transport
 from port17.navigator.chart import ChartNode, Lane
-from port17.navigator.policy import Request, Route
+from port17.navigator.policy import Level, Position, Request, Route, Spread
 from port17.records.bottle import Bottle
 from port17.wire.suite import CipherSuite
 
@@ -53,33 +54,88 @@ def refuse_transport(transport: Transport) -> str | None:
 
 
 # -- route policies ------------------------------------------------------------------------------------
+# Of each question a policy takes the arguments that it needs. Who takes ``request`` is asked for every
+# connection, of what a route for it may use; who doesn't is asked once per chart and level, which is quicker.
 @hookspec
-def exclude_node(node: ChartNode) -> str | None:
-    """Must the node be part of no route?
+def choose_level(request: Request) -> Level | None:
+    """How much speed shall this connection give up for anonymity?
 
-    Asked once per node and chart.
+    Asked once per connection, before all else. ``request.level`` is what the user has set for all of them; it
+    holds if nobody answers. Of all answers the strictest holds.
+
+    :returns: ``"fast"``, ``"normal"``, ``"high"``, or None.
+    """
+
+
+@hookspec
+def least_hops(request: Request) -> int | None:
+    """How many nodes must a route have for this connection?
+
+    The largest answer holds. Three is the least whatever is answered, and the charter's ``max_hops`` the most:
+    who asks for more gets no route.
+
+    :returns: a number of nodes, or None.
+    """
+
+
+@hookspec
+def choose_spread(request: Request) -> Spread | None:
+    """Among how many of the routes that may be used shall one be drawn?
+
+    Of all answers the largest ``share`` and the smallest ``ratio`` hold.
+
+    :returns: a :class:`~port17.navigator.policy.Spread`, or None.
+    """
+
+
+@hookspec
+def exclude_node(node: ChartNode, position: Position, level: Level, request: Request) -> str | None:
+    """Must the node not serve in this position of a route?
+
+    Asked for ``"entry"``, ``"middle"`` and ``"exit"``; who leaves ``position`` out answers for all three.
 
     :returns: the reason, or None.
     """
 
 
 @hookspec
-def exclude_lane(source: ChartNode, target: ChartNode, lane: Lane) -> str | None:
+def node_cost(node: ChartNode, position: Position, level: Level, request: Request) -> float | None:
+    """How much slower shall a route count than it is if the node serves in this position?
+
+    The answers of all policies are added.
+
+    :returns: microseconds, at least 0.
+    """
+
+
+@hookspec
+def families(node: ChartNode, level: Level) -> Collection[str] | None:
+    """To which families does the node belong? No route has two nodes of one family.
+
+    Asked once per node, chart and level. All policies share one name space, so that each may add to
+    another's: begin a family of your own with a word of your own, ``"owner:acme"``.
+
+    :returns: names of families, or None.
+    """
+
+
+@hookspec
+def exclude_lane(source: ChartNode, target: ChartNode, lane: Lane, request: Request) -> str | None:
     """Must no route go from source to target? (The other direction is asked about separately.)
 
-    Asked once per lane and chart.
+    Asked when a route could go there.
 
     :returns: the reason, or None.
     """
 
 
 @hookspec
-def lane_cost(source: ChartNode, target: ChartNode, lane: Lane) -> float | None:
+def lane_cost(source: ChartNode, target: ChartNode, lane: Lane, request: Request) -> float | None:
     """How much slower shall the way from source to target count than it is?
 
-    Asked once per lane and chart; the answers of all policies are added.
+    Asked when a route could go there; the answers of all policies are added.
 
-    :returns: microseconds, at least 0; every 20,000 halve the chance of a route that goes there.
+    :returns: microseconds, at least 0.
     """
 
 
@@ -87,7 +143,7 @@ def lane_cost(source: ChartNode, target: ChartNode, lane: Lane) -> float | None:
 def exclude_exit(node: ChartNode, request: Request) -> str | None:
     """Must the node not open this connection? Its exit rules allow it.
 
-    Asked once per possible exit and request.
+    Asked once per possible exit and connection.
 
     :returns: the reason, or None.
     """
@@ -97,9 +153,9 @@ def exclude_exit(node: ChartNode, request: Request) -> str | None:
 def exit_cost(node: ChartNode, request: Request) -> float | None:
     """How much slower shall this exit count for this connection? So are exits preferred: add cost to others.
 
-    Asked once per possible exit and request; the answers of all policies are added.
+    Asked once per possible exit and connection; the answers of all policies are added.
 
-    :returns: microseconds, as for :func:`lane_cost`.
+    :returns: microseconds, at least 0.
     """
 
 
@@ -107,8 +163,8 @@ def exit_cost(node: ChartNode, request: Request) -> float | None:
 def veto_route(route: Route, request: Request) -> str | None:
     """Must this route not be used for this connection?
 
-    Asked per route drawn. What can be said of a node or a lane alone is better said there: a route that is
-    vetoed is drawn again.
+    Asked of routes that are about to be used. What can be said of a node, a lane or a family alone is better
+    said there: where a route is vetoed another has to be found.
 
     :returns: the reason, or None.
     """
@@ -148,11 +204,29 @@ class Hooks(Protocol):
 
     def refuse_transport(self, *, transport: Transport) -> list[str]: ...
 
-    def exclude_node(self, *, node: ChartNode) -> list[str]: ...
+    def choose_level(self, *, request: Request) -> list[Level]: ...
 
-    def exclude_lane(self, *, source: ChartNode, target: ChartNode, lane: Lane) -> list[str]: ...
+    def least_hops(self, *, request: Request) -> list[int]: ...
 
-    def lane_cost(self, *, source: ChartNode, target: ChartNode, lane: Lane) -> list[float]: ...
+    def choose_spread(self, *, request: Request) -> list[Spread]: ...
+
+    def exclude_node(
+        self, *, node: ChartNode, position: Position, level: Level, request: Request
+    ) -> list[str]: ...
+
+    def node_cost(
+        self, *, node: ChartNode, position: Position, level: Level, request: Request
+    ) -> list[float]: ...
+
+    def families(self, *, node: ChartNode, level: Level) -> list[Collection[str]]: ...
+
+    def exclude_lane(
+        self, *, source: ChartNode, target: ChartNode, lane: Lane, request: Request
+    ) -> list[str]: ...
+
+    def lane_cost(
+        self, *, source: ChartNode, target: ChartNode, lane: Lane, request: Request
+    ) -> list[float]: ...
 
     def exclude_exit(self, *, node: ChartNode, request: Request) -> list[str]: ...
 

@@ -219,6 +219,17 @@ class LocalNetworkConfig(_Section):
     options: Options = {}
 
 
+class GeoConfig(_Section):
+    """``[geo]``: what says where an address is, and whose network it belongs to.
+
+    :param source: name of the geo source.
+    :param options: the source's own table.
+    """
+
+    source: DriverName = "none"
+    options: Options = {}
+
+
 class _Common(_Section):
     """What nodes and clients have in common.
 
@@ -246,6 +257,7 @@ class _Common(_Section):
     bootstrap: BootstrapConfig = BootstrapConfig()
     addresses: AddressesConfig = AddressesConfig()
     local_network: LocalNetworkConfig = LocalNetworkConfig()
+    geo: GeoConfig = GeoConfig()
 
 
 class NodeConfig(_Common):
@@ -280,6 +292,7 @@ class ClientConfig(_Common):
     :param ingress: where programs hand over their connections; one table per ingress driver.
     :param policies: route policies by driver name or ``./file.py:Class``; all of them must agree.
     :param policy_options: options of each policy, by what ``policies`` calls it.
+    :param level: how much speed connections give up for anonymity, where no policy asks for more.
     :param early: which connections send data before the route's last node has answered: those to TLS
         ports, all, or none. Early data has no forward secrecy beyond the prekey's life.
     """
@@ -289,6 +302,7 @@ class ClientConfig(_Common):
     }
     policies: list[PolicyName] = []
     policy_options: dict[PolicyName, Options] = {}
+    level: Literal["fast", "normal", "high"] = "normal"
     early: Literal["tls", "always", "never"] = "tls"
     ratchet: RatchetConfig = RatchetConfig()
 

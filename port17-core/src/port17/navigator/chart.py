@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import Self, TypeAlias
 
+from port17.navigator.geo import Place
 from port17.records.bottle import Slot
 from port17.records.exit_rules import ExitRules
 
@@ -40,6 +41,8 @@ class ChartNode:
     :param node_id: the fingerprint as people see it.
     :param name: its PortName.
     :param group: whose node it is; empty if it doesn't say.
+    :param owner: whose node it is by the moderators' word; empty if they don't say.
+    :param marks: what moderators say of it: ``trusted_exit``, ``owner_verified``.
     :param addresses: per transport; without any it serves only inside routes.
     :param suites: cipher suites that it serves and the charter allows, in the charter's order.
     :param suite: of these, the one to use with it. Empty where nobody asked.
@@ -47,12 +50,16 @@ class ChartNode:
     :param plain_text: the charter trusts it with unencrypted connections.
     :param slots: the prekeys of ``suite`` that its contents commit to; not all of them have expired.
     :param lanes: per peer's fingerprint; only lanes that both ends claim.
+    :param load: by its own word, permille.
+    :param places: where its addresses are, by the user's own source: one per address that it knows.
     """
 
     fingerprint: Fingerprint
     node_id: str
     name: str
     group: str = ""
+    owner: str = ""
+    marks: frozenset[str] = frozenset()
     addresses: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     suites: tuple[str, ...] = ()
     suite: str = ""
@@ -60,6 +67,8 @@ class ChartNode:
     plain_text: bool = False
     slots: tuple[Slot, ...] = ()
     lanes: Mapping[Fingerprint, Lane] = field(default_factory=dict)
+    load: int = 0
+    places: tuple[Place, ...] = ()
 
     def __repr__(self) -> str:
         return f"ChartNode({self.name}, {self.node_id})"

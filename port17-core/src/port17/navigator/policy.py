@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import ClassVar, Final, Literal, Protocol
+from typing import ClassVar, Final, Literal, Protocol, TypeAlias
 
 from pydantic import BaseModel, ConfigDict
 
@@ -34,6 +34,14 @@ PLAIN_TEXT_PORTS: Final = frozenset(
 that the charter trusts for plain text get them. What runs on other ports is taken to protect itself."""
 
 
+Position: TypeAlias = Literal["entry", "middle", "exit"]
+"""Where in a route a node is to serve. The middle is all that is neither first nor last."""
+Level: TypeAlias = Literal["fast", "normal", "high"]
+"""How much speed is given up for anonymity; what follows is the policies' to say."""
+LEVELS: Final[tuple[Level, ...]] = ("fast", "normal", "high")
+"""The weakest first."""
+
+
 @dataclass(frozen=True, slots=True)
 class Request:
     """A connection that a program asks for.
@@ -43,12 +51,16 @@ class Request:
     :param isolation: requests of different values never share a circuit; holds what the ingress separates
         by (user and password, say), so it is secret.
     :param protocol: what the exit is to open.
+    :param program: path of the program that asks; empty if that is not known.
+    :param level: how much speed is given up for anonymity.
     """
 
     host: str
     port: int
     isolation: bytes = b""
     protocol: Literal["tcp", "udp"] = "tcp"
+    program: str = ""
+    level: Level = "normal"
 
     @property
     def plain_text(self) -> bool:
@@ -58,6 +70,21 @@ class Request:
     def __repr__(self) -> str:
         # A request that slips into a log or a traceback tells nobody who talks to whom.
         return "Request(<redacted>)"
+
+
+@dataclass(frozen=True, slots=True)
+class Spread:
+    """Among how many of the routes that may be used one is drawn.
+
+    Both bound what a liar can win: of all routes, its own can't get more than ``ratio / share`` times the share
+    that they have by number.
+
+    :param share: of all routes that may be used, the quickest so many are drawn from; above 0, at most 1.
+    :param ratio: the quickest of these has at most so many times the chance of the slowest; at least 1.
+    """
+
+    share: float
+    ratio: float
 
 
 @dataclass(frozen=True, slots=True)
