@@ -59,11 +59,11 @@ if TYPE_CHECKING:
     from port17.navigator.chart import Lane as Lane
     from port17.navigator.geo import GeoSource as GeoSource
     from port17.navigator.geo import Place as Place
-    from port17.navigator.policy import Level as Level
     from port17.navigator.policy import Position as Position
     from port17.navigator.policy import Request as Request
     from port17.navigator.policy import Route as Route
     from port17.navigator.policy import RoutePolicy as RoutePolicy
+    from port17.navigator.policy import SecurityLevel as SecurityLevel
     from port17.navigator.policy import Spread as Spread
     from port17.node.operation import Caller as Caller
     from port17.node.operation import Operation as Operation
@@ -103,7 +103,7 @@ _HOMES = {
     "links.transport": "RECEIVE_SIZE Listener Ship Transport",
     "navigator.chart": "ChartNode Lane",
     "navigator.geo": "GeoSource Place",
-    "navigator.policy": "Level Position Request Route RoutePolicy Spread",
+    "navigator.policy": "Position Request Route RoutePolicy SecurityLevel Spread",
     "node.operation": "Caller Operation",
     "records.beacon": "BEACON_CAP",
     "records.bottle": "Bottle",

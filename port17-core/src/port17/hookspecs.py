@@ -20,7 +20,7 @@ from port17.bottles.validation import Known, Terms
 from port17.bottles.verdict import Verdict
 from port17.links.transport import Transport
 from port17.navigator.chart import ChartNode, Lane
-from port17.navigator.policy import Level, Position, Request, Route, Spread
+from port17.navigator.policy import Position, Request, Route, SecurityLevel, Spread
 from port17.records.bottle import Bottle
 from port17.wire.suite import CipherSuite
 
@@ -57,7 +57,7 @@ def refuse_transport(transport: Transport) -> str | None:
 # Of each question a policy takes the arguments that it needs. Who takes ``request`` is asked for every
 # connection, of what a route for it may use; who doesn't is asked once per chart and level, which is quicker.
 @hookspec
-def choose_level(request: Request) -> Level | None:
+def choose_level(request: Request) -> SecurityLevel | None:
     """How much speed shall this connection give up for anonymity?
 
     Asked once per connection, before all else. ``request.level`` is what the user has set for all of them; it
@@ -71,7 +71,7 @@ def choose_level(request: Request) -> Level | None:
 def least_hops(request: Request) -> int | None:
     """How many nodes must a route have for this connection?
 
-    The largest answer holds. Three is the least whatever is answered, and the charter's ``max_hops`` the most:
+    The largest answer holds. Three is the least whatever is answered, the charter's ``max_hops`` the most:
     who asks for more gets no route.
 
     :returns: a number of nodes, or None.
@@ -89,7 +89,7 @@ def choose_spread(request: Request) -> Spread | None:
 
 
 @hookspec
-def exclude_node(node: ChartNode, position: Position, level: Level, request: Request) -> str | None:
+def exclude_node(node: ChartNode, position: Position, level: SecurityLevel, request: Request) -> str | None:
     """Must the node not serve in this position of a route?
 
     Asked for ``"entry"``, ``"middle"`` and ``"exit"``; who leaves ``position`` out answers for all three.
@@ -99,7 +99,7 @@ def exclude_node(node: ChartNode, position: Position, level: Level, request: Req
 
 
 @hookspec
-def node_cost(node: ChartNode, position: Position, level: Level, request: Request) -> float | None:
+def node_cost(node: ChartNode, position: Position, level: SecurityLevel, request: Request) -> float | None:
     """How much slower shall a route count than it is if the node serves in this position?
 
     The answers of all policies are added.
@@ -109,7 +109,7 @@ def node_cost(node: ChartNode, position: Position, level: Level, request: Reques
 
 
 @hookspec
-def families(node: ChartNode, level: Level) -> Collection[str] | None:
+def families(node: ChartNode, level: SecurityLevel) -> Collection[str] | None:
     """To which families does the node belong? No route has two nodes of one family.
 
     Asked once per node, chart and level. All policies share one name space, so that each may add to
@@ -204,21 +204,21 @@ class Hooks(Protocol):
 
     def refuse_transport(self, *, transport: Transport) -> list[str]: ...
 
-    def choose_level(self, *, request: Request) -> list[Level]: ...
+    def choose_level(self, *, request: Request) -> list[SecurityLevel]: ...
 
     def least_hops(self, *, request: Request) -> list[int]: ...
 
     def choose_spread(self, *, request: Request) -> list[Spread]: ...
 
     def exclude_node(
-        self, *, node: ChartNode, position: Position, level: Level, request: Request
+        self, *, node: ChartNode, position: Position, level: SecurityLevel, request: Request
     ) -> list[str]: ...
 
     def node_cost(
-        self, *, node: ChartNode, position: Position, level: Level, request: Request
+        self, *, node: ChartNode, position: Position, level: SecurityLevel, request: Request
     ) -> list[float]: ...
 
-    def families(self, *, node: ChartNode, level: Level) -> list[Collection[str]]: ...
+    def families(self, *, node: ChartNode, level: SecurityLevel) -> list[Collection[str]]: ...
 
     def exclude_lane(
         self, *, source: ChartNode, target: ChartNode, lane: Lane, request: Request

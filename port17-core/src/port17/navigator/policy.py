@@ -36,9 +36,9 @@ that the charter trusts for plain text get them. What runs on other ports is tak
 
 Position: TypeAlias = Literal["entry", "middle", "exit"]
 """Where in a route a node is to serve. The middle is all that is neither first nor last."""
-Level: TypeAlias = Literal["fast", "normal", "high"]
+SecurityLevel: TypeAlias = Literal["fast", "normal", "high"]
 """How much speed is given up for anonymity; what follows is the policies' to say."""
-LEVELS: Final[tuple[Level, ...]] = ("fast", "normal", "high")
+LEVELS: Final[tuple[SecurityLevel, ...]] = ("fast", "normal", "high")
 """The weakest first."""
 
 
@@ -60,7 +60,7 @@ class Request:
     isolation: bytes = b""
     protocol: Literal["tcp", "udp"] = "tcp"
     program: str = ""
-    level: Level = "normal"
+    level: SecurityLevel = "normal"
 
     @property
     def plain_text(self) -> bool:
@@ -76,8 +76,8 @@ class Request:
 class Spread:
     """Among how many of the routes that may be used one is drawn.
 
-    Both bound what a liar can win: of all routes, its own can't get more than ``ratio / share`` times the share
-    that they have by number.
+    Both bound what a liar can win: its routes can't be drawn more than ``ratio / share`` times as often as if
+    all routes had the same chance.
 
     :param share: of all routes that may be used, the quickest so many are drawn from; above 0, at most 1.
     :param ratio: the quickest of these has at most so many times the chance of the slowest; at least 1.
