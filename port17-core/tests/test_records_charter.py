@@ -256,6 +256,8 @@ def test_geneses_that_version_1_does_not_know(changed: dict[str, Any], why: str)
         {"plain_text_exits": [number.to_bytes(32, "big") for number in range(1025)]},
         {"moderators_threshold": 1},
         {"quantum_category": 6},
+        {"least_hops": 2},
+        {"least_hops": 6},
         {"attack_budget_eur": -1},
         {"unknown": 1},
     ],

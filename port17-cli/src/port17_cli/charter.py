@@ -57,12 +57,13 @@ def init(args: argparse.Namespace) -> int:
         shutil.rmtree(folder)
     now = time.time()
     holders = update_keys(folder, schemes[0], args.update_keys, locker)
-    first = Revision.made(**{**terms(suites, schemes, exits, now).to_value(), **_times(args), **officers})
+    first = Revision.made(**{**terms(suites, schemes, exits, now).to_value(), **_given(args), **officers})
     blocks = args.flight_blocks if args.flight_blocks is not None else FLIGHT_BLOCKS
     founding = genesis(args.name, holders, threshold, now, flight_blocks=blocks)
     charter = Charter.found(founding, first, signers(holders))
     charter.dump(path)
     if args.json:
+        founded = charter.revisions[-1].revision
         values = {
             "charter": str(path),
             "network_id": charter.network_id.hex(),
@@ -70,7 +71,8 @@ def init(args: argparse.Namespace) -> int:
             "threshold": threshold,
             "suites": suites,
             "schemes": [scheme.name for scheme in schemes],
-            **_offices(charter.revisions[-1].revision),
+            "least_hops": founded.least_hops,
+            **_offices(founded),
         }
         print(output.document("port17.charter.init/1", values))
         return 0
@@ -106,7 +108,7 @@ def amend(args: argparse.Namespace) -> int:
         "not_before": max(int(time.time()) + args.holds_in, last.not_before),
         "suites": suites,
         "deprecated": [name for name in suites if name in deprecated],
-        **_times(args),
+        **_given(args),
         "schemes": args.identity or list(last.schemes),
         "plain_text_exits": list(trusted),
         **moderate.elected(args, registry, last),
@@ -126,6 +128,7 @@ def amend(args: argparse.Namespace) -> int:
             "deprecated": list(current.deprecated),
             "schemes": list(current.schemes),
             "plain_text_exits": [fingerprint.hex() for fingerprint in current.plain_text_exits],
+            "least_hops": current.least_hops,
             **_offices(current),
         }
         print(output.document("port17.charter.amend/1", values))
@@ -214,9 +217,13 @@ def update_keys(
     ]
 
 
-def _times(args: argparse.Namespace) -> dict[str, int]:
-    """What is said of times; what is not given is left out."""
-    given = {"prekey_lifetime_s": args.prekey_lifetime, "overlap_s": args.overlap}
+def _given(args: argparse.Namespace) -> dict[str, int]:
+    """What is said in numbers; what is not given is left out."""
+    given = {
+        "prekey_lifetime_s": args.prekey_lifetime,
+        "overlap_s": args.overlap,
+        "least_hops": args.least_hops,
+    }
     return {name: value for name, value in given.items() if value is not None}
 
 

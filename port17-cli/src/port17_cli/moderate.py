@@ -34,7 +34,8 @@ WORDS = {
     Action.BLOCK: "blocked",
     Action.DISTRUST: "distrusted",
     Action.TRUSTED_EXIT: "trusted with unencrypted connections",
-    Action.OWNER_VERIFIED: "the owner",
+    Action.OWNER_VERIFIED: "the owner of the name",
+    Action.SAME_OWNER: "run by",
 }
 
 
@@ -154,16 +155,20 @@ def _read(file: Path) -> SignedModeration:
 def _entries(args: argparse.Namespace, before: Moderation | None, now: int) -> list[Entry]:
     """The entries of the new list: those that still hold, without what is dropped, and the new ones."""
     new = [(action, text, "") for flag, action in FLAGS.items() for text in getattr(args, flag)]
-    for owner in args.owner:
-        name, equals, text = owner.partition("=")
-        if not (name and equals and text):
-            raise UsageError(f"--owner {owner} names nobody.", cure="Write --owner NAME=NODE.")
-        new.append((Action.OWNER_VERIFIED, text, name))
+    for flag, given, action in (
+        ("--owner", args.owner, Action.OWNER_VERIFIED),
+        ("--same-owner", args.same_owner, Action.SAME_OWNER),
+    ):
+        for pair in given:
+            name, equals, text = pair.partition("=")
+            if not (name and equals and text):
+                raise UsageError(f"{flag} {pair} names nobody.", cure=f"Write {flag} NAME=NODE.")
+            new.append((action, text, name))
     if new and not args.reason:
         raise UsageError("No reason is given.", cure="Say why, for people: --reason TEXT.")
     dropped = {_node(text, args) for text in args.drop}
     held = {
-        (entry.action, entry.name.lower() or entry.fingerprint): entry
+        _about(entry.action, entry.fingerprint, entry.name): entry
         for entry in (before.entries if before is not None else ())
         if entry.expiry > now and entry.fingerprint not in dropped
     }
@@ -176,8 +181,13 @@ def _entries(args: argparse.Namespace, before: Moderation | None, now: int) -> l
             reason=args.reason,
             expiry=now + args.days * DAY_S,
         )
-        held[action, name.lower() or fingerprint] = entry
+        held[_about(action, fingerprint, name)] = entry
     return list(held.values())
+
+
+def _about(action: Action, fingerprint: bytes, name: str) -> tuple[Action, object]:
+    """What there is one entry about: a PortName is one node's, and a node has one owner."""
+    return action, name.lower() if action is Action.OWNER_VERIFIED else fingerprint
 
 
 def _node(text: str, args: argparse.Namespace) -> bytes:
@@ -255,7 +265,7 @@ def _print(values: dict[str, Any]) -> None:
     print(f"Moderators' list {values['file']}, of {when}")
     for entry in values["entries"]:
         until = time.strftime("%Y-%m-%d", time.gmtime(entry["expiry"]))
-        whose = f" of the name {entry['name']}" if entry["name"] else ""
+        whose = f" {entry['name']}" if entry["name"] else ""
         print(f"  {entry['id']}: {WORDS[Action(entry['action'])]}{whose}, until {until}: {entry['reason']}")
     if not values["entries"]:
         print("  nothing is said of any node")

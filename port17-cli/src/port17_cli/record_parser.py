@@ -40,7 +40,7 @@ def charter(groups: Groups) -> None:
         metavar="FINGERPRINT",
         help="trust this exit with unencrypted connections; repeat",
     )
-    _times(parser, "how long a prekey is good after its slot (3600)")
+    _numbers(parser, "how long a prekey is good after its slot (3600)")
     parser.add_argument(
         "--flight-blocks",
         type=int,
@@ -100,12 +100,12 @@ def charter(groups: Groups) -> None:
         metavar="SECONDS",
         help="when it begins to hold: nodes must have it by then (%(default)s)",
     )
-    _times(parser, "how long peers may go by the revision before, and circuits under its suites last")
+    _numbers(parser, "how long peers may go by the revision before, and circuits under its suites last")
     passphrase(parser)
     _bootstrap(group)
 
 
-def _times(parser: Parser, overlap: str) -> None:
+def _numbers(parser: Parser, overlap: str) -> None:
     parser.add_argument(
         "--prekey-lifetime",
         type=seconds,
@@ -114,6 +114,9 @@ def _times(parser: Parser, overlap: str) -> None:
         " any more then (86400)",
     )
     parser.add_argument("--overlap", type=seconds, metavar="SECONDS", help=overlap)
+    parser.add_argument(
+        "--least-hops", type=int, metavar="N", help="how many nodes every route has at least, 3 to 5 (3)"
+    )
 
 
 def _bootstrap(group: Groups) -> None:
@@ -199,6 +202,13 @@ def moderate(groups: Groups) -> None:
         default=[],
         metavar="NAME=NODE",
         help="the PortName is this node's; repeat",
+    )
+    parser.add_argument(
+        "--same-owner",
+        action="append",
+        default=[],
+        metavar="NAME=NODE",
+        help="this node and the others with the same NAME are run by one owner: no route has two; repeat",
     )
     parser.add_argument("--reason", metavar="TEXT", help="why, of all new entries; a line for people")
     parser.add_argument("--days", type=int, default=90, metavar="N", help="days they hold (%(default)s)")

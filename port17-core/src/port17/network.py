@@ -295,6 +295,7 @@ class KnownNetwork:
             barred=self.reputation.barred(),
             unnamed=self.reputation.unnamed(self.wall()),
             exits=self.reputation.said.trusted_exits,
+            owners=self.reputation.said.same_owner,
         )
         touched, self._touched = self._touched, set()
         return self._charts.draw(terms, self.wall(), touched)

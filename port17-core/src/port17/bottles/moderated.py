@@ -44,6 +44,8 @@ class Said:
     :param distrusted: why, by fingerprint: no route of ours.
     :param trusted_exits: may have unencrypted connections.
     :param owners: PortNames in lower case to whose they are.
+    :param same_owner: what a node's owner is called, in lower case, by the node's fingerprint: nodes of one
+        owner are not to be in one route.
     :param until: Unix second at which that changes, if no newer list comes.
     """
 
@@ -51,6 +53,7 @@ class Said:
     distrusted: Mapping[bytes, str] = field(default_factory=dict)
     trusted_exits: frozenset[bytes] = frozenset()
     owners: Mapping[str, bytes] = field(default_factory=dict)
+    same_owner: Mapping[bytes, str] = field(default_factory=dict)
     until: float = math.inf
 
 
@@ -100,6 +103,7 @@ class Moderated:
         distrusted: dict[bytes, str] = {}
         exits: set[bytes] = set()
         owners: dict[str, bytes] = {}
+        same_owner: dict[bytes, str] = {}
         until = math.inf
         for entry in self._list.moderation.entries if self._list is not None else ():
             if entry.expiry <= now_s:
@@ -114,7 +118,9 @@ class Moderated:
                     exits.add(entry.fingerprint)
                 case Action.OWNER_VERIFIED:
                     owners[entry.name.lower()] = entry.fingerprint
-        for against in (blocked, distrusted):
+                case Action.SAME_OWNER:
+                    same_owner[entry.fingerprint] = entry.name.lower()
+        for against in (blocked, distrusted, same_owner):
             for fingerprint in [one for one in against if means(self._appeal.trust, one)]:
                 del against[fingerprint]
         for fingerprint in known:
@@ -125,5 +131,6 @@ class Moderated:
             MappingProxyType(distrusted),
             frozenset(one for one in exits if not means(self._appeal.distrust, one)),
             MappingProxyType(owners),
+            MappingProxyType(same_owner),
             until,
         )

@@ -45,6 +45,7 @@ class ChartTerms:
     :param barred: nodes that no route uses, with the reason. Also ones that have no bottle.
     :param unnamed: nodes whose PortName is another's; they go by their id.
     :param exits: trusted for plain text beside those that the charter names.
+    :param owners: what the moderators call a node's owner, by the node's fingerprint.
     """
 
     revision: Revision
@@ -54,12 +55,19 @@ class ChartTerms:
     barred: Mapping[Fingerprint, str] = field(default_factory=dict)
     unnamed: Collection[Fingerprint] = frozenset()
     exits: Collection[Fingerprint] = ()
+    owners: Mapping[Fingerprint, str] = field(default_factory=dict)
 
     @property
     def trusted(self) -> frozenset[Fingerprint]:
         """Exits that may have unencrypted connections."""
         named = (*self.revision.plain_text_exits, *self.exits)
         return frozenset(self.heirs.get(exit_, exit_) for exit_ in named)
+
+    @property
+    def owned(self) -> Mapping[Fingerprint, str]:
+        """Whose each node is. An owner goes over to a node's successor: a new key makes nobody another."""
+        inherited = {heir: self.owners[old] for old, heir in self.heirs.items() if old in self.owners}
+        return {**inherited, **self.owners}
 
     def same_for_all(self, other: ChartTerms) -> bool:
         """Whether what differs, if anything, is about single nodes."""

@@ -49,13 +49,20 @@ class Action(StrEnum):
     """It may have unencrypted connections, like the exits that the charter trusts."""
     OWNER_VERIFIED = "owner_verified"
     """A PortName is its own, whoever claimed it first."""
+    SAME_OWNER = "same_owner"
+    """One person or firm runs it and all the others of which that is said by the same name."""
+
+
+NAMED: Final = (Action.OWNER_VERIFIED, Action.SAME_OWNER)
+"""What is said with a name."""
 
 
 class Entry(Record):
     """What is said of one node.
 
     :param fingerprint: of the node.
-    :param name: the PortName that is its own; only of ``owner_verified``.
+    :param name: of ``owner_verified`` the PortName that is its own, of ``same_owner`` what its owner is called;
+        of all else empty.
     :param reason: for people.
     :param expiry: Unix second from which on the entry says nothing.
     """
@@ -68,8 +75,8 @@ class Entry(Record):
 
     @model_validator(mode="after")
     def _named(self) -> Entry:
-        if (self.action is Action.OWNER_VERIFIED) != bool(self.name):
-            raise ValueError("a name belongs to owner_verified, and to nothing else")
+        if (self.action in NAMED) != bool(self.name):
+            raise ValueError("a name belongs to owner_verified and same_owner, and to nothing else")
         return self
 
     def to_value(self) -> dict[str, object]:
@@ -89,8 +96,11 @@ class Moderation(Record):
 
     @model_validator(mode="after")
     def _consistent(self) -> Moderation:
-        said = [(entry.action, entry.fingerprint, entry.name.lower()) for entry in self.entries]
-        owned = [entry.name.lower() for entry in self.entries if entry.name]
+        said = [
+            (entry.action, entry.fingerprint, "" if entry.action is Action.SAME_OWNER else entry.name.lower())
+            for entry in self.entries
+        ]
+        owned = [entry.name.lower() for entry in self.entries if entry.action is Action.OWNER_VERIFIED]
         if len(set(said)) != len(said) or len(set(owned)) != len(owned):
             raise ValueError("an entry is there twice")
         if any(entry.expiry > self.seq + TERM_CAP_S for entry in self.entries):

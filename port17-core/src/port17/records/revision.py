@@ -14,7 +14,7 @@ from pydantic import Field, field_validator, model_validator
 from port17.errors import RecordError
 from port17.records.envelope import PAYLOAD_CAP, signed_bytes
 from port17.records.framing import digest
-from port17.records.genesis import UPDATE_KEYS_CAP, Genesis
+from port17.records.genesis import MAX_HOPS, UPDATE_KEYS_CAP, Genesis
 from port17.records.identity import Identity
 from port17.records.record import LAX, DriverName, Hash, Record, Sequence64, UnixSecond
 from port17.records.scheme import SIGNATURE_CAP, IdentityScheme, SigningKey
@@ -37,6 +37,8 @@ PREKEY_LIFETIME_FLOOR_S = 3
 """Shortest prekey lifetime, seconds, for networks of tests: a bottle names eight slots, a node signs another
 when half of them are over, and others pass on one in ten seconds. Else less than some hours makes no sense:
 nodes would do little but make keys, and clients little but fetch them."""
+LEAST_HOPS = 3
+"""Fewest nodes of a route whatever a charter says: with two, the entry knows the exit."""
 CLOCK_SKEW_CAP_S = 3600
 """Largest clock skew, seconds: replay sets are kept for as long."""
 
@@ -66,6 +68,7 @@ class Revision(Record):
     :param publishers: who may sign bootstrap lists; none leaves that to the update keys.
     :param publishers_threshold: how many of them must.
     :param plain_text_exits: fingerprints of the exits trusted with unencrypted connections.
+    :param least_hops: how many nodes a route has at least, up to the genesis' ``max_hops``.
     :param attack_budget_eur: what an attack on the network is to cost at least.
     :param canary_interval_s: how often a sign of life is due; 0 is never.
     """
@@ -86,6 +89,7 @@ class Revision(Record):
     publishers: Annotated[tuple[Identity, ...], Field(max_length=PUBLISHERS_CAP), LAX] = ()
     publishers_threshold: Annotated[int, Field(ge=0)] = 0
     plain_text_exits: Annotated[tuple[Hash, ...], Field(max_length=EXITS_CAP), LAX] = ()
+    least_hops: Annotated[int, Field(ge=LEAST_HOPS, le=MAX_HOPS)] = LEAST_HOPS
     attack_budget_eur: Annotated[int, Field(ge=0, lt=1 << 53)] = 1_000_000
     canary_interval_s: Annotated[int, Field(ge=0, le=366 * DAY_S)] = 0
 
