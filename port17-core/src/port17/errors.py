@@ -104,7 +104,15 @@ class ConveyorReset(NetworkError):
 
 
 class NoRoute(NetworkError):
-    """No route satisfies what was asked."""
+    """No route satisfies what was asked.
+
+    :param short: the same in a few words that are fit for a log: they name no destination, and nothing that
+        a policy says of it.
+    """
+
+    def __init__(self, message: str, *, cure: str = "", short: str = "") -> None:
+        super().__init__(message, cure=cure)
+        self.short = short or "no route"
 
 
 class PeerViolation(NetworkError):

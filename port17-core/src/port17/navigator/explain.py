@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Final, Literal
 
 from port17.errors import NoRoute
 from port17.navigator.chart import Chart
-from port17.navigator.policy import Request
+from port17.navigator.policy import Position, Request
 
 CLIENT: Final = "client"
 """Who objects in the name of the client itself: what it has just seen failing."""
@@ -25,14 +25,20 @@ SHOWN_REASONS: Final = 6
 class Removal:
     """One thing that cannot be part of a route.
 
-    :param subject: a node's PortName, or words for a lane or a route.
+    :param subject: a node's PortName; of a lane or a route, the nodes' names from the client's end on.
     :param by: a policy's name, :data:`CLIENT` or :data:`NETWORK`.
     :param reason: as given by whoever removed it.
+    :param kind: what it is.
+    :param position: of a node, where in a route it cannot serve; None for all of it.
+    :param node_id: of a node.
     """
 
     subject: str
     by: str
     reason: str
+    kind: Literal["node", "lane", "route"] = "node"
+    position: Position | None = None
+    node_id: str = ""
 
 
 @dataclass
