@@ -5,9 +5,9 @@ from __future__ import annotations
 import random
 import resource
 import socket
-from collections import deque
+import time
 from collections.abc import Iterator
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack, contextmanager, suppress
 
 import pytest
 from rig.destination import Destination, order, receive_exactly
@@ -17,6 +17,10 @@ from rig.recorder import Crossing
 from rig.testnet import resident
 from rig.watched import Watched, watched
 
+from port17.config import ClientConfig, load
+from port17.network import KnownNetwork
+from port17.plugins.loader import Registry
+from port17.wire.handshake import Initiator
 from port17_cli.network import HOST
 
 BLOCK = 4096
@@ -27,9 +31,9 @@ HUSH_S = 0.5
 """How long a node that owes nothing is listened to, seconds: five hundred times what an answer takes."""
 WAIT_S = 15.0
 """How long lanes may take to stand again, seconds."""
-REDIAL_S = 90.0
-"""How long it may take until a lane that was cut several times is dialled again, seconds: whichever end is to
-wait longer waits up to 17."""
+REDIAL_S = 40.0
+"""How long it may take until a lane that was cut is dialled again, seconds: whichever end is to wait longer
+waits up to 17."""
 ROUTES = 30
 """Circuits built while something is amiss with one lane: of 24 routes four use it from a given end, so that
 all 30 miss it once in 200 runs."""
@@ -43,6 +47,13 @@ FRESH = 16
 """Callers who never finish that come between two looks."""
 HALF_OPEN_KEPT = 1024
 """How many of them a node keeps."""
+FULL_S = 10.0
+"""How long a node may take until it has as many of them as it keeps, and no more, seconds: half of the time
+after which it cuts off each of them anyway."""
+NEWCOMERS = 3
+"""Callers who mean it, one after the other."""
+ANSWERED_S = 5.0
+"""Within how many seconds each is answered: no longer than callers wait."""
 MIB = 1024 * 1024
 
 
@@ -99,7 +110,8 @@ def fresh_flight(network: Watched) -> tuple[bytes, int]:
     before = network.crossings()
     network.set_gate(0)
     try:
-        _lane(network).cut()
+        for one in network.take_lane():
+            one.cut()
 
         def caught() -> dict[Crossing, str]:
             """The nodes' fresh calls that were held, and whom they were to; either end of the lane dials."""
@@ -120,19 +132,18 @@ def fresh_flight(network: Watched) -> tuple[bytes, int]:
             one.cut()
 
 
-def _lane(network: Watched, name: str | None = None) -> Crossing:
-    """The connection of a lane: the oldest that is not the client's.
-
-    :param name: one of the lane's ends; None takes any.
-    """
-    clients = network.called_by("client")
-    mine = network.called_by(name) if name is not None else set()
-    return next(
-        one
-        for other, recorder in network.recorders.items()
-        for one in recorder.open
-        if one not in clients and (name in (None, other) or one in mine)
-    )
+def newcomers_flight(network: Watched, name: str) -> bytes:
+    """A first flight to a node as a client makes it, of what everybody can know of the network."""
+    house = network.house
+    config, _ = load(ClientConfig, house.config("client"))
+    own = config.model_copy(update={"state": house.directory / "newcomer"})
+    known = KnownNetwork.load(own, Registry())
+    try:
+        to = known.responder_of(house.fingerprints[name])
+        assert to is not None
+        return Initiator(known.transcript(), to, time.time()).flight
+    finally:
+        known.close()
 
 
 NOISE = random.Random(17)
@@ -210,9 +221,10 @@ def test_a_forged_block_costs_one_lane(network: Watched, destination: Destinatio
             program.sendall(order(b"E") + b"1")
             assert receive_exactly(program, 1) == b"1"
             programs.append(program)
-        lane = _lane(network)
-        lane.inject(NOISE.randbytes(BLOCK))
-        until(lane.over.is_set, "the lane is given up", WAIT_S)
+        lane = network.take_lane()
+        for one in lane:
+            one.inject(NOISE.randbytes(BLOCK))
+        until(lambda: all(one.over.is_set() for one in lane), "the lane is given up", WAIT_S)
         survivors = 0
         for program in programs:
             try:
@@ -227,54 +239,67 @@ def test_a_forged_block_costs_one_lane(network: Watched, destination: Destinatio
 
 
 def test_callers_that_never_finish(network: Watched) -> None:
-    """More than a node keeps: they cost it little, and whoever means it is still answered."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    wanted = 2 * HALF_OPEN + 512
-    if hard != resource.RLIM_INFINITY and hard < wanted:
-        pytest.fail(f"this test needs {wanted} open files; raise the hard limit (ulimit -Hn)")
-    resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, wanted), hard))
-    name = network.most_called()
-    port = network.house.ports[name]
-    pid = network.house.processes[name].pid
+    """More than a node keeps: they cost it little, and whoever means it is answered while they come."""
+    name = NAMES[0]
+    port, pid = network.house.ports[name], network.house.processes[name].pid
     before = resident(pid)
     part = NOISE.randbytes(FLIGHT - 1)
-    silent: deque[socket.socket] = deque()
+    silent: list[socket.socket] = []
 
     def call(count: int) -> None:
-        """That many more, who say no more than the others. Whoever was cut off hangs up, and nobody else."""
+        """That many more, who say no more than the others."""
         for _ in range(count):
             caller = socket.create_connection((HOST, port), WAIT_S)
             with suppress(ConnectionError):  # refused: that is the bound
                 caller.sendall(part)
             caller.setblocking(False)
             silent.append(caller)
-            oldest = silent.popleft()
-            if is_over(oldest):
-                oldest.close()
-            else:
-                silent.append(oldest)
+
+    def kept() -> int:
+        """How many the node has not cut off. Nobody else makes room by himself."""
+        over = {one for one in silent if is_over(one)}
+        silent[:] = [one for one in silent if one not in over]
+        for one in over:
+            one.close()
+        return len(silent)
+
+    def is_full() -> bool:
+        return HALF_OPEN_KEPT - FRESH <= kept() <= HALF_OPEN_KEPT
 
     with ExitStack() as stack:
+        stack.enter_context(open_files(2 * HALF_OPEN + 512))
         stack.callback(lambda: [caller.close() for caller in silent])
         call(HALF_OPEN)
         grown = resident(pid) - before
         assert grown < HALF_OPEN_KEPT * HALF_OPEN_COST, f"{grown / MIB:.0f} MiB"
-        recorder, before = network.recorders[name], network.crossings()
-        network.set_gate(0)  # the others answer nobody: whoever has a lane made is answered here
-        recorder.gate = None
+        until(is_full, "the node keeps as many as it may", FULL_S)
+        for _ in range(NEWCOMERS):
+            newcomer = stack.enter_context(socket.create_connection((HOST, port), WAIT_S))
+            newcomer.sendall(newcomers_flight(network, name))
+            newcomer.setblocking(False)
+            answered = bytearray()
 
-        def answered() -> bool:
-            call(FRESH)  # no place becomes free by itself
-            return any(one.answered.total >= FLIGHT for one in {*recorder.crossings} - before)
+            def is_answered(newcomer: socket.socket = newcomer, answered: bytearray = answered) -> bool:
+                call(FRESH)
+                with suppress(BlockingIOError):
+                    answered += newcomer.recv(FLIGHT)
+                return len(answered) == FLIGHT
 
-        try:
-            _lane(network, name).cut()
-            until(answered, "whoever means it is answered", REDIAL_S)
-        finally:
-            network.set_gate(None)
-            for one in network.crossings() - before:
-                one.open_gate(None)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+            until(is_answered, "whoever means it is answered", ANSWERED_S)
+        until(is_full, "no place has become free by itself", FULL_S)
+
+
+@contextmanager
+def open_files(wanted: int) -> Iterator[None]:
+    """Meanwhile this process may have so many files open."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if hard != resource.RLIM_INFINITY and hard < wanted:
+        pytest.fail(f"this test needs {wanted} open files; raise the hard limit (ulimit -Hn)")
+    resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, wanted), hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
 
 def is_over(connection: socket.socket) -> bool:

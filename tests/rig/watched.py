@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -19,6 +20,8 @@ class Watched:
     def __init__(self, house: House, recorders: dict[str, Recorder]) -> None:
         self.house = house
         self.recorders = recorders
+        self._cut: Counter[frozenset[str]] = Counter()
+        """How often each lane was cut."""
 
     def crossings(self) -> set[Crossing]:
         """All connections so far."""
@@ -33,6 +36,26 @@ class Watched:
         process = psutil.Process(self.house.processes[name].pid)
         ports = {one.laddr.port for one in process.net_connections("tcp") if one.raddr}
         return {one for one in self.open() if one.port in ports}
+
+    def lanes(self) -> dict[frozenset[str], list[Crossing]]:
+        """The open connections between nodes, by their two ends: a lane, and beside it perhaps another that
+        both ends made at the same moment, or one that was retired and whose circuits are still in use."""
+        found: dict[frozenset[str], list[Crossing]] = {}
+        for caller in self.house.names:
+            made = self.called_by(caller) if caller in self.house.processes else set()
+            for called, recorder in self.recorders.items():
+                for one in recorder.open:
+                    if one in made:
+                        found.setdefault(frozenset((caller, called)), []).append(one)
+        return found
+
+    def take_lane(self) -> list[Crossing]:
+        """All connections of one lane, to be cut: of that which was cut the least often, since its ends then
+        wait the shorter before they dial again."""
+        lanes = self.lanes()
+        ends = min(lanes, key=lambda ends: (self._cut[ends], sorted(ends)))
+        self._cut[ends] += 1
+        return lanes[ends]
 
     def set_gate(self, gate: int | None) -> None:
         """The gate of all connections to come."""
