@@ -234,7 +234,11 @@ def test_a_charter_is_amended(tmp_path: Path, charter: Path, capsys: pytest.Capt
     assert made["plain_text_exits"] == [first, second]
     again = run(capsys, *words, "--distrust-exit", first)
     assert (again["revision"], again["plain_text_exits"]) == (2, [second])
+    assert run(capsys, *words, "--least-hops", "4", "--in", "0")["least_hops"] == 4
+    assert main([*words, "--least-hops", "2"]) == 3
+    assert "least_hops" in capsys.readouterr().err
     after = read(charter)
+    assert [one.revision.least_hops for one in after.revisions] == [3, 3, 3, 4]
     assert after.network_id == before.network_id
     assert after.current(time.time()).suites == before.current(time.time()).suites
 

@@ -106,7 +106,8 @@ def test_a_list_is_made_cosigned_shown_and_verified(town: Town) -> None:
 
 def test_a_list_is_gone_on_with(town: Town) -> None:
     first = town.sign("--block", "oak", "--distrust", "elm", "--reason", "spam")
-    words = ("--from", str(town.list), "--drop", "oak", "--owner", "yew=yew", "--reason", "known")
+    words = ("--from", str(town.list), "--drop", "oak", "--owner", "yew=yew", "--same-owner", "acme=yew")
+    words += ("--same-owner", "acme=elm", "--reason", "known")
     held = town.list.read_bytes()
     town.sign(*words, code=3)
     assert "--force" in town.error
@@ -115,7 +116,11 @@ def test_a_list_is_gone_on_with(town: Town) -> None:
     assert [(one["action"], one["name"]) for one in second["entries"]] == [
         ("distrust", ""),
         ("owner_verified", "yew"),
+        ("same_owner", "acme"),
+        ("same_owner", "acme"),
     ]
+    third = town.sign("--from", str(town.list), "--same-owner", "bob=elm", "--reason", "sold", "--force")
+    assert [one["name"] for one in third["entries"]] == ["", "yew", "acme", "bob"], "a node has one owner"
     assert second["seq"] > first["seq"]
     assert second["entries"][0]["reason"] == "spam"
 
@@ -126,6 +131,7 @@ def test_a_list_is_gone_on_with(town: Town) -> None:
         (["--block", "oak"], 2, "No reason is given"),
         (["--block", "ash", "--reason", "x"], 2, "ash is no fingerprint"),
         (["--owner", "yew", "--reason", "x"], 2, "names nobody"),
+        (["--same-owner", "=yew", "--reason", "x"], 2, "names nobody"),
         (["--block", "oak", "--reason", "x", "--days", "400"], 2, "--days 1 to 366"),
         (["--block", "oak", "--reason", "\x1b[2J"], 3, "reason"),
         (["--block", "oak", "--reason", "x" * 200], 3, "reason"),

@@ -11,11 +11,13 @@ from hypothesis import strategies as st
 
 from port17.bottles.moderated import Appeal, Moderated
 from port17.errors import RecordError
+from port17.navigator.chart_maker import ChartTerms
 from port17.records.envelope import PAYLOAD_CAP
 from port17.records.level import Status
 from port17.records.moderation import (
     ENTRIES_CAP,
     MODERATION_CAP,
+    NAMED,
     REASON_CAP,
     TERM_CAP_S,
     Action,
@@ -49,7 +51,7 @@ def entry(action: Action = Action.BLOCK, node: Maker = NODE, **changed: Any) -> 
     fields = {
         "action": str(action),
         "fingerprint": node.fingerprint,
-        "name": "alice" if action is Action.OWNER_VERIFIED else "",
+        "name": "alice" if action in NAMED else "",
         "reason": "spam",
         "expiry": NOW + 1000,
     }
@@ -139,7 +141,9 @@ def test_no_changed_byte_holds(at: int, change: int) -> None:
         SignedModeration.parse(bytes(data)).verify(NETWORK, TRIO, SCHEMES, NOW)
 
 
-LIST = signed(entry(), entry(Action.OWNER_VERIFIED, OTHER)).encode()
+LIST = signed(
+    entry(), entry(Action.OWNER_VERIFIED, OTHER), *(entry(Action.SAME_OWNER, one) for one in (NODE, OTHER))
+).encode()
 
 
 @settings(max_examples=60, deadline=None)
@@ -156,6 +160,8 @@ def test_noise_is_refused(data: bytes) -> None:
         [entry(name="alice")],
         [entry(Action.OWNER_VERIFIED, name="")],
         [entry(Action.OWNER_VERIFIED), entry(Action.OWNER_VERIFIED, OTHER, name="ALICE")],
+        [entry(Action.SAME_OWNER, name="")],
+        [entry(Action.SAME_OWNER), entry(Action.SAME_OWNER, name="bob")],
         [entry(expiry=NOW + TERM_CAP_S + 1)],
         [entry(reason="x" * (REASON_CAP + 1))],
         [entry(reason="")],
@@ -192,7 +198,7 @@ def test_a_full_list_fits() -> None:
     st.lists(
         st.builds(
             Entry.made,
-            action=st.sampled_from([str(one) for one in Action if one is not Action.OWNER_VERIFIED]),
+            action=st.sampled_from([str(one) for one in Action if one not in NAMED]),
             fingerprint=st.binary(min_size=32, max_size=32),
             reason=st.text(
                 st.characters(min_codepoint=32, max_codepoint=126), min_size=1, max_size=REASON_CAP
@@ -244,21 +250,46 @@ def test_entries_expire_and_say_when() -> None:
     assert held.said(NOW + 9, []).trusted_exits == frozenset()
 
 
+def test_nodes_of_one_owner_are_named_alike() -> None:
+    held = moderated(
+        signed(
+            entry(Action.SAME_OWNER, NODE, name="Acme.example", expiry=NOW + 5),
+            entry(Action.SAME_OWNER, OTHER, name="acme.EXAMPLE"),
+            entry(Action.OWNER_VERIFIED, OTHER, name="acme.example"),
+        )
+    )
+    said = held.said(NOW, [])
+    assert said.same_owner == {NODE.fingerprint: "acme.example", OTHER.fingerprint: "acme.example"}
+    assert said.owners == {"acme.example": OTHER.fingerprint}, "a PortName is something else"
+    assert held.said(NOW + 5, []).same_owner == {OTHER.fingerprint: "acme.example"}
+
+
+def test_an_owner_goes_over_to_the_successor() -> None:
+    old, new, other = (bytes([at]) * 32 for at in range(3))
+    terms = ChartTerms(TRIO, heirs={old: new}, owners={old: "acme", other: "bob"})
+    assert terms.owned == {old: "acme", new: "acme", other: "bob"}
+    newer = ChartTerms(TRIO, heirs={old: new}, owners={old: "acme", new: "carol"})
+    assert newer.owned[new] == "carol", "what is said of the successor itself counts"
+
+
 def test_the_user_s_word_stands_above_the_moderators() -> None:
     held = signed(
         entry(),
         entry(Action.DISTRUST),
         entry(Action.TRUSTED_EXIT, OTHER),
         entry(Action.OWNER_VERIFIED, OTHER),
+        entry(Action.SAME_OWNER),
     )
     nodes = [NODE.fingerprint, OTHER.fingerprint]
     said = moderated(held).said(NOW, nodes)
     assert set(said.blocked) == set(said.distrusted) == {NODE.fingerprint}
     assert said.owners == {"alice": OTHER.fingerprint}
+    assert said.same_owner == {NODE.fingerprint: "alice"}
     for text in (NODE.fingerprint.hex(), NODE.identity.node_id):
         trusting = moderated(held, appeal=Appeal(trust=frozenset([text]))).said(NOW, nodes)
         assert not trusting.blocked
         assert not trusting.distrusted
+        assert not trusting.same_owner
     wary = moderated(held, appeal=Appeal(distrust=frozenset([OTHER.identity.node_id]))).said(NOW, nodes)
     assert wary.distrusted[OTHER.fingerprint] == "you distrust it"
     assert wary.trusted_exits == frozenset()

@@ -61,8 +61,8 @@ class Entry(Record):
     """What is said of one node.
 
     :param fingerprint: of the node.
-    :param name: of ``owner_verified`` the PortName that is its own, of ``same_owner`` what its owner is called;
-        of all else empty.
+    :param name: of ``owner_verified`` the PortName that is its own, of ``same_owner`` what its owner is
+        called; else empty.
     :param reason: for people.
     :param expiry: Unix second from which on the entry says nothing.
     """
