@@ -30,10 +30,12 @@ from port17.config.settings import ClientConfig, NodeConfig
 from port17.files import NetworkFiles
 from port17.in_force import CharterClock, InForce, installed_schemes
 from port17.navigator.agreement import Standing, agree, standing
+from port17.navigator.atlas import Atlas
 from port17.navigator.chart import Chart, ChartNode
 from port17.navigator.chart_maker import ChartKeeper, ChartTerms
 from port17.plugins.families import BOTTLE_STORES
 from port17.plugins.loader import Registry
+from port17.plugins.own_atlas import open_atlas
 from port17.plugins.own_suites import OwnSuites
 from port17.records.bottle import Label
 from port17.records.charter import Charter
@@ -70,6 +72,7 @@ class KnownNetwork:
         appeal: Appeal | None = None,
         allow_private: bool = False,
         rng: random.Random | None = None,
+        atlas: Atlas | None = None,
     ) -> None:
         """
         :param own: the suites of this end.
@@ -77,9 +80,12 @@ class KnownNetwork:
         :param wall: Unix time, seconds.
         :param appeal: what the user says against the moderators.
         :param allow_private: public bottles may name addresses that are not public.
+        :param atlas: says where addresses are.
         """
         self.rack = rack
-        self._charts = ChartKeeper(rack)
+        self.atlas = atlas or Atlas()
+        """Where addresses are, by the user's own geo source."""
+        self._charts = ChartKeeper(rack, self.atlas)
         self._touched: set[bytes] | None = set()
         """Nodes of which something is new since the last chart; None if there are many."""
         self.wall = wall
@@ -128,6 +134,7 @@ class KnownNetwork:
         own = OwnSuites(registry, config.suites)
         own.check(charter.current(wall()))
         rack: BottleStore = registry.make(BOTTLE_STORES, config.rack.store, config.rack.options)
+        atlas = open_atlas(config, registry)
         rack.open(charter.network_id, config.state)
         try:
             network = cls(
@@ -139,17 +146,20 @@ class KnownNetwork:
                 wall,
                 appeal=Appeal(**{name: frozenset(ids) for name, ids in config.moderation}),
                 allow_private=config.addresses.allow_private,
+                atlas=atlas,
             )
             network._files = NetworkFiles.of(config, charter_file, network)
             network.listen(network._files.told)
             return network
         except BaseException:
             rack.close()
+            atlas.close()
             raise
 
     def close(self) -> None:
-        """Let go of the rack."""
+        """Let go of the rack, and of the geo source's files."""
         self.rack.close()
+        self.atlas.close()
 
     def become(self, fingerprint: bytes) -> None:
         """This process is a node: it has a bottle of its own, and checks others' addresses."""
@@ -295,6 +305,7 @@ class KnownNetwork:
             barred=self.reputation.barred(),
             unnamed=self.reputation.unnamed(self.wall()),
             exits=self.reputation.said.trusted_exits,
+            verified=self.reputation.said.owners.values(),
             owners=self.reputation.said.same_owner,
         )
         touched, self._touched = self._touched, set()

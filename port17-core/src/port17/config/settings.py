@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeAlias
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PrivateAttr
 
 from port17.errors import RecordError
 from port17.records.identity import parse_node_id
@@ -45,6 +45,22 @@ PolicyName: TypeAlias = Annotated[str, LocalFile()]
 
 class _Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Filed(BaseModel):
+    """A configuration that may come from a file, and knows its folder."""
+
+    _folder: Path = PrivateAttr(default=Path())
+
+    @property
+    def folder(self) -> Path:
+        """What relative files in drivers' own options are relative to: the configuration file's folder, else
+        the working directory."""
+        return self._folder
+
+    def lies_in(self, folder: Path) -> None:
+        """The file was read from there."""
+        self._folder = folder
 
 
 class LogConfig(_Section):
@@ -230,7 +246,7 @@ class GeoConfig(_Section):
     options: Options = {}
 
 
-class _Common(_Section):
+class _Common(_Section, Filed):
     """What nodes and clients have in common.
 
     :param charter: the network's charter file.

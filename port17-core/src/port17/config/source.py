@@ -16,7 +16,7 @@ from typing import Any, Literal, TypeAlias, TypeVar, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
 
-from port17.config.settings import MODELS, FileOrUrl, LocalFile
+from port17.config.settings import MODELS, Filed, FileOrUrl, LocalFile
 from port17.errors import ConfigError
 
 ENV_PREFIX = "PORT17_"
@@ -134,6 +134,8 @@ def load(
         value = model.model_validate(found.tree())
     except ValidationError as error:
         raise _refusal(error, found, path) from None
+    if isinstance(value, Filed):
+        value.lies_in(base)
     origins = {".".join(key): found.origin(key) for key, _ in leaves(value)}
     return value, origins
 

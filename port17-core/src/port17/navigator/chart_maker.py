@@ -21,10 +21,13 @@ from port17.navigator.agreement import (
     agree,
     preference,
 )
+from port17.navigator.atlas import Atlas, Unplaceable
 from port17.navigator.chart import Chart, ChartNode, Fingerprint, Lane, LeftOut
+from port17.navigator.geo import Place
 from port17.records.bottle import OFFLINE, Bottle, Slot
 from port17.records.exit_rules import ExitRules
 from port17.records.identity import node_id
+from port17.records.moderation import Action
 from port17.records.revision import Revision
 
 LOOK_S: Final = 10.0
@@ -44,7 +47,8 @@ class ChartTerms:
         trust: who holds the old key could have given it away as well.
     :param barred: nodes that no route uses, with the reason. Also ones that have no bottle.
     :param unnamed: nodes whose PortName is another's; they go by their id.
-    :param exits: trusted for plain text beside those that the charter names.
+    :param exits: trusted for plain text by the moderators, beside those that the charter names.
+    :param verified: nodes whose PortName is their own by the moderators' word.
     :param owners: what the moderators call a node's owner, by the node's fingerprint.
     """
 
@@ -55,6 +59,7 @@ class ChartTerms:
     barred: Mapping[Fingerprint, str] = field(default_factory=dict)
     unnamed: Collection[Fingerprint] = frozenset()
     exits: Collection[Fingerprint] = ()
+    verified: Collection[Fingerprint] = ()
     owners: Mapping[Fingerprint, str] = field(default_factory=dict)
 
     @property
@@ -68,6 +73,16 @@ class ChartTerms:
         """Whose each node is. An owner goes over to a node's successor: a new key makes nobody another."""
         inherited = {heir: self.owners[old] for old, heir in self.heirs.items() if old in self.owners}
         return {**inherited, **self.owners}
+
+    @property
+    def marks(self) -> Mapping[Fingerprint, frozenset[str]]:
+        """What moderators say of each node that they say something good of."""
+        found: dict[Fingerprint, frozenset[str]] = {}
+        for mark, whose in ((_TRUSTED, self.exits), (_VERIFIED, self.verified)):
+            for fingerprint in whose:
+                heir = self.heirs.get(fingerprint, fingerprint)
+                found[heir] = found.get(heir, frozenset()) | mark
+        return found
 
     def same_for_all(self, other: ChartTerms) -> bool:
         """Whether what differs, if anything, is about single nodes."""
@@ -93,11 +108,20 @@ class _Said:
     exit: ExitRules | None
     slots: Mapping[str, tuple[Slot, ...]]
     lanes: tuple[tuple[Fingerprint, int, int], ...]
+    load: int
     offline: bool
+    places: tuple[Place, ...]
+    misplaced: str
+    """Why nobody can tell where it is, although that is asked; empty if that is not so."""
 
     @classmethod
-    def by(cls, bottle: Bottle) -> _Said:
+    def by(cls, bottle: Bottle, atlas: Atlas) -> _Said:
         label, contents = bottle.label, bottle.contents
+        places, misplaced = (), ""
+        try:
+            places = atlas.places(label.addresses)
+        except Unplaceable as error:
+            misplaced = error.message
         addresses = {transport: tuple(found) for transport, found in label.addresses.items()}
         return cls(
             bottle.sequence,
@@ -109,14 +133,19 @@ class _Said:
             None if label.exit is None else ExitRules.parse(label.exit),
             contents.slots,
             tuple((peer, latency_us, capacity) for peer, latency_us, capacity in contents.lanes),
+            contents.load,
             OFFLINE in contents.flags,
+            places,
+            misplaced,
         )
 
 
 class ChartMaker:
     """Takes bottles one by one and draws the chart of those that it has."""
 
-    def __init__(self) -> None:
+    def __init__(self, atlas: Atlas | None = None) -> None:
+        """:param atlas: says where nodes are; without one nobody does."""
+        self._atlas = atlas or Atlas()
         self._said: dict[Fingerprint, _Said] = {}
         self._distrusted: dict[Fingerprint, str] = {}
         self._nodes: dict[Fingerprint, ChartNode] = {}
@@ -143,7 +172,7 @@ class ChartMaker:
 
     def take(self, bottle: Bottle) -> None:
         """Use a verified bottle, instead of any other of its node."""
-        self._said[bottle.fingerprint] = _Said.by(bottle)
+        self._said[bottle.fingerprint] = _Said.by(bottle, self._atlas)
         self._changed.add(bottle.fingerprint)
 
     def drop(self, fingerprint: Fingerprint) -> None:
@@ -193,10 +222,13 @@ class ChartMaker:
             | _differing(before.barred, terms.barred)
             | (frozenset(before.unnamed) ^ frozenset(terms.unnamed))
             | (before.trusted ^ terms.trusted)
+            | _differing(before.owned, terms.owned)
+            | _differing(before.marks, terms.marks)
         )
 
     def _redo(self, changed: set[Fingerprint], terms: ChartTerms, now: float) -> None:
         trusted, order = terms.trusted, preference(terms.revision)
+        owned, marks = terms.owned, terms.marks
         agreements: dict[tuple[str, ...], Agreement] = {}
         near: set[Fingerprint] = set()
         bare: dict[Fingerprint, ChartNode] = {}
@@ -226,12 +258,16 @@ class ChartMaker:
                 node_id=said.node_id,
                 name=said.node_id if fingerprint in terms.unnamed else said.name,
                 group=said.group,
+                owner=owned.get(fingerprint, ""),
+                marks=marks.get(fingerprint, frozenset()),
                 addresses=said.addresses,
                 suites=tuple(name for name in order if name in said.suites),
                 suite=suite,
                 exit=said.exit,
                 plain_text=fingerprint in trusted,
                 slots=slots,
+                load=said.load,
+                places=said.places,
             )
             self._expiries[fingerprint] = max(slot.expiry for slot in slots)
             heirs = terms.heirs
@@ -271,9 +307,10 @@ class ChartMaker:
 class ChartKeeper:
     """The chart of a rack, kept current."""
 
-    def __init__(self, rack: BottleStore) -> None:
+    def __init__(self, rack: BottleStore, atlas: Atlas | None = None) -> None:
+        """:param atlas: says where nodes are."""
         self._rack = rack
-        self._maker = ChartMaker()
+        self._maker = ChartMaker(atlas)
         self._looked_s = -math.inf
         """When all of the rack was last looked at."""
 
@@ -320,12 +357,13 @@ class ChartKeeper:
         maker.distrust(rack.distrusted())
 
 
-def chart_of(bottles: Iterable[Bottle], terms: ChartTerms, now: float) -> Chart:
+def chart_of(bottles: Iterable[Bottle], terms: ChartTerms, now: float, atlas: Atlas | None = None) -> Chart:
     """The chart of verified bottles that are all trusted, drawn once.
 
     :param now: Unix seconds.
+    :param atlas: says where nodes are.
     """
-    maker = ChartMaker()
+    maker = ChartMaker(atlas)
     for bottle in bottles:
         maker.take(bottle)
     return maker.draw(terms, now)
@@ -334,7 +372,11 @@ def chart_of(bottles: Iterable[Bottle], terms: ChartTerms, now: float) -> Chart:
 _NO_CLAIMS: Final[Mapping[Fingerprint, tuple[int, int]]] = MappingProxyType({})
 
 
-def _differing(one: Mapping[Fingerprint, str], other: Mapping[Fingerprint, str]) -> set[Fingerprint]:
+_TRUSTED: Final = frozenset({Action.TRUSTED_EXIT.value})
+_VERIFIED: Final = frozenset({Action.OWNER_VERIFIED.value})
+
+
+def _differing(one: Mapping[Fingerprint, object], other: Mapping[Fingerprint, object]) -> set[Fingerprint]:
     """Of whom something else is said."""
     return {who for who in chain(one, other) if one.get(who) != other.get(who)}
 
@@ -343,6 +385,8 @@ def _unusable(said: _Said, agreed: Agreement, now: float) -> str:
     """Why a node cannot be used whoever asks; empty if it can."""
     if said.offline:
         return "it has said that it is going offline"
+    if said.misplaced:
+        return said.misplaced
     if agreed.suite is None:
         return _nothing_in_common(agreed)
     if all(slot.expiry <= now for slot in said.slots.get(agreed.suite, ())):

@@ -64,3 +64,13 @@ class GeoSource(ABC):
 
     def close(self) -> None:  # noqa: B027
         """Let go of files."""
+
+
+class Nowhere(GeoSource):
+    """The source ``none``: nothing is known of any address."""
+
+    name = "none"
+
+    def locate(self, ip: Address) -> Place | None:
+        """Nothing is known."""
+        return None

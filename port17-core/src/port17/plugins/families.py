@@ -38,6 +38,7 @@ INGRESS: Final = "port17.ingress"
 OPERATIONS: Final = "port17.operations"
 POLICIES: Final = "port17.policies"
 LOCAL_NETWORKS: Final = "port17.local_networks"
+GEO_SOURCES: Final = "port17.geo_sources"
 
 FAMILIES: Final = {
     family.group: family
@@ -50,6 +51,7 @@ FAMILIES: Final = {
         Family(OPERATIONS, "operation", "port17.node.operation:Operation", "port17-core"),
         Family(POLICIES, "route policy", "port17.navigator.policy:RoutePolicy", "port17-policy-example"),
         Family(LOCAL_NETWORKS, "local network", "port17.links.local_network:LocalNetwork", "port17-lan"),
+        Family(GEO_SOURCES, "geo source", "port17.navigator.geo:GeoSource", "port17-geoip"),
         Family(HOOKS, "hook plugin", "", "port17-core"),
     )
 }
