@@ -149,6 +149,8 @@ def at_terminal(house: House, typed: bytes, until_said: bytes) -> bytes:
     """What oak's process says at a terminal of its own, where something is typed at its prompt."""
     pid, terminal = pty.fork()
     if not pid:
+        # Where the tests run in the background it may be ignored, and then by all that they start.
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
         os.execv(PROGRAM[0], [*PROGRAM, "node", "run", "--config", str(house.config("oak"))])
     said = b""
     try:
