@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import socket
 from pathlib import Path
 from typing import Any, Literal
 
@@ -12,6 +13,8 @@ from port17.errors import UsageError
 from port17_cli import loop
 
 VARIABLE = "PORT17_CONTROL"
+PROBE_S = 1.0
+"""Seconds within which a socket of this machine takes a connection."""
 
 
 def answer(args: argparse.Namespace, kind: Literal["node", "client"], verb: str) -> dict[str, Any]:
@@ -21,10 +24,28 @@ def answer(args: argparse.Namespace, kind: Literal["node", "client"], verb: str)
     :raises UsageError: which process is meant is not said.
     :raises NetworkError: it does not answer.
     """
-    return loop.run(ask, _path(args, kind), verb)
+    return loop.run(ask, path(args, kind), verb)
 
 
-def _path(args: argparse.Namespace, kind: str) -> Path:
+def listens(path: Path) -> bool:
+    """Whether a process is behind a control socket; one that is stopped counts."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+        probe.settimeout(PROBE_S)
+        try:
+            probe.connect(os.fspath(path))
+        except (FileNotFoundError, ConnectionRefusedError):
+            return False
+        except OSError:
+            return True  # whoever asks it will be told what is wrong
+    return True
+
+
+def path(args: argparse.Namespace, kind: Literal["node", "client"]) -> Path:
+    """The control socket of the process that a command means.
+
+    :param args: with ``control`` and ``config``.
+    :raises UsageError: which process is meant is not said.
+    """
     if args.control:
         return Path(args.control)
     if args.config:

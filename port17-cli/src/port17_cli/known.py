@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import anyio
 
 from port17 import control
-from port17.bottles.rack import BottleStore, MemoryRack, load_directory
+from port17.bottles.rack import BottleStore, MemoryRack, Racked, load_directory
 from port17.errors import NetworkError, RecordError, UsageError
 from port17.plugins.families import BOTTLE_STORES
 from port17.plugins.loader import Registry
@@ -45,7 +45,7 @@ def rack(
         problems = load_directory(
             config.bottles, charter.network_id, schemes, found, now, skew_s=revision.clock_skew_s
         )
-    for bottle in _held(config, charter, registry):
+    for bottle in (entry.bottle for entry in held(config, charter, registry)):
         try:
             bottle.verify(charter.network_id, schemes, now, skew_s=revision.clock_skew_s)
         except RecordError:
@@ -65,31 +65,42 @@ def asked(args: argparse.Namespace) -> MemoryRack:
     return rack(config, charter, registry, time.time())[0]
 
 
-def _held(config: NodeConfig | ClientConfig, charter: Charter, registry: Registry) -> Iterator[Bottle]:
+def held(config: NodeConfig | ClientConfig, charter: Charter, registry: Registry) -> Iterator[Racked]:
+    """What the process holds of nodes, as it holds it: asked of it if it runs, else from its rack.
+
+    :raises ConfigError: the rack can't be read.
+    """
     try:
-        answers = anyio.run(_ask, config.control)
+        rows = anyio.run(_ask, config.control)
     except NetworkError:
-        answers = None  # it does not run
-    if answers is not None:
-        yield from map(Bottle.parse, answers)
+        rows = None  # it does not run
+    if rows is not None:
+        for row in rows:
+            yield Racked(Bottle.parse(base64.b64decode(row["bottle"])), distrust=row["distrust"])
         return
     made: BottleStore = registry.make(BOTTLE_STORES, config.rack.store, config.rack.options)
     if not (made.lasting and config.state.exists()):
         return
     try:
         made.open(charter.network_id, config.state)
-        yield from made
+        for stamp in made.stamps():
+            entry = made.held(stamp.fingerprint)
+            if entry is not None:
+                yield entry
     finally:
         made.close()
 
 
-async def _ask(path: Path) -> list[bytes]:
-    """:raises NetworkError: nobody answers."""
-    found: list[bytes] = []
+async def _ask(path: Path) -> list[dict[str, str]]:
+    """The rows of the verb ``bottles``.
+
+    :raises NetworkError: nobody answers.
+    """
+    found: list[dict[str, str]] = []
     after: str | None = ""
     while after is not None:
         page: dict[str, Any] = await control.ask(path, "bottles", {"after": after}, ASK_S)
-        found += [base64.b64decode(row["bottle"]) for row in page["bottles"]]
+        found += page["bottles"]
         after = page["next"]
     return found
 
