@@ -122,20 +122,27 @@ class KnownNetwork:
         config: NodeConfig | ClientConfig,
         registry: Registry,
         wall: Callable[[], float] = time.time,
+        *,
+        shown: BottleStore | None = None,
     ) -> KnownNetwork:
         """Read charter and rack, load what they need.
 
+        :param shown: what is known of nodes, for who only looks: nothing is written then.
         :raises ConfigError: a file is missing or wrong, or charter and configuration have no suite in common.
         :raises PluginError: a driver that the charter names and the configuration asks for is unusable.
         """
         installed = installed_schemes(registry)
         charter_file = CharterFile(config.charter, config.state, installed)
-        charter = charter_file.load()
+        charter = charter_file.load() if shown is None else charter_file.read()
         own = OwnSuites(registry, config.suites)
         own.check(charter.current(wall()))
-        rack: BottleStore = registry.make(BOTTLE_STORES, config.rack.store, config.rack.options)
         atlas = open_atlas(config, registry)
-        rack.open(charter.network_id, config.state)
+        rack: BottleStore
+        if shown is not None:
+            rack = shown
+        else:
+            rack = registry.make(BOTTLE_STORES, config.rack.store, config.rack.options)
+            rack.open(charter.network_id, config.state)
         try:
             network = cls(
                 charter,
@@ -149,7 +156,8 @@ class KnownNetwork:
                 atlas=atlas,
             )
             network._files = NetworkFiles.of(config, charter_file, network)
-            network.listen(network._files.told)
+            if shown is None:
+                network.listen(network._files.told)
             return network
         except BaseException:
             rack.close()
