@@ -133,6 +133,24 @@ def control(parser: Parser) -> None:
     parser.add_argument("--config", metavar="FILE", help="take the control socket from this file")
 
 
+def policies(parser: Parser) -> None:
+    """``--policy`` of what routes are looked for by."""
+    parser.add_argument(
+        "--policy",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help="go by this policy instead of the configuration's; repeat",
+    )
+
+
+def level(parser: Parser) -> None:
+    """``--level``."""
+    parser.add_argument(
+        "--level", choices=["fast", "normal", "high"], help="security level (the configuration's)"
+    )
+
+
 def force(parser: Parser) -> None:
     """``--force``."""
     parser.add_argument("--force", action="store_true", help="replace files that exist")

@@ -17,8 +17,10 @@ from port17_cli.grammar import (
     config_file,
     control,
     force,
+    level,
     lock,
     passphrase,
+    policies,
     settings,
     sources,
     suites,
@@ -99,6 +101,9 @@ def _testnet(groups: Groups) -> None:
     parser.add_argument("--socks", metavar="HOST:PORT", help="where the client listens (a free port)")
     suites(parser)
     parser.add_argument("--identity", metavar="SCHEME", help="the network's identity scheme")
+    parser.add_argument(
+        "--countries", metavar="CODES", help="countries that the nodes are said to be in, e.g. DE,FR,US"
+    )
 
 
 def _node(groups: Groups) -> None:
@@ -186,6 +191,20 @@ def _route(groups: Groups) -> None:
     parser.add_argument(
         "--hops", action="store_true", help="show also each hop's suite, and how often its keys have turned"
     )
+    parser = add_command(
+        group,
+        "explain",
+        "route_explain:explain",
+        "Show which route a connection would get and why, or why it gets none.",
+    )
+    parser.add_argument(
+        "destination", metavar="DEST", help="a name, an address or a URL, with a port or without (443)"
+    )
+    parser.add_argument("--config", metavar="FILE", help="the client's configuration")
+    parser.add_argument("--control", metavar="PATH", help="ask the client behind this control socket")
+    policies(parser)
+    level(parser)
+    parser.add_argument("--program", default="", metavar="PATH", help="as if this program asked")
 
 
 def _config(groups: Groups) -> None:
