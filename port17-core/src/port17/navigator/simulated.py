@@ -355,7 +355,7 @@ def _lane(one: _Node, other: _Node, rng: Random, *, lying: bool) -> Lane:
 def _finished(index: int, nodes: list[_Node]) -> ChartNode:
     node = nodes[index]
     lanes: Mapping[Fingerprint, Lane] = MappingProxyType(
-        {nodes[peer].fingerprint: lane for peer, lane in node.lanes.items()}
+        dict(sorted((nodes[peer].fingerprint, lane) for peer, lane in node.lanes.items()))
     )
     addresses = {} if node.hidden else {TRANSPORT: (f"{node.place.ip}:443",)}
     return ChartNode(
