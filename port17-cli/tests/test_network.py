@@ -71,4 +71,4 @@ def test_addresses() -> None:
 
 
 def test_ports_are_different() -> None:
-    assert len(set(network.free_ports(30))) == 30
+    assert len(set(network.free_ports(*["127.0.0.1"] * 30))) == 30

@@ -130,7 +130,7 @@ def test_killed_in_the_foreground_nothing_is_left_and_the_directory_serves_again
         process.kill()
         process.wait()
         await_end(pids(before))
-    socks = f"127.0.0.1:{free_ports(1)[0]}"
+    socks = f"127.0.0.1:{free_ports('127.0.0.1')[0]}"
     with network(tmp_path, "--socks", socks) as process:
         now = state(tmp_path)
         assert now["client"]["socks"] == socks

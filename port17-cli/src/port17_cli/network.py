@@ -20,6 +20,7 @@ from port17.records.charter import Charter
 from port17.records.genesis import network_id
 from port17.records.revision import DAY_S
 from port17_cli import charter as founding
+from port17_cli import countries as geography
 from port17_cli import drivers, enrolment, settings
 from port17_cli.workplace import Workplace
 
@@ -42,11 +43,15 @@ PORT_TRIES = 1000
 
 @dataclass(frozen=True)
 class NodePlan:
-    """One node's place."""
+    """One node's place.
+
+    :param country: where it is said to be; empty if nothing is said.
+    """
 
     name: str
     node_id: str
     address: str
+    country: str
     config: Path
     control: Path
 
@@ -84,12 +89,14 @@ def make(
     socks: str | None,
     suites: Sequence[str],
     identity: str | None,
+    countries: Sequence[str] = (),
 ) -> Plan:
     """Make a network's files.
 
     :param lanes: lanes that each node sees to; None leaves it to the nodes.
     :param socks: HOST:PORT for the client; None picks a free port.
     :param suites: cipher suites that every node serves, best first; empty takes the usual one.
+    :param countries: per node, where it is said to be; empty says nothing, and has all at one address.
     :raises ConfigError: no free ports, or a file cannot be written.
     :raises PluginError: suite or scheme is not installed.
     """
@@ -126,19 +133,22 @@ def make(
     charter = Charter.found(genesis, terms, founding.signers(holders))
     charter_path = directory / "testnet.charter"
     charter.dump(charter_path)
-    ports = free_ports(nodes + 1)
+    hosts = [geography.host(number) if countries else HOST for number in range(1, nodes + 1)]
+    ports = free_ports(*hosts, HOST)
     plans = []
     bottles: list[Bottle] = []
     bootstrap = directory / LIST_NAME
-    common = {
+    common: dict[str, object] = {
         "charter": str(charter_path),
         "bottles": "bottles",
         "bootstrap": {"sources": [str(bootstrap)]},
         "addresses": {"allow_private": True},
     }
+    if countries:
+        common["geo"] = geography.write(directory, countries)
     for number, (name, keyring) in enumerate(zip(names, keyrings, strict=True)):
         folder = directory / "nodes" / name
-        address = f"{HOST}:{ports[number]}"
+        address = f"{hosts[number]}:{ports[number]}"
         control = place.sockets / f"{name}.sock"
         config = settings.write(
             folder / "node.toml",
@@ -157,7 +167,8 @@ def make(
         )
         bottle, _ = enrolment.publish(config, charter, keyring, served, [], now)
         bottles.append(bottle)
-        plans.append(NodePlan(name, bottle.node_id, address, folder / "node.toml", control))
+        country = countries[number] if countries else ""
+        plans.append(NodePlan(name, bottle.node_id, address, country, folder / "node.toml", control))
     listed = SignedBootstrap.of(
         BootstrapList.made(
             network_id=founded,
@@ -184,26 +195,26 @@ def _client(place: Workplace, common: Mapping[str, object], socks: str) -> Clien
     return ClientPlan("client", socks, config, control)
 
 
-def free_ports(count: int) -> list[int]:
-    """Ports of loopback that were free a moment ago, all different.
+def free_ports(*hosts: str) -> list[int]:
+    """A port for each of some loopback addresses that was free a moment ago; all are different.
 
     :raises ConfigError: there are not enough.
     """
     held: list[socket.socket] = []
     try:
         for candidate in _candidates():
-            if len(held) == count:
+            if len(held) == len(hosts):
                 break
             probe = socket.socket()
             try:
-                probe.bind((HOST, candidate))
+                probe.bind((hosts[len(held)], candidate))
             except OSError:
                 probe.close()
                 continue
             held.append(probe)
-        if len(held) < count:
+        if len(held) < len(hosts):
             raise ConfigError(
-                f"There are no {count} free ports from {PORTS[0]} to {PORTS[1]}.",
+                f"There are no {len(hosts)} free ports from {PORTS[0]} to {PORTS[1]}.",
                 cure="End other test networks.",
             )
         return [probe.getsockname()[1] for probe in held]

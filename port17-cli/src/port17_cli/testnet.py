@@ -17,6 +17,7 @@ import anyio
 import anyio.to_thread
 
 from port17.errors import NetworkError, UsageError
+from port17_cli import countries as geography
 from port17_cli import destination, loop
 from port17_cli.fetch import fetch
 from port17_cli.network import Plan, make
@@ -65,6 +66,7 @@ class Running:
                     "name": node.name,
                     "pid": child.pid,
                     "address": node.address,
+                    "country": node.country,
                     "control": str(node.control),
                 }
                 for node, child in zip(self.plan.nodes, self.nodes, strict=True)
@@ -80,6 +82,7 @@ class Running:
 def up(args: argparse.Namespace) -> int:
     """``port17 testnet up``."""
     check(args.nodes, args.lanes)
+    geography.parse(args.countries, args.nodes)
     return loop.run(_up, args)
 
 
@@ -114,6 +117,7 @@ async def _up(args: argparse.Namespace) -> int:
                     socks=args.socks,
                     suites=args.suite or (),
                     identity=args.identity,
+                    countries=geography.parse(args.countries, args.nodes),
                 ) as network:
                     place.write_state(network.state())
                     print("ready", flush=True)
@@ -141,16 +145,26 @@ async def running(
     socks: str | None = None,
     suites: Sequence[str] = (),
     identity: str | None = None,
+    countries: Sequence[str] = (),
 ) -> AsyncIterator[Running]:
     """A network that runs while the context is open, given once a fetch through it has worked.
 
     :param socks: HOST:PORT for the client; None takes a free port.
     :param suites: cipher suites side by side, best first; empty takes the usual one.
+    :param countries: where each node is said to be; empty says nothing.
     :raises NetworkError: a process could not start, or no fetch worked in time.
     """
 
     def prepare() -> Plan:
-        return make(place, nodes=nodes, lanes=lanes, socks=socks, suites=suites, identity=identity)
+        return make(
+            place,
+            nodes=nodes,
+            lanes=lanes,
+            socks=socks,
+            suites=suites,
+            identity=identity,
+            countries=countries,
+        )
 
     plan = await anyio.to_thread.run_sync(prepare)
     begin = time.perf_counter()

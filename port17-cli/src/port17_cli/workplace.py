@@ -17,7 +17,17 @@ from port17.errors import ConfigError
 LOCK = "testnet.lock"
 """Holds the pid of the process that runs the network, and marks the directory as a test network's."""
 STATE = "state.json"
-OURS = (STATE, "testnet.charter", "bootstrap-nodes.json", "nodes", "client", "*.log", "*.sock", "*.key")
+OURS = (
+    STATE,
+    "testnet.charter",
+    "bootstrap-nodes.json",
+    "places.toml",
+    "nodes",
+    "client",
+    "*.log",
+    "*.sock",
+    "*.key",
+)
 """What a test network makes in its directory, and therefore removes."""
 LONGEST_SOCKET = "n000.sock"
 """The longest name of a control socket there."""

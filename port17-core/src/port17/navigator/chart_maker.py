@@ -117,7 +117,8 @@ class _Said:
     @classmethod
     def by(cls, bottle: Bottle, atlas: Atlas) -> _Said:
         label, contents = bottle.label, bottle.contents
-        places, misplaced = (), ""
+        places: tuple[Place, ...] = ()
+        misplaced = ""
         try:
             places = atlas.places(label.addresses)
         except Unplaceable as error:
