@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from reference import generate
+from reference.cases.link import PING_TOKEN
 from reference.link import BLOCK, DESTROY, EARLY, LINK, RELAY, SETUP
 from reference.recorded import FROZEN
 from scripted_suite import Scripted
@@ -103,7 +104,7 @@ class Ends:
             self.legs[end].owed = event["credit"]
             self.legs[end].wake()
         elif event["is"] == "PING":
-            self.near.control.ping(NOW_S)
+            self.near.control.ping(NOW_S, token=PING_TOKEN)
         elif event["is"] == "END_EARLY":
             self.suite.will_generate(self.case["seeds"]["initiator 0"])
             self.near.confirm(self._near_session, NOW_S)

@@ -10,14 +10,16 @@ from hypothesis import strategies as st
 
 from port17.errors import LocalViolation, PeerViolation
 from port17.wire.block import LINK_CIRCUIT, Command
+from port17.wire.control_cells import ANNOUNCED_CAP
 from port17.wire.handshake import Initiator, respond
 from port17.wire.lane import SAY, TAKE, LaneState, LaneTalk, LaneVerb
-from port17.wire.link import Link
-from port17.wire.message import LANE, LinkMessage
+from port17.wire.leg import Leg
+from port17.wire.link import Link, OnSetup
+from port17.wire.message import LANE, TOKEN, LinkMessage
 
 from .wire_forger import called_forger
 from .wire_network import Host, Net, network, pull, verify
-from .wire_quiet import carry, one_node
+from .wire_quiet import Quiet, carry, one_node
 from .wire_suites import TOY
 
 ASK, GRANT, REFUSE, RETIRE = LaneVerb
@@ -116,7 +118,9 @@ def test_a_client_knows_no_lanes_and_none_is_made_with_one(verb: int) -> None:
             write(peer, verb)
 
 
-def handshake(host: Host, caller: Host) -> tuple[Link, Link, list[LaneVerb], list[LaneVerb]]:
+def handshake(
+    host: Host, caller: Host, on_setup: OnSetup | None = None
+) -> tuple[Link, Link, list[LaneVerb], list[LaneVerb]]:
     """Two nodes' ends of one link, of which the caller has flight 2 and has not said so yet."""
     dial = Initiator(network(), host.public, host.clock.wall_s, signer=caller.signer)
     flight, there = respond(
@@ -130,7 +134,7 @@ def handshake(host: Host, caller: Host) -> tuple[Link, Link, list[LaneVerb], lis
             receive=None if initiator else there.early,
             grants=host.grants,
             wake=lambda: None,
-            on_setup=host.setup,
+            on_setup=on_setup or host.setup,
         )
 
     near, far = link(True), link(False)
@@ -160,6 +164,45 @@ def test_a_lane_is_asked_for_granted_and_retired() -> None:
     assert not near.pending
     # Nothing of it counts as use of the link, by which its keys step.
     assert (near.keys.used, far.keys.used) == (0, 0)
+
+
+def test_a_node_says_which_circuits_are_its_own() -> None:
+    begun: list[Leg] = []
+
+    def setup(leg: Leg, content: bytes) -> Quiet:
+        begun.append(leg)
+        return Quiet()
+
+    net = Net([TOY, TOY])
+    near, far, _, _ = handshake(net.hosts[0], net.hosts[1], setup)
+    carry(near, far)
+    legs = [near.open(Quiet(), own=own) for own in (False, True, False, True)]
+    for leg in legs:
+        assert leg is not None
+        leg.wake()
+    carry(near, far)
+    assert [leg.own for leg in begun] == [False, True, False, True]
+    for _ in range(3 * ANNOUNCED_CAP):  # announced, and never begun
+        near.open(Quiet(), own=True)
+    carry(near, far)
+    assert len(far.control.announced) == ANNOUNCED_CAP
+    last = near.open(Quiet(), own=True)
+    assert last is not None
+    last.wake()
+    carry(near, far)
+    assert begun[-1].own
+
+
+def test_no_client_says_that_a_circuit_is_a_node_s_own() -> None:
+    _, _, calls = one_node()
+    for peer in (called_forger(Net([TOY])), calls):
+        with pytest.raises(PeerViolation):
+            peer.write(LINK_CIRCUIT, Command.LINK, TOKEN.pack(LinkMessage.OWN, 1))
+    net = Net([TOY, TOY])
+    near, far, _, _ = handshake(net.hosts[0], net.hosts[1])
+    near.control.announce(1)  # under early keys
+    with pytest.raises(PeerViolation):
+        far.receive(pull(near), 0.0)
 
 
 @pytest.mark.parametrize("verb", [0, 1, 2, 3, 4, 5, 255])

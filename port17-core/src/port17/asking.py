@@ -65,6 +65,7 @@ async def ask(
     *,
     budget: Budget,
     steps: StepTerms = USUAL,
+    own: bool = False,
 ) -> AsyncGenerator[ConveyorStream]:
     """Open an operation on the node at the other end of a crane. The circuit ends with the context.
 
@@ -73,6 +74,7 @@ async def ask(
     :param to: how to address that very node.
     :param budget: bytes that the stream's windows may grow by.
     :param steps: when the circuit's keys step.
+    :param own: we are a node, the crane is a lane, and the node there is to know that no client of ours asks.
     :raises NetworkError: the link takes no more circuits, or the node's prekey is of no use.
     """
     now_s = anyio.current_time()
@@ -84,13 +86,13 @@ async def ask(
     except Exception as fault:  # a plugin's suite: it may cost this circuit
         _log.error("nothing is asked: the cipher suite %s fails: %s", to.suite.name, type(fault).__name__)
         raise NetworkError("the cipher suite to use with that node fails here") from fault
-    leg = None if crane.lost else crane.link.open(circuit)
+    leg = None if crane.lost else crane.link.open(circuit, own=own)
     if leg is None:
         raise NetworkError("the link takes no more circuits")
     with BATCH:
         circuit.begin(leg)
         stream = ConveyorStream(circuit.last.mux.open(operation, arguments, now_s))
-    background = int(operation == SYNC)
+    background = int(operation == SYNC or own)
     crane.link.background += background
     trouble: Exception | None = None
     # Not raised from within: a task group would wrap what the caller's own errors are.

@@ -18,6 +18,7 @@ from port17.links.spare_keys import SpareKeys
 from port17.links.stream import ConveyorStream
 from port17.node.operation import Caller, Operation
 from port17.wire.conveyor import Conveyor
+from port17.wire.lane import LaneState
 from port17.wire.leg import CircuitEnd, Leg
 from port17.wire.link import Link
 from port17.wire.prekey import Network, OwnPrekey
@@ -176,7 +177,7 @@ class Engine:
         operation = self._operations.get(name)
         if operation is None:
             conveyor.reset(Reason.UNKNOWN_OPERATION)
-        elif Caller.CLIENT not in operation.callers:
+        elif not self._caller(relay) & operation.callers:
             conveyor.reset(Reason.POLICY)
         elif self.operations_open >= OPERATIONS_CAP:
             conveyor.reset(Reason.RESOURCES)
@@ -185,6 +186,13 @@ class Engine:
             stream = ConveyorStream(conveyor)
             stream.origin = self.name(relay.previous.link)
             self._tasks.start_soon(self._serve, relay, operation, arguments, stream)
+
+    def _caller(self, relay: Relay) -> Caller:
+        """Who has built a circuit. What comes over a lane is a client's unless the node there says otherwise;
+        a node may do what any client may."""
+        lane = relay.previous.link.lane
+        is_node = relay.previous.own and lane is not None and lane.state is LaneState.STANDS
+        return Caller.CLIENT | Caller.NODE if is_node else Caller.CLIENT
 
     def closed(self, relay: Relay) -> None:
         """See :class:`~port17.wire.relay.RelayHost`."""

@@ -25,7 +25,7 @@ class Caller(Flag):
     CLIENT = auto()
     """Whoever built a circuit to this node: anybody, unknown."""
     NODE = auto()
-    """The node at the other end of a lane."""
+    """The node at the other end of a lane, for itself and none of its clients: it says so of the circuit."""
     OPERATOR = auto()
     """Whoever holds this node's operator key."""
 

@@ -55,6 +55,7 @@ class Leg:
         "known",
         "link",
         "owed",
+        "own",
         "queued",
         "returning",
         "window",
@@ -78,6 +79,8 @@ class Leg:
         """In the link's list of legs with credit to return."""
         self.known = known
         """The peer knows of it: its SETUP came, or ours went out."""
+        self.own = False
+        """The peer is a node, and has said that the circuit is its own."""
         self.closed = False
         self._last_return_s = 0.0
 

@@ -82,7 +82,7 @@ class Link:
         self.heard_s = 0.0
         """When a block last came."""
         self.background = 0
-        """Circuits on it that only keep bottles current: nobody waits for what they carry."""
+        """Circuits on it that only keep bottles current or measure: nobody waits for what they carry."""
         self.failure = ""
         """Why the shell is to end the link; empty while there is no reason."""
         # One byte more than a cell, always zero: what a relay seals on the way back is the body without
@@ -142,16 +142,20 @@ class Link:
         """How many circuits use the link."""
         return len(self._legs)
 
-    def open(self, circuit: CircuitEnd) -> Leg | None:
+    def open(self, circuit: CircuitEnd, *, own: bool = False) -> Leg | None:
         """A leg for a circuit of ours; None if ids or the grant budget are spent.
 
         The circuit's first pull on it is to give SETUP.
+
+        :param own: both ends are nodes, and the peer is to know that it is we who ask, and no client.
         """
         if self._own_id + 2 > CIRCUIT_ID_CAP:
             self.failure = self.failure or "its circuit ids are used up"
         if self.failure or not self.grants.take(FIRST_CREDIT):
             return None
         self._own_id += 2
+        if own:
+            self.control.announce(self._own_id)
         leg = self._legs[self._own_id] = Leg(self, self._own_id, circuit, known=False)
         return leg
 
@@ -279,6 +283,7 @@ class Link:
             return
         # The circuit and its leg need each other; the leg is first, and lives only if the circuit does.
         leg = Leg(self, ident, NoCircuit(), known=True)
+        leg.own = ident in self.control.announced
         self._legs[ident] = leg
         try:
             leg.circuit = self._on_setup(leg, bytes(self.body[:SETUP_SIZE]))
@@ -305,6 +310,11 @@ class Link:
     def round_trip_s(self) -> float:
         """Shortest PING to PONG, seconds; 0 if none came back yet."""
         return self.control.round_trip_s
+
+    @property
+    def recent_round_trip_s(self) -> float:
+        """The same of the last few."""
+        return self.control.recent_round_trip_s
 
     def schedule(self, leg: Leg) -> None:
         """A leg has something to send."""

@@ -6,9 +6,7 @@ import struct
 from enum import IntEnum
 
 TOKEN = struct.Struct(">BQ")
-"""A LINK cell's kind and the token of PING and PONG."""
-
-
+"""A LINK cell's kind and the token of PING and PONG, or the circuit that OWN speaks of."""
 LANE = struct.Struct(">BB")
 """A LINK cell's kind and the verb of a LANE message."""
 RATCHET_HEAD = struct.Struct(">BH")
@@ -26,3 +24,5 @@ class LinkMessage(IntEnum):
     """A step of the link's own keys: REQ from its initiator, RSP from its responder."""
     LANE = 5
     """Whether the link is a lane: see :class:`~port17.wire.lane.LaneVerb`."""
+    OWN = 6
+    """The circuit of this id, which is about to begin, is the node's own and no client's."""
