@@ -40,6 +40,10 @@ POLICIES: Final = "port17.policies"
 LOCAL_NETWORKS: Final = "port17.local_networks"
 GEO_SOURCES: Final = "port17.geo_sources"
 
+ALWAYS_ON: Final = ("diversity", "levels", "proximity")
+"""Route policies that every client has, named or not: without them a configuration that names none would have
+routes through one hand. Their options can be set all the same, and switch off what they do."""
+
 FAMILIES: Final = {
     family.group: family
     for family in (
@@ -49,7 +53,7 @@ FAMILIES: Final = {
         Family(BOTTLE_STORES, "bottle store", "port17.bottles.rack:BottleStore", "port17-core"),
         Family(INGRESS, "ingress", "port17.client.ingress:Ingress", "port17-core"),
         Family(OPERATIONS, "operation", "port17.node.operation:Operation", "port17-core"),
-        Family(POLICIES, "route policy", "port17.navigator.policy:RoutePolicy", "port17-policy-example"),
+        Family(POLICIES, "route policy", "port17.navigator.policy:RoutePolicy", "port17-core"),
         Family(LOCAL_NETWORKS, "local network", "port17.links.local_network:LocalNetwork", "port17-lan"),
         Family(GEO_SOURCES, "geo source", "port17.navigator.geo:GeoSource", "port17-geoip"),
         Family(HOOKS, "hook plugin", "", "port17-core"),

@@ -12,6 +12,14 @@ from port17.errors import ConfigError, PluginError
 from port17.plugins.families import FAMILIES, HOOKS, Family
 from port17.plugins.finder import Found
 
+_PLAINER: Final = {
+    "tuple_type": "a list is wanted, in brackets",
+    "list_type": "a list is wanted, in brackets",
+    "dict_type": "a table is wanted",
+    "model_type": "a table is wanted",
+    "string_type": "a text is wanted, in quotes",
+}
+"""Instead of pydantic's words, which are for those who write Python."""
 SHOWN_NAMES: Final = 12
 """Installed names listed when one is missing: more is a page, and `port17 plugins` shows it."""
 
@@ -88,22 +96,54 @@ def crashed(what: str, dist: str, doing: str, cause: BaseException) -> PluginErr
     return _caused(f"{what} failed {doing}: {said(cause)}", _blame(dist), cause)
 
 
+def options_of_nobody(name: str, policies: Sequence[str]) -> ConfigError:
+    """A configuration has options for a policy that it doesn't name."""
+    close = get_close_matches(name, policies, n=1)
+    return ConfigError(
+        f"policy_options: there are options for {name!r}, which `policies` does not name",
+        cure=(f"Did you mean {close[0]!r}? Else add" if close else "Add")
+        + f" {name!r} to `policies`, or remove its options.",
+    )
+
+
+def nowhere(name: str) -> ConfigError:
+    """A policy picks nodes by where they are, and nobody says that."""
+    return ConfigError(
+        f"policy {name!r} picks nodes by AS, country or continent, and no geo source says where nodes are",
+        cure="Set `geo.source` (docs/geo.md says which there are), or pick by name, id, group, owner or ip.",
+    )
+
+
 def bad_options(what: str, error: ValidationError, fields: Iterable[str]) -> ConfigError:
     """The options that a configuration gives a driver do not fit its ``Config``."""
     known = sorted(fields)
     complaints = []
     for detail in error.errors(include_url=False, include_context=False, include_input=False):
-        place = ".".join(str(part) for part in detail["loc"]) or "the whole"
+        place = _option(detail["loc"])
         if detail["type"] == "extra_forbidden":
             close = get_close_matches(place, known, n=1)
             hint = f"; did you mean {close[0]}?" if close else ""
             complaints.append(f"{place}: there is no such option{hint}")
         else:
-            complaints.append(f"{place}: {detail['msg']}")
+            said_of_it = _PLAINER.get(detail["type"], detail["msg"].removeprefix("Value error, "))
+            complaints.append(f"{place}: {said_of_it}" if place else said_of_it)
     cure = f"It has the options {', '.join(known)}." if known else "It has no options."
     problem = ConfigError(f"options of {what}: {'; '.join(complaints)}", cure=cure)
     problem.__cause__ = error
     return problem
+
+
+def _option(place: Sequence[int | str]) -> str:
+    """``fast.hops``, ``rule 2, ports``: what stands in a list is counted as people count. Empty for the whole."""
+    shown = ""
+    for at, part in enumerate(place):
+        if isinstance(part, int):
+            shown += f" {part + 1}"
+        elif at:
+            shown += f", {part}" if isinstance(place[at - 1], int) else f".{part}"
+        else:
+            shown = part
+    return shown
 
 
 def no_options(what: str) -> ConfigError:

@@ -12,7 +12,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias, overload
 
 from port17.errors import ConfigError, PluginError, Port17Error
-from port17.plugins.families import CIPHER_SUITES, FAMILIES, HOOKS, POLICIES, TRANSPORTS, Family
+from port17.plugins.families import (
+    ALWAYS_ON,
+    CIPHER_SUITES,
+    FAMILIES,
+    HOOKS,
+    POLICIES,
+    TRANSPORTS,
+    Family,
+)
 from port17.plugins.finder import Finds, Found, search
 
 if TYPE_CHECKING:
@@ -165,31 +173,41 @@ class Registry:
         options: Mapping[str, Options] | None = None,
         *,
         folder: Path | None = None,
+        placed: bool = True,
     ) -> Panel:
         """Make the configured route policies and register their hooks. Once per registry.
 
-        One that cannot be used raises: who asked for a policy doesn't go without it.
+        One that cannot be used raises: who asked for a policy doesn't go without it. Those of
+        :data:`~port17.plugins.families.ALWAYS_ON` are there in any case.
 
         :param specs: driver names, or ``FILE.py:CLASS``.
-        :param options: per entry of ``specs``, the policy's own table.
+        :param options: per entry of ``specs`` or policy that is always on, its own table.
         :param folder: what relative files are relative to; the working directory if None.
+        :param placed: whether a geo source says where nodes are.
         :returns: what the navigator asks: these policies and all hook plugins together.
         :raises PluginError: a policy is missing, there twice or broken.
-        :raises ConfigError: a policy is named twice or refuses its options, or options name no policy.
+        :raises ConfigError: a policy is named twice or refuses its options, options name no policy, or one
+            wants places and nobody says where nodes are.
         """
+        from port17.plugins import faults
         from port17.plugins.local import is_local
 
         given = options or {}
-        unused = sorted(set(given) - set(specs))
-        if unused or len(set(specs)) != len(specs):
-            wrong = f"options for {unused[0]!r}, which is not among them" if unused else "one is named twice"
-            raise ConfigError(f"policies: {wrong}", cure="Name each policy once in `policies`.")
-        board = self._loaded_board()
+        usual = [name for name in ALWAYS_ON if name not in specs and name not in self._blocked]
         for spec in specs:
+            if specs.count(spec) > 1:
+                raise ConfigError(f"policies: {spec!r} is named twice", cure="Name it once in `policies`.")
+        for name in given:
+            if name not in (*specs, *usual):
+                raise faults.options_of_nobody(name, [*specs, *usual])
+        board = self._loaded_board()
+        for spec in (*usual, *specs):
             if is_local(spec):
-                self._register_local(board, spec, given.get(spec, {}), folder or Path.cwd())
+                policy = self._register_local(board, spec, given.get(spec, {}), folder or Path.cwd())
             else:
-                self._register_policy(board, spec, given.get(spec, {}))
+                policy = self._register_policy(board, spec, given.get(spec, {}))
+            if policy.wants_places and not placed:
+                raise faults.nowhere(spec)
         return self.panel
 
     # -- hooks -----------------------------------------------------------------------------------------
@@ -306,14 +324,15 @@ class Registry:
         name = f"{found.name}@{found.dist}" if self.is_duplicate(found) else found.name
         board.register(plugin, HOOKS, name, what, found.dist)
 
-    def _register_policy(self, board: HookBoard, name: str, options: Options) -> None:
+    def _register_policy(self, board: HookBoard, name: str, options: Options) -> RoutePolicy:
         from port17.plugins.faults import described
 
         policy = self.make(POLICIES, name, options)
         found = self._only(POLICIES, name)
         board.register(policy, POLICIES, name, described(found), found.dist)
+        return policy
 
-    def _register_local(self, board: HookBoard, spec: str, options: Options, folder: Path) -> None:
+    def _register_local(self, board: HookBoard, spec: str, options: Options, folder: Path) -> RoutePolicy:
         from port17.navigator.policy import RoutePolicy
         from port17.plugins import faults
         from port17.plugins.local import load_local
@@ -326,8 +345,9 @@ class Registry:
             raise faults.unfit(
                 what, Path(file).name, "it is not a class that derives from port17.RoutePolicy"
             )
-        policy = construct(cls, options, what, Path(file).name)
+        policy: RoutePolicy = construct(cls, options, what, Path(file).name)
         board.register(policy, POLICIES, f"{Path(file).name}:{class_name}", what, Path(file).name)
+        return policy
 
 
 def load(found: Found) -> object:

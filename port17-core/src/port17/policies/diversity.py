@@ -1,0 +1,79 @@
+"""The policy ``diversity``, always on: no route has two nodes that one hand may hold."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from typing import Annotated, Final
+
+from pydantic import Field
+
+from port17.hookspecs import hookimpl
+from port17.navigator.chart import ChartNode
+from port17.navigator.policy import RoutePolicy
+from port17.navigator.selector import Selectors
+from port17.records.host import host_of
+
+OWNERS_CAP: Final = 1024
+"""Most families of the user's own: each node is compared with all of them."""
+
+
+class Diversity(RoutePolicy):
+    """Puts nodes into families by whose they are and where they are."""
+
+    class Config(RoutePolicy.Config):
+        """What makes two nodes one family.
+
+        :param group: they name the same group.
+        :param owner: moderators name the same owner, or their addresses are names in one registered domain.
+        :param prefix: they have public addresses in one /16 of IPv4 or /32 of IPv6.
+        :param asn: they have addresses in one autonomous system, where the geo source knows it.
+        :param country: they have addresses in one country.
+        :param owners: the user's own families: per name, selectors of the nodes that belong to it.
+        """
+
+        group: bool = True
+        owner: bool = True
+        prefix: bool = True
+        asn: bool = True
+        country: bool = False
+        owners: Annotated[Mapping[str, Selectors], Field(default_factory=dict, max_length=OWNERS_CAP)]
+
+    config: Config
+
+    def __init__(self, config: Config | None = None) -> None:
+        super().__init__(config)
+        own = self.config
+        self._by_address = own.owner or own.prefix
+        self._by_place = own.asn or own.country
+        self._owners = tuple((f"yours:{name}", selectors) for name, selectors in own.owners.items())
+        self.wants_places = own.country or any(selectors.needs_places for _, selectors in self._owners)
+
+    @hookimpl
+    def families(self, node: ChartNode) -> Collection[str]:
+        """By group, owner, network, AS and the user's own word."""
+        own = self.config
+        found: set[str] = set()
+        if node.group and own.group:
+            found.add(f"group:{node.group.lower()}")
+        if node.owner and own.owner:
+            found.add(f"owner:{node.owner.lower()}")
+        if self._by_address:
+            for addresses in node.addresses.values():
+                for address in addresses:
+                    host = host_of(address)
+                    if host.ip is not None:
+                        area = host.area if own.prefix else None
+                        if area is not None:
+                            found.add(f"net:{area}")
+                    elif own.owner and host.is_name:
+                        found.add(f"owner:{host.site}")
+        if self._by_place:
+            for place in node.places:
+                if place.asn and own.asn:
+                    found.add(f"as:{place.asn}")
+                if place.country and own.country:
+                    found.add(f"country:{place.country}")
+        for family, selectors in self._owners:
+            if selectors.touching(node) is not None:
+                found.add(family)
+        return found

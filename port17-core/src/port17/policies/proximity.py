@@ -1,0 +1,103 @@
+"""The policy ``proximity``, always on: exits near the destination are preferred."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from ipaddress import IPv4Address
+from typing import Annotated, Final
+from weakref import WeakKeyDictionary
+
+from pydantic import Field
+
+from port17.hookspecs import hookimpl
+from port17.navigator.chart import ChartNode
+from port17.navigator.cost import DETOUR, LIGHT_US_PER_KM, USUAL_LANE_US, Point, apart_km, points
+from port17.navigator.countries import COUNTRIES
+from port17.navigator.geo import Place
+from port17.navigator.policy import Request, RoutePolicy
+from port17.records.exit_rules import normal_host
+
+WEIGHT_CAP: Final = 10.0
+"""Largest weight: with ten times its real price distance decides everything else."""
+SOLD_ABROAD: Final = frozenset(
+    {
+        "ac", "ad", "ag", "ai", "as", "bz", "cc", "cd", "co", "dj", "fm", "ga", "gg", "gl", "gq", "im", "io",
+        "la", "ly", "me", "ml", "ms", "mu", "nu", "pw", "sc", "sh", "sr", "st", "su", "tk", "tm", "to", "tv",
+        "vc", "vg", "vu", "ws",
+    }
+)  # fmt: skip
+"""Endings of countries that are sold to everybody: they say nothing about where a server is. The generic ones
+by Google's list for webmasters, and others whose registries advertise to foreigners (2026)."""
+OTHER_ENDINGS: Final = {"uk": "GB"}
+"""Endings of countries that are not their codes."""
+NOWHERE: Final = IPv4Address(0)
+"""The address of a place that is a country's and no machine's."""
+PLACES_KEPT: Final = 256
+"""Destinations' places that are kept in the form in which distances are worked out."""
+
+
+class Proximity(RoutePolicy):
+    """Counts an exit as slower by the time that light in cables takes from it to the destination and back."""
+
+    class Config(RoutePolicy.Config):
+        """How much nearness counts.
+
+        :param weight: 1 counts distance as the time it costs, 0 not at all, 2 twice.
+        :param by_ending: take a name that ends in a country's code for a server in that country.
+        """
+
+        weight: Annotated[float, Field(ge=0, le=WEIGHT_CAP)] = 1.0
+        by_ending: bool = True
+
+    config: Config
+
+    def __init__(self, config: Config | None = None) -> None:
+        super().__init__(config)
+        self._us_per_km = self.config.weight * LIGHT_US_PER_KM * DETOUR
+        self._unknown_us = self.config.weight * USUAL_LANE_US
+        self._points: WeakKeyDictionary[ChartNode, tuple[Point, ...]] = WeakKeyDictionary()
+
+    @hookimpl
+    def exit_cost(self, node: ChartNode, request: Request) -> float | None:
+        """By the farthest of the exit's addresses: by which one it leaves nobody knows. One whose place is
+        not known counts as an ocean away, so that hiding it wins nothing."""
+        country = ""
+        if request.place is not None:
+            there = _points_of(request.place)
+        elif self.config.by_ending:
+            country = country_of(request.host)
+            there = _middle(country)
+        else:
+            return None
+        if not (there and self._us_per_km):
+            return None
+        if country and node.places and all(place.country == country for place in node.places):
+            return None  # where in its country a server is, its name doesn't say
+        here = self._points.get(node)
+        if here is None:
+            here = self._points[node] = points(node.places)
+        if not here:
+            return self._unknown_us
+        return max(apart_km((point,), there) or 0.0 for point in here) * self._us_per_km
+
+
+def country_of(host: str) -> str:
+    """The country that a name's ending speaks of; empty if none. An address has no ending."""
+    ending = normal_host(host).rpartition(".")
+    if not ending[1] or ending[2] in SOLD_ABROAD:
+        return ""
+    code = OTHER_ENDINGS.get(ending[2], ending[2].upper())
+    return code if code in COUNTRIES else ""
+
+
+@lru_cache(maxsize=PLACES_KEPT)
+def _points_of(place: Place) -> tuple[Point, ...]:
+    return points((place,))
+
+
+@lru_cache(maxsize=PLACES_KEPT)
+def _middle(country: str) -> tuple[Point, ...]:
+    if not country:
+        return ()
+    found = COUNTRIES[country]
+    return points((Place(NOWHERE, latitude=found.latitude, longitude=found.longitude),))
