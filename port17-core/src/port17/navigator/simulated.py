@@ -140,15 +140,17 @@ COUNTRIES: Final = (
 
 @dataclass(frozen=True, slots=True)
 class Hostile:
-    """An attacker's part of a simulated network. His nodes stand where all others do, and have as many lanes.
+    """An attacker's part of a simulated network. His nodes have as many lanes as all others.
 
     :param share: of all nodes, 0 to 1.
     :param group: the group that his nodes name; empty if they name none.
+    :param systems: of how many AS he rents, and nobody else does; 0 if his nodes stand where all others do.
     :param lying: they claim no load, and that the lanes among themselves cost no time and carry everything.
     """
 
     share: float
     group: str = ""
+    systems: int = 0
     lying: bool = False
 
 
@@ -229,16 +231,22 @@ def _nodes(
 ) -> list[_Node]:
     share = 0.0 if hostile is None else hostile.share
     ours = frozenset(rng.sample(range(count), round(share * count)))
-    countries = rng.choices(COUNTRIES, [country.weight for country in COUNTRIES], k=count)
+    weights = [country.weight for country in COUNTRIES]
+    countries = rng.choices(COUNTRIES, weights, k=count)
     uplinks = rng.choices([rate for rate, _ in UPLINKS], [share for _, share in UPLINKS], k=count)
     internet = _Internet(rng)
+    rented = [
+        (country, internet.system())
+        for country in rng.choices(COUNTRIES, weights, k=0 if hostile is None else hostile.systems)
+    ]
     groups: list[str] = []
     named = 0
     made = []
     for index, country in enumerate(countries):
-        group = ""
+        group, asn = "", 0
         if index in ours:
             group = "" if hostile is None else hostile.group
+            country, asn = rng.choice(rented) if rented else (country, 0)
         elif rng.random() < GROUPED:
             first = not groups or rng.random() < NEW_GROUP
             named += first
@@ -252,7 +260,7 @@ def _nodes(
         made.append(
             _Node(
                 fingerprint=digest("simulated node", str(seed).encode(), index.to_bytes(4, "big")),
-                place=internet.place(country),
+                place=internet.place(country, asn),
                 at=at,
                 access_us=ACCESS_US + rng.expovariate(1 / ACCESS_SPREAD_US),
                 uplink=uplinks[index],
@@ -284,16 +292,22 @@ class _Internet:
         """Per AS, the /16 of every address in it."""
         self._used: set[int] = set()
 
-    def place(self, country: Country) -> Place:
-        """Another address."""
+    def system(self) -> int:
+        """The number of another AS."""
+        asn = FIRST_ASN + len(self._prefixes)
+        self._prefixes[asn] = []
+        return asn
+
+    def place(self, country: Country, asn: int = 0) -> Place:
+        """Another address.
+
+        :param asn: whose; 0 leaves that to chance.
+        """
         rng = self._rng
-        systems = self._systems.setdefault(country.code, [])
-        if not systems or rng.random() < NEW_AS:
-            asn = FIRST_ASN + len(self._prefixes)
-            self._prefixes[asn] = []
-        else:
-            asn = rng.choice(systems)
-        systems.append(asn)
+        if not asn:
+            systems = self._systems.setdefault(country.code, [])
+            asn = self.system() if not systems or rng.random() < NEW_AS else rng.choice(systems)
+            systems.append(asn)
         prefixes = self._prefixes[asn]
         if not prefixes or rng.random() < NEW_PREFIX:
             prefixes.append(self._prefix())
