@@ -65,6 +65,8 @@ if TYPE_CHECKING:
     from port17.navigator.policy import RoutePolicy as RoutePolicy
     from port17.navigator.policy import SecurityLevel as SecurityLevel
     from port17.navigator.policy import Spread as Spread
+    from port17.navigator.selector import Selector as Selector
+    from port17.navigator.selector import Selectors as Selectors
     from port17.node.operation import Caller as Caller
     from port17.node.operation import Operation as Operation
     from port17.records.beacon import BEACON_CAP as BEACON_CAP
@@ -104,6 +106,7 @@ _HOMES = {
     "navigator.chart": "ChartNode Lane",
     "navigator.geo": "GeoSource Place",
     "navigator.policy": "Position Request Route RoutePolicy SecurityLevel Spread",
+    "navigator.selector": "Selector Selectors",
     "node.operation": "Caller Operation",
     "records.beacon": "BEACON_CAP",
     "records.bottle": "Bottle",

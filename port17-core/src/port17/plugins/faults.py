@@ -134,7 +134,7 @@ def bad_options(what: str, error: ValidationError, fields: Iterable[str]) -> Con
 
 
 def _option(place: Sequence[int | str]) -> str:
-    """``fast.hops``, ``rule 2, ports``: what stands in a list is counted as people count. Empty for the whole."""
+    """``fast.hops``, ``rule 2, ports``: what stands in a list is counted from 1. Empty for the whole."""
     shown = ""
     for at, part in enumerate(place):
         if isinstance(part, int):

@@ -166,7 +166,7 @@ class Rules(RoutePolicy):
 
         @model_validator(mode="after")
         def _all_are_reached(self) -> Rules.Config:
-            if not self.rule:  # a default is not validated as a field, but this is asked of it all the same
+            if not self.rule:
                 raise ValueError("there is no rule; each is a table [[policy_options.rules.rule]]")
             for later, rule in enumerate(self.rule):
                 for earlier in range(later):
