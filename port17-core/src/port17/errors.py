@@ -108,11 +108,14 @@ class NoRoute(NetworkError):
 
     :param short: the same in a few words that are fit for a log: they name no destination, and nothing that
         a policy says of it.
+    :param mendable: there may be one of more nodes, or over what has just failed; otherwise looking on is no
+        use.
     """
 
-    def __init__(self, message: str, *, cure: str = "", short: str = "") -> None:
+    def __init__(self, message: str, *, cure: str = "", short: str = "", mendable: bool = True) -> None:
         super().__init__(message, cure=cure)
         self.short = short or "no route"
+        self.mendable = mendable
 
 
 class PeerViolation(NetworkError):
