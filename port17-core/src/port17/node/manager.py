@@ -11,7 +11,7 @@ import random
 from collections.abc import Callable, Collection, Iterable
 from typing import Final
 
-from port17.node.area import areas_of
+from port17.node.area import areas_of, public_area
 from port17.node.cadence import Cadence
 from port17.node.candidates import OFFLINE, Candidates, Nodes, has_address, no_objection
 from port17.node.commands import Command, Dial, Follow, Introduce, Retire, Sign, Stop
@@ -20,7 +20,6 @@ from port17.node.lane_cost import LaneCost
 from port17.node.life import Life, State
 from port17.node.mesh import Mesh
 from port17.records.bottle import LANES_CAP, LOAD_CAP, Label, Lane
-from port17.records.host import host_of
 
 __all__ = [
     "Command",
@@ -64,6 +63,7 @@ class Manager:
         dialable: Callable[[Label], bool] = has_address,
         objection: Callable[[bytes], str] = no_objection,
         areas: Callable[[Label], Iterable[str]] = areas_of,
+        caller_areas: Callable[[str], Iterable[str]] = public_area,
     ) -> None:
         """
         :param own: the node's fingerprint.
@@ -78,10 +78,12 @@ class Manager:
             empty if it may. Asked when one is about to be chosen or granted a lane, and when something is
             learned of it.
         :param areas: what the nodes of one hand are likely to have in common by their addresses.
+        :param caller_areas: the same by the address that a node without any calls from.
         """
         self._rng = rng
         self._drain_s = drain_s
         self._lanes = lanes
+        self._caller_areas = caller_areas
         self._known = Candidates(nodes, flavour=flavour, dialable=dialable, areas=areas)
         self._cost = LaneCost(nodes, rng)
         self._mesh = Mesh(own, self._known, self._cost, rng, pinned=pinned, lanes=lanes, objection=objection)
@@ -135,8 +137,7 @@ class Manager:
         """
         if self._life.state in (State.STARTING, State.LEAVING):
             return f"the node is {self._life.state}"
-        area = host_of(address).area
-        return self._mesh.asked(peer, now_s, () if area is None else (area,))
+        return self._mesh.asked(peer, now_s, self._caller_areas(address))
 
     def stands(self, peer: bytes, now_s: float, *, ours: bool) -> None:
         """A lane was granted: it stands. Again for one that stands is no error.
@@ -235,6 +236,11 @@ class Manager:
     def state(self) -> State:
         """Where the node stands in its life."""
         return self._life.state
+
+    @property
+    def load(self) -> int:
+        """How much of what it can do the node does, permille."""
+        return self._load
 
     @property
     def lanes(self) -> tuple[bytes, ...]:

@@ -10,7 +10,6 @@ from functools import partial
 from typing import Any, Final
 
 import anyio
-import anyio.to_thread
 from anyio.abc import TaskGroup
 
 from port17 import control
@@ -26,6 +25,7 @@ from port17.neighbourhood import Means, Neighbourhood, chosen
 from port17.network import KnownNetwork
 from port17.node.acquaintances import Acquaintances
 from port17.node.announcement import Announcement
+from port17.node.area import Areas
 from port17.node.cold_desk import ColdDesk, check_fit
 from port17.node.commands import Command, Dial, Follow, Introduce, Retire, Sign
 from port17.node.cranes import Cranes
@@ -42,6 +42,8 @@ from port17.node.offered import offered
 from port17.node.own_bottle import OwnBottle
 from port17.node.reception import Reception
 from port17.node.replays import Replays
+from port17.node.speed_plan import SpeedPlan
+from port17.node.speedtest import Speeds, wants_speeds
 from port17.node.sync import Sync
 from port17.node.verification import Verification
 from port17.plugins.loader import Registry
@@ -52,8 +54,6 @@ from port17.wire.block import BLOCK_SIZE
 from port17.wire.link import Link
 from port17.wire.quota import Budget
 
-BURN_S: Final = 60.0
-"""Seconds between looks for expired prekeys."""
 GRANTS_SHARE: Final = 0.75
 """Share of the memory budget that cells may queue in; the rest is for conveyors' windows."""
 LEAVING_S: Final = 10.0
@@ -140,8 +140,6 @@ class Node:
         )
         self._cranes = Cranes(self._engine)
         self._begun_s = time.monotonic()
-        self._due = anyio.Event()
-        """Set when the keys are to be looked at."""
         self.bound: dict[str, str] = {}
         """Where the node listens, by transport."""
         network.become(self.identity.fingerprint)
@@ -156,6 +154,7 @@ class Node:
             lambda: bool(self._lanes.standing),
             _random,
         )
+        areas = Areas(network.atlas)
         self._driver = Driver(
             Manager(
                 self.identity.fingerprint,
@@ -167,6 +166,8 @@ class Node:
                 flavour=config.flavour,
                 dialable=self._acquaintances.is_dialable,
                 objection=self._acquaintances.objection,
+                areas=areas.of,
+                caller_areas=areas.at,
             )
         )
         self._lanes = Lanes(
@@ -194,6 +195,16 @@ class Node:
             lambda remote: self._neighbourhood is not None and self._neighbourhood.is_local(remote),
             tasks,
         )
+        self.speeds = Speeds(
+            SpeedPlan(_random),
+            network,
+            self._cranes,
+            self._lanes,
+            self._driver,
+            budget,
+            self._terms.steps,
+            enabled=wants_speeds(operations),
+        )
         self._reception = Reception(self._answer, self._take, self._cranes, tasks)
         self._load = Load(
             (
@@ -212,8 +223,10 @@ class Node:
     # -- what the node's parts ask for ------------------------------------------------------------------
     def is_local(self, origin: str) -> bool:
         """See :class:`~port17.node.operation.Host`."""
-        remote = self._cranes.remote(origin)
-        return self._neighbourhood is not None and remote is not None and self._neighbourhood.is_local(remote)
+        crane = self._cranes.named(origin)
+        if self._neighbourhood is None or crane is None:
+            return False
+        return self._neighbourhood.is_local(crane.remote)
 
     def _look_around(self, driver: LocalNetwork | None, budget: Budget) -> Neighbourhood | None:
         """The local network; None where the configuration wants none."""
@@ -262,18 +275,7 @@ class Node:
         # What is not served any more nobody may begin since the overlap is over, and nobody goes on with.
         self._engine.serve(served)
         self._cranes.serve(served)
-        self._due.set()
-
-    async def _keep_keys(self) -> None:
-        """Burn what has expired, and make what is missing; only here does the keyring change."""
-        while True:
-            await self._own.renew(anyio.current_time())
-            # Where prekeys live for seconds, as in tests, a bottle runs out of them within a minute.
-            with anyio.move_on_after(min(BURN_S, self.network.revision.prekey_lifetime_s / 2)):
-                await self._due.wait()
-            self._due = anyio.Event()
-            # Overwriting waits for the disk, and for a command that writes there too.
-            await anyio.to_thread.run_sync(self._credentials.burn)
+        self._own.look()
 
     def _told(self, event: Event) -> None:
         if isinstance(event, Learned | Forgotten):
@@ -307,7 +309,8 @@ class Node:
             self._lanes.tend,
             self._engine.relieve,
             self._spare_keys.restock,
-            self._keep_keys,
+            partial(self._own.keep, self._credentials.burn),
+            self.speeds.run,
             self.exchanges.keep_time,
             self._verification.run,
             self._look_at_load,
@@ -369,6 +372,7 @@ class Node:
                 "followers": self._followers(),
                 "nodes": len(self.network.rack),
             },
+            "speed_tests": self.speeds.status(),
             "neighbours": len(self.network.neighbours.present(anyio.current_time())),
             "bottles": self.network.reputation.bottles(),
             "links": len(self._cranes),
