@@ -2,23 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Final, Literal
 
 from port17.errors import NoRoute
 from port17.navigator.chart import Chart
-from port17.navigator.policy import Position, Request
+from port17.navigator.policy import Objection, Position, Request
 
 CLIENT: Final = "client"
 """Who objects in the name of the client itself: what it has just seen failing."""
 NETWORK: Final = "network"
-"""Who objects in the name of the network: exit rules, the charter, groups."""
+"""Who objects in the name of the network: exit rules, the charter, what a node says of itself."""
 NO_POLICY: Final = frozenset({CLIENT, NETWORK})
 SHOWN_NAMES: Final = 5
 """Names listed per reason; of more, the number is said. A message is for reading."""
 SHOWN_REASONS: Final = 6
 """Reasons listed per stage."""
+SHOWN_POLICIES: Final = 8
+"""Policies listed in a line of a log."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,12 +47,15 @@ class Removal:
 class Search:
     """What one search for a route met.
 
-    :param kept: nodes left after the policies.
-    :param entries: of these, nodes that can be connected to.
-    :param exits: of these, nodes that may open the connection.
+    :param removed: everything that was left out of routes; what is not on the chart is known anyway.
+    :param kept: nodes that may serve somewhere.
+    :param entries: nodes that routes may begin at.
+    :param exits: nodes that may open the connection.
+    :param objections: who refuses the connection whatever the route.
     :param routes: routes that the policies were asked about.
     :param steps: steps of the search through all routes.
     :param exhausted: all routes were seen.
+    :param vetoes: of whole routes.
     """
 
     chart: Chart
@@ -65,56 +70,79 @@ class Search:
     exhausted: bool = True
     refused_exits: list[Removal] = field(default_factory=list)
     vetoes: list[Removal] = field(default_factory=list)
+    objections: Sequence[Objection] = ()
 
 
 def explain(search: Search) -> NoRoute:
     """The error for a search without a result. It names the port but never the destination."""
     what = f"no route of {search.hops} nodes to port {search.request.port}"
-    known = len(search.chart) + len(search.chart.left_out)
-    left_out = [Removal(out.name, NETWORK, out.reason) for out in search.chart.left_out]
-    removed = [*left_out, *search.removed]
+    chart, kept = search.chart, search.kept
+    known = len(chart) + len(chart.left_out)
+    left_out = [Removal(out.name, NETWORK, out.reason) for out in chart.left_out]
+    removed = [*left_out, *search.removed, *search.refused_exits]
+    if search.objections:
+        said = [Removal("the connection", one.by, one.reason, "route") for one in search.objections]
+        return _error(what, "the connection is refused", said, "Ask for less.", mendable=False)
     if known == 0:
         return NoRoute(
             f"{what}: no node is known",
             cure="Name a bootstrap list in the configuration, as `bootstrap.sources`, or put bottles into the"
             " folder that `bottles` names.",
+            short="no node is known",
+            mendable=False,
         )
-    if search.kept < search.hops:
-        return NoRoute(
-            f"{what}: {search.kept} of {known} nodes can be used{_because(removed)}",
-            cure=_cure(removed, f"A route needs {search.hops} nodes: add nodes to the network."),
-        )
+    if kept < search.hops:
+        stage = f"{kept} of {known} nodes can be used"
+        why = [one for one in removed if one.kind == "node" and one.position is None]
+        return _error(what, stage, why, f"A route needs {search.hops} nodes: add nodes to the network.")
     if search.entries == 0:
-        return NoRoute(
-            f"{what}: none of the {search.kept} usable nodes can be connected to{_because(removed)}",
-            cure=_cure(removed, "A node must advertise an address for a transport that is installed."),
-        )
+        stage = f"none of the {kept} usable nodes can be connected to"
+        cure = "A node must advertise an address for a transport that is installed."
+        return _error(what, stage, _at(removed, "entry"), cure)
     if search.exits == 0:
-        refusals = [*removed, *search.refused_exits]
-        return NoRoute(
-            f"{what}: none of the {search.kept} usable nodes may open the connection{_because(refusals)}",
-            cure=_cure(refusals, _exit_cure(search)),
-        )
+        stage = f"none of the {kept} usable nodes may open the connection"
+        return _error(what, stage, _at(removed, "exit"), _exit_cure(search))
     if not search.vetoes:
         seen = "no chain of lanes joins" if search.exhausted else "no chain of lanes was found that joins"
-        return NoRoute(
-            f"{what}: {seen} an entry to one of {search.exits} exits over nodes of different groups"
-            f"{_because(removed)}",
-            cure=_cure(removed, "Add lanes between nodes of different groups; both ends must list a lane."),
-        )
+        stage = f"{seen} an entry to one of {search.exits} exits over nodes that may be in one route"
+        cure = "Add lanes between nodes of different groups; both ends must list a lane."
+        return _error(what, stage, removed, cure, mendable=True)
     seen = "every" if search.exhausted else f"each of the {search.routes} tried"
+    return _error(what, f"{seen} route was vetoed", search.vetoes, "", mendable=True)
+
+
+def _at(removed: Iterable[Removal], position: Position) -> list[Removal]:
+    """What keeps nodes from one position."""
+    return [one for one in removed if one.kind == "node" and one.position in (None, position)]
+
+
+def _error(
+    what: str, stage: str, why: Sequence[Removal], cure: str, *, mendable: bool | None = None
+) -> NoRoute:
+    """:param mendable: None stands for: if the client itself has set something aside."""
+    counts: dict[str, int] = {}
+    for one in why:
+        counts[one.by] = counts.get(one.by, 0) + 1
+    policies = sorted(counts.keys() - NO_POLICY, key=lambda name: (-counts[name], name))
+    if policies:
+        loosen = f"Loosen what removes most: {', '.join(policies[:SHOWN_POLICIES])}."
+        tried = "`port17 route explain` tries out which change brings a route."
+        cure = " ".join(part for part in (loosen, tried, cure) if part)
+    short = f" (policies: {', '.join(policies[:SHOWN_POLICIES])})" if policies else ""
     return NoRoute(
-        f"{what}: {seen} route was vetoed{_because(search.vetoes)}",
-        cure=_cure(search.vetoes, "Loosen the policies."),
+        f"{what}: {stage}{_because(why)}",
+        cure=cure,
+        short=f"{stage}{short}",
+        mendable=CLIENT in counts if mendable is None else mendable,
     )
 
 
 def _because(removals: Iterable[Removal]) -> str:
-    """``; names: reason (policy who)`` for each cause, what removed most first."""
+    """``; names: reason (policy who)`` for each cause, policies first, and what removed most."""
     causes: dict[tuple[str, str], dict[str, None]] = {}
     for removal in removals:
         causes.setdefault((removal.by, removal.reason), {})[removal.subject] = None
-    ordered = sorted(causes.items(), key=lambda cause: -len(cause[1]))
+    ordered = sorted(causes.items(), key=lambda cause: (cause[0][0] in NO_POLICY, -len(cause[1])))
     said = []
     for (by, reason), subjects in ordered[:SHOWN_REASONS]:
         names = ", ".join(list(subjects)[:SHOWN_NAMES])
@@ -124,13 +152,6 @@ def _because(removals: Iterable[Removal]) -> str:
     if len(ordered) > SHOWN_REASONS:
         said.append(f"and {len(ordered) - SHOWN_REASONS} more reasons")
     return "".join(f"; {line}" for line in said)
-
-
-def _cure(removals: Iterable[Removal], otherwise: str) -> str:
-    policies = sorted({removal.by for removal in removals} - NO_POLICY)
-    if not policies:
-        return otherwise
-    return f"Loosen or remove from `policies`: {', '.join(policies)}. {otherwise}"
 
 
 def _exit_cure(search: Search) -> str:
