@@ -5,13 +5,14 @@ Which policies there are and who calls them is the plugin frame's; what becomes 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import ClassVar, Final, Literal, Protocol, TypeAlias
 
 from pydantic import BaseModel, ConfigDict
 
 from port17.navigator.chart import ChartNode, Lane
+from port17.navigator.geo import Place
 
 PLAIN_TEXT_PORTS: Final = frozenset(
     {
@@ -53,6 +54,7 @@ class Request:
     :param protocol: what the exit is to open.
     :param program: path of the program that asks; empty if that is not known.
     :param level: how much speed is given up for anonymity.
+    :param place: where ``host`` is, if it is an address that the user's geo source knows.
     """
 
     host: str
@@ -61,6 +63,7 @@ class Request:
     protocol: Literal["tcp", "udp"] = "tcp"
     program: str = ""
     level: SecurityLevel = "normal"
+    place: Place | None = None
 
     @property
     def plain_text(self) -> bool:
@@ -85,6 +88,11 @@ class Spread:
 
     share: float
     ratio: float
+
+
+USUAL_SPREAD: Final = Spread(1 / 3, 2.0)
+"""Where no policy says: a third of the routes, the quickest of which are at most twice as likely as the
+slowest. A liar's routes are drawn at most six times as often as their number says."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,43 +138,113 @@ class Judgement:
 
     :param objections: any excludes it.
     :param cost_us: microseconds that it counts as slower than it is.
+    :param charges: of these, who asks for how many.
     """
 
     objections: tuple[Objection, ...] = ()
     cost_us: float = 0.0
+    charges: tuple[tuple[str, float], ...] = field(default=(), compare=False)
 
 
 AGREED: Final = Judgement()
 """Nobody has anything to say."""
 
 
+@dataclass(frozen=True, slots=True)
+class Kin:
+    """The families of a node, as all policies together name them.
+
+    :param families: no route has two nodes of one of these.
+    :param objections: policies that should have said and failed; any excludes the node.
+    """
+
+    families: frozenset[str] = frozenset()
+    objections: tuple[Objection, ...] = ()
+
+
+NO_KIN: Final = Kin()
+
+
+@dataclass(frozen=True, slots=True)
+class Demand:
+    """What all policies together want of a request's route.
+
+    :param request: with the level that holds.
+    :param hops: nodes of the route at least; 0 if nobody says.
+    :param spread: among how many routes one is drawn.
+    :param objections: any ends the connection.
+    """
+
+    request: Request
+    hops: int
+    spread: Spread
+    objections: tuple[Objection, ...] = ()
+
+
 class Policies(Protocol):
     """All policies of a client, as the navigator asks them.
 
-    Nodes and lanes are asked about once per chart, exits once per request, routes once per draw.
+    A policy that takes the request is asked for each one, by the methods that take it too; all others
+    are asked once of each node and lane.
     """
 
-    def judge_node(self, node: ChartNode) -> Judgement:
-        """May the node be part of any route?"""
+    @property
+    def by_request(self) -> frozenset[str]:
+        """The hooks that somebody answers with the request at hand; ``veto_route`` if anybody answers it."""
+
+    def judge_request(self, request: Request) -> Demand:
+        """How shall its route be?"""
+
+    def judge_node(self, node: ChartNode, position: Position, level: SecurityLevel) -> Judgement:
+        """May the node serve in this position of a route, and at what extra cost? By those who don't take
+        the request."""
+
+    def judge_node_for(self, node: ChartNode, position: Position, request: Request) -> Judgement:
+        """The same by those who take it."""
+
+    def families(self, node: ChartNode, level: SecurityLevel) -> Kin:
+        """With which nodes must this one not be in a route?"""
 
     def judge_lane(self, source: ChartNode, target: ChartNode, lane: Lane) -> Judgement:
-        """May a route go from source to target, and at what extra cost?"""
+        """May a route go from source to target, and at what extra cost? By those who don't take the
+        request."""
+
+    def judge_lane_for(self, source: ChartNode, target: ChartNode, lane: Lane, request: Request) -> Judgement:
+        """The same by those who take it."""
 
     def judge_exit(self, node: ChartNode, request: Request) -> Judgement:
-        """May the node open this connection, and at what extra cost?"""
+        """May the node open this connection, and at what extra cost? By those who take the request."""
 
     def judge_route(self, route: Route, request: Request) -> Judgement:
         """May the route as a whole be used?"""
 
 
 class NoPolicies:
-    """:class:`Policies` of a client that has none."""
+    """:class:`Policies` of a client that has none: agrees to everything."""
 
-    def judge_node(self, node: ChartNode) -> Judgement:
+    by_request: frozenset[str] = frozenset()
+
+    def judge_request(self, request: Request) -> Demand:
+        """What holds if nobody says anything."""
+        return Demand(request, 0, USUAL_SPREAD)
+
+    def judge_node(self, node: ChartNode, position: Position, level: SecurityLevel) -> Judgement:
         """Agrees."""
         return AGREED
 
+    def judge_node_for(self, node: ChartNode, position: Position, request: Request) -> Judgement:
+        """Agrees."""
+        return AGREED
+
+    def families(self, node: ChartNode, level: SecurityLevel) -> Kin:
+        """None."""
+        return NO_KIN
+
     def judge_lane(self, source: ChartNode, target: ChartNode, lane: Lane) -> Judgement:
+        """Agrees."""
+        return AGREED
+
+    def judge_lane_for(self, source: ChartNode, target: ChartNode, lane: Lane, request: Request) -> Judgement:
         """Agrees."""
         return AGREED
 
@@ -183,9 +261,9 @@ class RoutePolicy:
     """A driver of entry-point group ``port17.policies``, or a class in a local file.
 
     A client's configuration names it; its methods marked ``@hookimpl`` are then asked together with
-    everybody else's. It has an opinion through any of ``exclude_node``, ``exclude_lane``, ``lane_cost``,
-    ``exclude_exit``, ``exit_cost`` and ``veto_route``, described in :mod:`port17.hookspecs`; each may leave
-    out the arguments that it doesn't need. They are pure: same arguments, same answer; no I/O, no waiting.
+    everybody else's. It has an opinion through any of the hooks for routes that :mod:`port17.hookspecs`
+    describes, from ``choose_level`` to ``veto_route``; each may leave out the arguments that it doesn't
+    need. They are pure: same arguments, same answer; no I/O, no waiting.
 
     Options are fields of a ``Config`` of its own::
 
@@ -197,6 +275,11 @@ class RoutePolicy:
 
     name: ClassVar[str]
     """Optional; if set, it is the entry point's name."""
+    wants_places: bool = False
+    """Whether it cannot do what its options ask for where no geo source says where nodes are. A client that
+    has none then doesn't start; a policy that silently did nothing would be worse."""
+    wants_program: bool = False
+    """Whether it looks at ``request.program``, which is found out only if somebody wants it."""
 
     class Config(BaseModel):
         """The policy's own options, from ``[policy_options.NAME]``."""

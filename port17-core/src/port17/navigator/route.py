@@ -1,286 +1,369 @@
-"""Routes: a random one of those that the chart, the exits' rules and every policy allow.
+"""Routes: a random one of the near-best of all that the chart, the exits' rules and every policy allow.
 
-Every valid route of the asked length has the same chance, except that each :data:`HALVING_US` of cost which
-policies add to it halves its chance. Which of them is fastest is not this module's question.
+What a route costs is :mod:`~port17.navigator.cost`'s to say, how likely that makes it
+:mod:`~port17.navigator.ranking`'s, and which there are :mod:`~port17.navigator.walks`'.
 """
 
 from __future__ import annotations
 
-import math
-from collections.abc import Collection, Iterator, Mapping
-from itertools import accumulate
+from collections import OrderedDict
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from itertools import pairwise
+from operator import itemgetter
 from random import Random
+from types import MappingProxyType
 from typing import Final
 
-from port17.errors import LocalViolation
+from port17.errors import LocalViolation, NoRoute
+from port17.navigator import cost
 from port17.navigator.chart import Chart, ChartNode, Fingerprint
-from port17.navigator.explain import CLIENT, NETWORK, Removal, Search, explain
-from port17.navigator.policy import Judgement, NoPolicies, Objection, Policies, Request, Route
+from port17.navigator.compiled import Compiled, Step
+from port17.navigator.cost import Part as Part
+from port17.navigator.explain import NETWORK, Removal, Search, explain
+from port17.navigator.left_out import left_out, reachable
+from port17.navigator.policy import (
+    Demand,
+    NoPolicies,
+    Objection,
+    Policies,
+    Position,
+    Request,
+    Route,
+    SecurityLevel,
+)
+from port17.navigator.ranking import LEAST_NEAR, near_best, weigh
+from port17.navigator.ranking import Ranking as Ranking
+from port17.navigator.ranking import Scored as Scored
+from port17.navigator.walks import Admits, Backtrack, Ground, Walk, admitted, every, reach, sample
 
-HALVING_US: Final = 20_000.0
-"""Microseconds of added cost that halve a route's chance: a hop within a continent."""
-COST_CAP_US: Final = 1_000_000.0
-"""Most cost of one lane or exit that counts, microseconds: 2^-50 is as good as never, and a product of six
-of them is still a float. Who means never excludes."""
+HOPS_LEAST: Final = 3
+"""Least nodes of a route: with two, the entry and the exit would know each other."""
 HOPS_CAP: Final = 5
 """Most nodes of a route: the genesis' ``max_hops`` in version 1 of the protocol."""
-DRAWS: Final = 200
-"""Draws before searching through: a draw fails if it meets a node or group twice or is vetoed. Where one in
-twenty is good, 200 fail once in 28,000 times."""
-SEARCH_CAP: Final = 20_000
-"""Steps of the search through all routes, some tens of milliseconds; it starts at random, so that what lies
-beyond is not always the same."""
+EVERY_CAP: Final = 10_000
+"""Most walks that are all looked at; of more, a sample is. Three guards with 40 lanes each to nodes with 40
+make 4,800, which take some milliseconds, and are looked at once per survey and not per request."""
+TRIES: Final = 3_000
+"""Walks tried for a sample: where one in three nodes is an exit, some hundreds are left."""
+ENOUGH: Final = 64
+"""With fewer in a sample, exits are rare: it is taken again, of ways that lead to one."""
+STEPS_CAP: Final = 50_000
+"""Steps of the search through all walks that is made if no sample has any: some tenths of a second. It goes
+at random, so that what lies beyond is not always the same."""
+SAMPLED_SLACK: Final = 1.1
+"""A route suits a request whose near-best are known from a sample only, if it costs at most so many times
+what the dearest of these does: another sample would have another one."""
+REMEMBERED: Final = 8
+"""Requests whose routes are remembered: a page has a few servers. Some MiB at most."""
+
+
+@dataclass
+class _Found:
+    """What a search has found.
+
+    :param walks: the cheapest first; without those that are known to be vetoed.
+    :param near: the first so many are drawn from.
+    :param vetoes: routes that policies refused.
+    """
+
+    demand: Demand
+    walks: list[Walk]
+    exact: bool
+    near: int = 0
+    weights: list[float] = field(default_factory=list)
+    vetoes: list[Removal] = field(default_factory=list)
+    steps: int = 0
+    exhausted: bool = True
 
 
 class Survey:
-    """What one chart and one set of policies allow, worked out once; draw as many routes as you like.
+    """Routes over one chart by one set of policies; draw as many as you like.
 
-    Valid for as long as chart and policies are: make a new one per chart.
+    Valid for as long as what it was made of: make a new one per chart, with the same ``compiled``.
     """
 
     def __init__(
         self,
         chart: Chart,
         policies: Policies | None = None,
-        hops: int = 3,
         *,
         transports: Collection[str] | None = None,
         avoid: Collection[Fingerprint] = (),
         avoid_lanes: Collection[tuple[Fingerprint, Fingerprint]] = (),
         entries: Collection[Fingerprint] | None = None,
+        entry_us: Mapping[Fingerprint, float] = MappingProxyType({}),
+        hops: int = HOPS_LEAST,
+        max_hops: int = HOPS_CAP,
+        compiled: Compiled | None = None,
     ) -> None:
-        """Ask the policies about every node and lane.
+        """Nothing is asked yet.
 
         :param chart: the map.
         :param policies: None stands for none.
-        :param hops: nodes of a route, 1 to :data:`HOPS_CAP`.
         :param transports: the transports that the client has, for the entry; None stands for any.
         :param avoid: nodes that are not to be used, because they have just failed.
         :param avoid_lanes: pairs of nodes whose lane is not to be used, in either direction.
-        :param entries: routes begin at one of these, and only what is near them is looked at; None stands for
-            any.
+        :param entries: routes begin at one of these; None stands for any node that can be connected to.
+        :param entry_us: what the client has measured of its way to entries, microseconds.
+        :param hops: nodes of a route, if no policy asks for more; by the charter.
+        :param max_hops: nodes of a route at most, by the charter.
+        :param compiled: what is known already; of the same policies.
         """
-        if not 1 <= hops <= HOPS_CAP:
-            raise LocalViolation(f"a route has 1 to {HOPS_CAP} nodes, not {hops}")
+        if not HOPS_LEAST <= hops <= max_hops <= HOPS_CAP:
+            raise LocalViolation(f"a route has {HOPS_LEAST} to {HOPS_CAP} nodes, not {hops} to {max_hops}")
         self.chart = chart
-        self.hops = hops
         self._policies: Policies = policies if policies is not None else NoPolicies()
-        self._removed: list[Removal] = []
-        within = chart.nodes if entries is None else _near(chart, entries, hops - 1)
-        self._nodes = self._keep_nodes(within, frozenset(avoid))
-        self._before = self._keep_lanes({frozenset(pair) for pair in avoid_lanes})
-        self._entries = {
-            fingerprint
-            for fingerprint, node in self._nodes.items()
-            if (entries is None or fingerprint in entries)
-            and any(
-                found and (transports is None or name in transports) for name, found in node.addresses.items()
-            )
-        }
-        self._weights = self._weigh_walks()
-
-    @property
-    def removed(self) -> tuple[Removal, ...]:
-        """Which policy removed which node or lane, and why."""
-        return tuple(self._removed)
+        self._compiled = compiled if compiled is not None else Compiled(self._policies)
+        if compiled is not None and policies is not None and compiled.policies is not policies:
+            raise LocalViolation("what is known is of other policies")
+        self._policies = self._compiled.policies
+        self._compiled.settle(chart)
+        self._transports = transports
+        self._avoided = frozenset(avoid)
+        self._closed = frozenset(way for a, b in avoid_lanes for way in ((a, b), (b, a)))
+        self._entries = entries
+        self._entry_us = entry_us
+        self._hops = hops
+        self._max_hops = max_hops
+        self._grounds: dict[tuple[SecurityLevel, int], Ground] = {}
+        self._every: dict[tuple[SecurityLevel, int], dict[ChartNode, list[Walk]] | None] = {}
+        self._remembered: OrderedDict[Request, _Found] = OrderedDict()
 
     def draw(self, request: Request, rng: Random) -> Route:
-        """A random valid route for a request.
+        """A random one of the near-best routes that the request may use.
 
         :param rng: :class:`random.SystemRandom` in production; anything seeded makes tests repeatable.
         :raises NoRoute: there is none; says what removed the nodes that are missing, and the cure.
         """
+        found = self._find(request, rng)
+        if not found.near:
+            raise self._refusal(found)
+        ((_, nodes),) = rng.choices(found.walks[: found.near], found.weights)
+        return Route(nodes)
+
+    def rank(self, request: Request, rng: Random | None = None) -> Ranking:
+        """All routes that the request may use, and how likely each is.
+
+        :param rng: what a sample is taken with, if there are too many; None stands for always the same.
+        """
+        found = self._find(request, _same() if rng is None else rng)
+        request = found.demand.request
+        walks = found.walks[: found.near]
+        walks += [walk for walk in found.walks[found.near :] if not self._vetoes(walk[1], request)]
+        scored = tuple(Scored(Route(nodes), self._parts(nodes, request)) for _, nodes in walks)
+        return Ranking(request, scored, found.exact, found.near, tuple(found.weights), found.demand.spread)
+
+    def suits(self, route: Route, request: Request) -> bool:
+        """Whether a route that stands may be used for a request: it might have been drawn for it."""
+        current = [self.chart.nodes.get(node.fingerprint) for node in route.nodes]
+        nodes = tuple(node for node in current if node is not None)
+        demand = self._demand(request)
+        if demand.objections or len(nodes) < len(route.nodes) or not demand.hops <= len(nodes):
+            return False
+        ground = self._ground(demand.request.level, len(nodes))
+        us = self._walk_us(ground, nodes, Admits(ground, demand.request))
+        if us is None or self._vetoes(nodes, demand.request):
+            return False
+        if demand.spread.share >= 1.0:
+            return True
+        found = self._find(request, _same())
+        slack = 1.0 if found.exact else SAMPLED_SLACK
+        # Sums in another order differ in their last digits.
+        return bool(found.near) and us <= found.walks[found.near - 1][0] * slack + 1e-3
+
+    def removed(self, request: Request) -> list[Removal]:
+        """Every node that cannot be part of a route for the request or not everywhere in it, and every lane
+        near the entries that cannot, with who says so and why."""
+        demand = self._demand(request)
+        refused = [Removal("the request", said.by, said.reason, "route") for said in demand.objections]
+        ground = self._ground(demand.request.level, min(demand.hops, self._max_hops))
+        return refused + left_out(ground, demand.request, self._avoided, self._entries, self._transports)
+
+    # -- the inside ------------------------------------------------------------------------------------
+    def _demand(self, request: Request) -> Demand:
+        demand = self._policies.judge_request(request)
+        hops, objections = max(demand.hops, self._hops), demand.objections
+        if hops > self._max_hops:
+            reason = f"policies ask for {hops} nodes, and the charter allows {self._max_hops} at most"
+            objections += (Objection(NETWORK, reason),)
+        return replace(demand, hops=hops, objections=objections)
+
+    def _ground(self, level: SecurityLevel, hops: int) -> Ground:
+        ground = self._grounds.get((level, hops))
+        if ground is None:
+            starts = tuple(self._starts(level))
+            ground = Ground(self.chart, self._compiled, level, hops, starts, self._closed)
+            self._grounds[level, hops] = ground
+        return ground
+
+    def _starts(self, level: SecurityLevel) -> Iterator[Step]:
+        nodes = self.chart.nodes
+        known: Iterable[ChartNode] = (
+            self.chart
+            if self._entries is None
+            else [nodes[entry] for entry in sorted(self._entries) if entry in nodes]
+        )
+        for node in known:
+            if node.fingerprint in self._avoided or not reachable(node, self._transports):
+                continue
+            standing = self._compiled.standing(node, level)
+            if standing.entry_us is not None:
+                # What is avoided is kept away as if it were of the entry's family.
+                yield standing.entry_us + self._entry(node), node, standing.families | self._avoided
+
+    def _entry(self, node: ChartNode) -> float:
+        return cost.entry_us(self._entry_us.get(node.fingerprint))
+
+    def _all_walks(self, ground: Ground) -> dict[ChartNode, list[Walk]] | None:
+        """None if there are too many."""
+        key = ground.level, ground.hops
+        if key not in self._every:
+            self._every[key] = every(ground) if ground.within(EVERY_CAP) else None
+        return self._every[key]
+
+    def _find(self, request: Request, rng: Random) -> _Found:
+        found = self._remembered.get(request)
+        if found is not None:
+            self._remembered.move_to_end(request)
+            return found
+        demand = self._demand(request)
+        if demand.objections:
+            return _Found(demand, [], True)
+        ground = self._ground(demand.request.level, demand.hops)
+        admits = Admits(ground, demand.request)
+        walks = self._all_walks(ground)
+        if walks is None:
+            return self._find_some(demand, ground, admits, rng)
+        found = self._choose(_Found(demand, admitted(walks, admits), True))
+        self._remembered[request] = found
+        if len(self._remembered) > REMEMBERED:
+            self._remembered.popitem(last=False)
+        return found
+
+    def _find_some(self, demand: Demand, ground: Ground, admits: Admits, rng: Random) -> _Found:
+        walks = sample(ground, admits, rng, TRIES)
+        found = self._choose(_Found(demand, walks, False))
+        if len(walks) >= ENOUGH and found.near:
+            return found
+        reached = reach(ground, admits)
+        guided = self._choose(_Found(demand, sample(ground, admits, rng, TRIES, reached), False))
+        if max(guided.near, found.near):
+            return max(guided, found, key=lambda one: len(one.walks))
+        search = Backtrack(ground, admits, reached, rng, STEPS_CAP)
+        last = _Found(demand, [], False, vetoes=guided.vetoes)
+        for walk in search.walks():
+            vetoes = self._vetoes(walk[1], demand.request)
+            last.vetoes += vetoes
+            if not vetoes:
+                last.walks.append(walk)
+                if len(last.walks) == LEAST_NEAR:
+                    break
+        last.exact = last.exhausted = search.exhausted and len(last.walks) < LEAST_NEAR
+        last.steps = search.steps
+        return self._choose(last, vetoed=True)
+
+    def _choose(self, found: _Found, *, vetoed: bool = False) -> _Found:
+        """Put the near-best in front, without those that policies refuse.
+
+        :param vetoed: policies have been asked already.
+        """
+        found.walks.sort(key=_COST)
+        demand = found.demand
+        near = near_best(len(found.walks), demand.spread)
+        if vetoed or "veto_route" not in self._policies.by_request:
+            kept = found.walks[:near]
+        else:
+            kept, asked = [], 0
+            while asked < len(found.walks) and len(kept) < near:
+                walk = found.walks[asked]
+                asked += 1
+                vetoes = self._vetoes(walk[1], demand.request)
+                found.vetoes += vetoes
+                if not vetoes:
+                    kept.append(walk)
+            found.walks[:asked] = kept
+        found.near = len(kept)
+        found.weights = weigh([us for us, _ in kept], demand.spread) if kept else []
+        return found
+
+    def _vetoes(self, nodes: tuple[ChartNode, ...], request: Request) -> list[Removal]:
+        if "veto_route" not in self._policies.by_request:
+            return []
+        said = self._policies.judge_route(Route(nodes), request).objections
+        between = " ".join(node.name for node in nodes) if said else ""
+        return [Removal(between, one.by, one.reason, "route") for one in said]
+
+    def _walk_us(self, ground: Ground, nodes: tuple[ChartNode, ...], admits: Admits) -> float | None:
+        """What a walk costs; None if it must not be used. Vetoes aside."""
+        start = next((start for start in ground.starts if start[1] is nodes[0]), None)
+        if start is None:
+            return None
+        us, _, families = start
+        for left, (source, target) in zip(range(len(nodes) - 1, 0, -1), pairwise(nodes), strict=True):
+            step = next((step for step in ground.steps(source, left) if step[1] is target), None)
+            if step is None or not families.isdisjoint(step[2]):
+                return None
+            us, families = us + step[0], families | step[2]
+        extra, way = admits.exit_us(nodes[-1]), admits.way_us(nodes)
+        return None if extra is None or way is None else us + extra + way
+
+    def _parts(self, nodes: tuple[ChartNode, ...], request: Request) -> tuple[Part, ...]:
+        policies = self._policies
+        parts = [Part(f"client to {nodes[0].name}: latency", self._entry(nodes[0]))]
+        for index, node in enumerate(nodes):
+            position: Position = "entry" if index == 0 else "middle" if index < len(nodes) - 1 else "exit"
+            if index:
+                source = nodes[index - 1]
+                lane = source.lanes[node.fingerprint]
+                parts += cost.lane_parts(
+                    source,
+                    node,
+                    lane,
+                    policies.judge_lane(source, node, lane),
+                    policies.judge_lane_for(source, node, lane, request),
+                )
+            judgements = [
+                policies.judge_node(node, position, request.level),
+                policies.judge_node_for(node, position, request),
+            ]
+            if position == "exit":
+                judgements.append(policies.judge_exit(node, request))
+            parts += cost.node_parts(node, position, *judgements)
+        return tuple(parts)
+
+    def _refusal(self, found: _Found) -> NoRoute:
+        """Why there is none."""
+        demand = found.demand
+        ground = self._ground(demand.request.level, min(demand.hops, self._max_hops))
+        removed = left_out(ground, demand.request, self._avoided, self._entries, self._transports)
+        admits = Admits(ground, demand.request)
+        gone = {one.node_id for one in removed if one.kind == "node" and one.position is None}
         search = Search(
             chart=self.chart,
-            hops=self.hops,
-            request=request,
-            removed=list(self._removed),
-            kept=len(self._nodes),
-            entries=len(self._entries),
+            hops=demand.hops,
+            request=demand.request,
+            removed=[one for one in removed if one.position is None or one.position == "middle"],
+            kept=len(self.chart) - len(gone),
+            entries=len(ground.starts),
+            exits=sum(_may_exit(ground, admits, node) for node in self.chart),
+            routes=len(found.vetoes),
+            steps=found.steps,
+            exhausted=found.exhausted,
+            refused_exits=[one for one in removed if one.position == "exit"],
+            vetoes=found.vetoes,
         )
-        exits: list[tuple[ChartNode, float]] = []
-        for fingerprint, node in self._nodes.items():
-            judgement = self._judge_exit(node, request)
-            if judgement.objections:
-                search.refused_exits += [
-                    Removal(node.name, said.by, said.reason) for said in judgement.objections
-                ]
-                continue
-            search.exits += 1
-            weight = self._weights[-1].get(fingerprint, 0.0) * _chance(judgement.cost_us)
-            if weight > 0.0:
-                exits.append((node, weight))
-        if not exits:
-            raise explain(search)
-        for _ in range(DRAWS):
-            nodes = self._walk(exits, rng)
-            if _distinct(nodes):
-                route = Route(nodes)
-                if self._agreed(route, request, search):
-                    return route
-        for route in self._search([node for node, _ in exits], rng, search):
-            if self._agreed(route, request, search):
-                return route
-        raise explain(search)
-
-    def _keep_nodes(
-        self, within: Mapping[Fingerprint, ChartNode], avoid: frozenset[Fingerprint]
-    ) -> dict[Fingerprint, ChartNode]:
-        kept: dict[Fingerprint, ChartNode] = {}
-        for fingerprint, node in within.items():
-            objections = (
-                (Objection(CLIENT, "it has just failed"),)
-                if fingerprint in avoid
-                else self._policies.judge_node(node).objections
-            )
-            self._removed += [Removal(node.name, said.by, said.reason) for said in objections]
-            if not objections:
-                kept[fingerprint] = node
-        return kept
-
-    def _keep_lanes(
-        self, avoid: Collection[frozenset[Fingerprint]]
-    ) -> dict[Fingerprint, tuple[list[ChartNode], list[float]]]:
-        """Per node, from where a route may come to it, and each lane's factor on a route's chance."""
-        before: dict[Fingerprint, tuple[list[ChartNode], list[float]]] = {}
-        for fingerprint, node in self._nodes.items():
-            sources: list[ChartNode] = []
-            factors: list[float] = []
-            for peer, lane in node.lanes.items():
-                source = self._nodes.get(peer)
-                if source is None or _same_group(source, node):
-                    continue
-                judgement = (
-                    Judgement((Objection(CLIENT, "it has just failed"),))
-                    if frozenset((peer, fingerprint)) in avoid
-                    else self._policies.judge_lane(source, node, lane)
-                )
-                if judgement.objections:
-                    between = f"lane {source.name} to {node.name}"
-                    self._removed += [Removal(between, said.by, said.reason) for said in judgement.objections]
-                    continue
-                sources.append(source)
-                factors.append(_chance(judgement.cost_us))
-            before[fingerprint] = (sources, factors)
-        return before
-
-    def _weigh_walks(self) -> list[dict[Fingerprint, float]]:
-        """Per length 1 to ``hops`` and last node, the weight of all walks from an entry to it.
-
-        Nodes may repeat in a walk; drawing again when they do keeps the chances of what is left as they were.
-        """
-        weights = [dict.fromkeys(self._entries, 1.0)]
-        for _ in range(1, self.hops):
-            shorter = weights[-1]
-            longer: dict[Fingerprint, float] = {}
-            for fingerprint, (sources, factors) in self._before.items():
-                weight = sum(
-                    shorter.get(source.fingerprint, 0.0) * factor
-                    for source, factor in zip(sources, factors, strict=True)
-                )
-                if weight > 0.0:
-                    longer[fingerprint] = weight
-            weights.append(longer)
-        return weights
-
-    def _judge_exit(self, node: ChartNode, request: Request) -> Judgement:
-        if node.exit is None:
-            return Judgement((Objection(NETWORK, "is no exit"),))
-        if not node.addresses:
-            return Judgement((Objection(NETWORK, "has no address, and so serves in the middle alone"),))
-        if not node.exit.allows(request.host, request.port):
-            return Judgement((Objection(NETWORK, "its exit rules do not allow the destination"),))
-        if request.plain_text and not node.plain_text:
-            reason = "the charter does not trust it with unencrypted connections"
-            return Judgement((Objection(NETWORK, reason),))
-        return self._policies.judge_exit(node, request)
-
-    def _walk(self, exits: list[tuple[ChartNode, float]], rng: Random) -> tuple[ChartNode, ...]:
-        """One walk, drawn from its exit backwards; its chance is in proportion to its weight."""
-        node = _pick([node for node, _ in exits], [weight for _, weight in exits], rng)
-        nodes = [node]
-        for length in range(self.hops - 1, 0, -1):
-            shorter = self._weights[length - 1]
-            sources, factors = self._before[node.fingerprint]
-            weights = [
-                shorter.get(source.fingerprint, 0.0) * factor
-                for source, factor in zip(sources, factors, strict=True)
-            ]
-            node = _pick(sources, weights, rng)
-            nodes.append(node)
-        nodes.reverse()
-        return tuple(nodes)
-
-    def _search(self, exits: list[ChartNode], rng: Random, search: Search) -> Iterator[Route]:
-        """All valid routes, from a random start on, until :data:`SEARCH_CAP`."""
-        stack: list[tuple[ChartNode, ...]] = [(node,) for node in exits]
-        rng.shuffle(stack)
-        while stack and search.steps < SEARCH_CAP:
-            search.steps += 1
-            nodes = stack.pop()
-            if len(nodes) == self.hops:
-                yield Route(nodes)
-                continue
-            shorter = self._weights[self.hops - len(nodes) - 1]
-            longer = [
-                (source, *nodes)
-                for source in self._before[nodes[0].fingerprint][0]
-                if source.fingerprint in shorter and _distinct((source, *nodes))
-            ]
-            rng.shuffle(longer)
-            stack += longer
-        search.exhausted = not stack
-
-    def _agreed(self, route: Route, request: Request, search: Search) -> bool:
-        judgement = self._policies.judge_route(route, request)
-        search.routes += 1
-        search.vetoes += [Removal("a route", said.by, said.reason) for said in judgement.objections]
-        return not judgement.objections
+        return explain(search)
 
 
-def choose(
-    chart: Chart,
-    request: Request,
-    policies: Policies | None,
-    rng: Random,
-    hops: int = 3,
-    *,
-    transports: Collection[str] | None = None,
-    avoid: Collection[Fingerprint] = (),
-    avoid_lanes: Collection[tuple[Fingerprint, Fingerprint]] = (),
-) -> Route:
-    """One route; who draws many from one chart keeps a :class:`Survey`, whose parameters these are.
-
-    :raises NoRoute: see :meth:`Survey.draw`.
-    """
-    survey = Survey(chart, policies, hops, transports=transports, avoid=avoid, avoid_lanes=avoid_lanes)
-    return survey.draw(request, rng)
+def _may_exit(ground: Ground, admits: Admits, node: ChartNode) -> bool:
+    standing = ground.compiled.standing(node, ground.level)
+    return standing.exit_us is not None and admits.exit_us(node) is not None
 
 
-def _near(chart: Chart, entries: Collection[Fingerprint], lanes: int) -> dict[Fingerprint, ChartNode]:
-    """The nodes that are no more lanes than so away from one of some."""
-    found = {entry: chart.nodes[entry] for entry in entries if entry in chart.nodes}
-    edge = list(found.values())
-    for _ in range(lanes):
-        peers = {peer: chart.nodes[peer] for node in edge for peer in node.lanes if peer not in found}
-        found |= peers
-        edge = list(peers.values())
-    return found
+def _same() -> Random:
+    """What is asked twice gets the same answer."""
+    return Random(0)
 
 
-def _same_group(one: ChartNode, other: ChartNode) -> bool:
-    """Nodes that name no group are each their own."""
-    return bool(one.group) and one.group == other.group
-
-
-def _distinct(nodes: tuple[ChartNode, ...]) -> bool:
-    groups = [node.group for node in nodes if node.group]
-    return len({node.fingerprint for node in nodes}) == len(nodes) and len(set(groups)) == len(groups)
-
-
-def _chance(cost_us: float) -> float:
-    return math.exp2(-min(cost_us, COST_CAP_US) / HALVING_US)
-
-
-def _pick(nodes: list[ChartNode], weights: list[float], rng: Random) -> ChartNode:
-    return rng.choices(nodes, cum_weights=list(accumulate(weights)))[0]
+_COST: Final = itemgetter(0)

@@ -6,31 +6,55 @@ pluggy's own call ends at the first plugin that raises and forgets who answered;
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import Final
+import sys
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import replace
+from typing import Final, Literal, TypeAlias, TypeGuard, TypeVar
 
 from port17.bottles.validation import NOTHING_KNOWN, Known, Terms
 from port17.bottles.verdict import Verdict, reject, together
 from port17.links.transport import Transport
 from port17.navigator.chart import ChartNode, Lane
-from port17.navigator.policy import AGREED, Judgement, Objection, Request, Route
+from port17.navigator.policy import (
+    AGREED,
+    LEVELS,
+    NO_KIN,
+    USUAL_SPREAD,
+    Demand,
+    Judgement,
+    Kin,
+    Objection,
+    Position,
+    Request,
+    Route,
+    SecurityLevel,
+    Spread,
+)
 from port17.plugins import faults
 from port17.plugins.board import NAME_SEPARATOR, HookBoard
 from port17.records.bottle import Bottle
 from port17.wire.suite import CipherSuite
 
+Asked: TypeAlias = tuple[list[tuple[str, Callable[..., object], Sequence[str]]], ...]
+"""Of a hook, who is asked without the request and who with it: name, function, arguments."""
+T = TypeVar("T")
 
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """One plugin's answer that is not None.
-
-    :param by: the plugin's name.
-    :param value: as given, of whatever type.
-    """
-
-    by: str
-    value: object
+WITHOUT: Final = 0
+WITH: Final = 1
+FOR_ROUTES: Final = (
+    "exclude_node",
+    "node_cost",
+    "exclude_lane",
+    "lane_cost",
+    "exclude_exit",
+    "exit_cost",
+    "veto_route",
+)
+"""Hooks of which it matters whether somebody has to be asked for each request."""
+ABOUT_ROUTES: Final = ("choose_level", "least_hops", "choose_spread", "families", *FOR_ROUTES)
+FAMILIES_CAP: Final = 64
+"""Families that one policy may name of one node: addresses are a few, and each has a prefix, a network and a
+country."""
 
 
 class _Crash(str):
@@ -43,22 +67,82 @@ class Panel:
     Whatever raises, or answers with the wrong type, objects.
     """
 
-    def __init__(self, board: HookBoard) -> None:
+    def __init__(self, board: HookBoard, *, unasked: Collection[str] = ()) -> None:
+        """:param unasked: names of plugins that are not asked."""
         self._board: Final = board
+        self._unasked: Final = frozenset(unasked)
+        self._askers: Final[dict[str, Asked]] = {}
+        """Found out once: plugins come before anybody is asked."""
 
-    def judge_node(self, node: ChartNode) -> Judgement:
-        """By ``exclude_node``."""
-        return _judgement(self._objections("exclude_node", node=node))
+    @property
+    def names(self) -> tuple[str, ...]:
+        """All who are asked about routes, in the order of their names."""
+        asked = (side for hook in ABOUT_ROUTES for side in self._asked(hook))
+        return tuple(sorted({by for side in asked for by, _, _ in side}))
+
+    def without(self, names: Collection[str]) -> Panel:
+        """The same, but some are not asked."""
+        return Panel(self._board, unasked=self._unasked.union(names))
+
+    @property
+    def by_request(self) -> frozenset[str]:
+        """The hooks that somebody answers with the request at hand."""
+        found = {hook for hook in FOR_ROUTES if self._asked(hook)[WITH]}
+        # Routes are always those of a request, whoever takes it.
+        return frozenset(found | {"veto_route"} if any(self._asked("veto_route")) else found)
+
+    def judge_request(self, request: Request) -> Demand:
+        """By ``choose_level``, and then of the request with that level by ``least_hops`` and
+        ``choose_spread``."""
+        objections: list[Objection] = []
+        chosen = self._chosen("choose_level", request, _is_level, f"one of {', '.join(LEVELS)}", objections)
+        if chosen:
+            request = replace(request, level=max(chosen, key=LEVELS.index))
+        hops = self._chosen("least_hops", request, _is_count, "a number of nodes", objections)
+        wanted = "a Spread of a share above 0 up to 1 and a ratio of at least 1"
+        spreads = self._chosen("choose_spread", request, _is_spread, wanted, objections)
+        spread = USUAL_SPREAD
+        if spreads:
+            spread = Spread(max(one.share for one in spreads), min(one.ratio for one in spreads))
+        return Demand(request, max(hops, default=0), spread, tuple(objections))
+
+    def judge_node(self, node: ChartNode, position: Position, level: SecurityLevel) -> Judgement:
+        """By ``exclude_node`` and ``node_cost``; of an exit also by ``exclude_exit`` and ``exit_cost``."""
+        arguments = {"node": node, "position": position, "level": level}
+        judgement = self._judge("exclude_node", "node_cost", WITHOUT, arguments)
+        if position != "exit":
+            return judgement
+        return _both(judgement, self._judge("exclude_exit", "exit_cost", WITHOUT, arguments))
+
+    def judge_node_for(self, node: ChartNode, position: Position, request: Request) -> Judgement:
+        """The same with the request, but for ``exclude_exit`` and ``exit_cost``."""
+        arguments = {"node": node, "position": position, "level": request.level, "request": request}
+        return self._judge("exclude_node", "node_cost", WITH, arguments)
+
+    def families(self, node: ChartNode, level: SecurityLevel) -> Kin:
+        """By ``families``."""
+        names: list[str] = []
+        objections: list[Objection] = []
+        for by, value in self._answers("families", WITHOUT, {"node": node, "level": level}):
+            if _are_names(value):
+                names += map(sys.intern, value)
+            else:
+                objections.append(Objection(by, _wrong(value, f"at most {FAMILIES_CAP} names of families")))
+        return Kin(frozenset(names), tuple(objections)) if names or objections else NO_KIN
 
     def judge_lane(self, source: ChartNode, target: ChartNode, lane: Lane) -> Judgement:
         """By ``exclude_lane`` and ``lane_cost``."""
-        objections = self._objections("exclude_lane", source=source, target=target, lane=lane)
-        return self._with_cost(objections, "lane_cost", source=source, target=target, lane=lane)
+        arguments = {"source": source, "target": target, "lane": lane}
+        return self._judge("exclude_lane", "lane_cost", WITHOUT, arguments)
+
+    def judge_lane_for(self, source: ChartNode, target: ChartNode, lane: Lane, request: Request) -> Judgement:
+        """The same with the request."""
+        arguments = {"source": source, "target": target, "lane": lane, "request": request}
+        return self._judge("exclude_lane", "lane_cost", WITH, arguments)
 
     def judge_exit(self, node: ChartNode, request: Request) -> Judgement:
-        """By ``exclude_exit`` and ``exit_cost``."""
-        objections = self._objections("exclude_exit", node=node, request=request)
-        return self._with_cost(objections, "exit_cost", node=node, request=request)
+        """By ``exclude_exit`` and ``exit_cost`` with the request."""
+        return self._judge("exclude_exit", "exit_cost", WITH, {"node": node, "request": request})
 
     def judge_route(self, route: Route, request: Request) -> Judgement:
         """By ``veto_route``."""
@@ -85,48 +169,116 @@ class Panel:
 
     def _verdicts(self, hook: str, **arguments: object) -> list[Verdict]:
         verdicts = []
-        for answer in self._ask(hook, **arguments):
-            if isinstance(answer.value, Verdict):
-                reasons = tuple(f"{answer.by}: {reason}" for reason in answer.value.reasons)
-                verdicts.append(Verdict(answer.value.ruling, reasons, answer.value.kind))
+        for by, value in self._all_answers(hook, arguments):
+            if isinstance(value, Verdict):
+                reasons = tuple(f"{by}: {reason}" for reason in value.reasons)
+                verdicts.append(Verdict(value.ruling, reasons, value.kind))
             else:
-                verdicts.append(reject(f"{answer.by}: {_wrong(answer.value, 'a verdict')}"))
+                verdicts.append(reject(f"{by}: {_wrong(value, 'a verdict')}"))
         return verdicts
 
-    def _ask(self, hook: str, **arguments: object) -> Iterator[Answer]:
-        for implementation in getattr(self._board.manager.hook, hook).get_hookimpls():
-            by = implementation.plugin_name.partition(NAME_SEPARATOR)[2]
-            try:
-                value = implementation.function(*(arguments[name] for name in implementation.argnames))
-            except Exception as error:  # noqa: BLE001 - anything a stranger's code raises is an objection
-                yield Answer(by, _Crash(f"it failed with {faults.said(error)}"))
-                continue
-            if value is not None:
-                yield Answer(by, value)
+    def _chosen(
+        self,
+        hook: str,
+        request: Request,
+        fits: Callable[[object], TypeGuard[T]],
+        wanted: str,
+        objections: list[Objection],
+    ) -> list[T]:
+        """The answers that fit; what doesn't objects."""
+        chosen = []
+        for by, value in self._all_answers(hook, {"request": request}):
+            if fits(value):
+                chosen.append(value)
+            else:
+                objections.append(Objection(by, _wrong(value, wanted)))
+        return chosen
 
     def _objections(self, hook: str, **arguments: object) -> list[Objection]:
-        return [
-            Objection(
-                answer.by,
-                answer.value if isinstance(answer.value, str) else _wrong(answer.value, "a reason or None"),
-            )
-            for answer in self._ask(hook, **arguments)
-        ]
+        return [_objection(by, value) for by, value in self._all_answers(hook, arguments)]
 
-    def _with_cost(self, objections: list[Objection], hook: str, **arguments: object) -> Judgement:
-        cost = 0.0
-        for answer in self._ask(hook, **arguments):
-            value = answer.value
+    def _judge(
+        self, excludes: str, costs: str, which: Literal[0, 1], arguments: Mapping[str, object]
+    ) -> Judgement:
+        if not self._asked(excludes)[which] and not self._asked(costs)[which]:
+            return AGREED
+        objections = [_objection(by, value) for by, value in self._answers(excludes, which, arguments)]
+        charges: list[tuple[str, float]] = []
+        for by, value in self._answers(costs, which, arguments):
             if isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value < math.inf:
-                cost += value
+                charges.append((by, float(value)))
             else:
-                wanted = f"{hook} of 0 or more microseconds"
-                objections.append(Objection(answer.by, _wrong(value, wanted)))
-        return _judgement(objections, cost)
+                objections.append(Objection(by, _wrong(value, f"{costs} of 0 or more microseconds")))
+        return _judgement(objections, charges)
+
+    def _all_answers(self, hook: str, arguments: Mapping[str, object]) -> list[tuple[str, object]]:
+        return [*self._answers(hook, WITHOUT, arguments), *self._answers(hook, WITH, arguments)]
+
+    def _answers(
+        self, hook: str, which: Literal[0, 1], arguments: Mapping[str, object]
+    ) -> list[tuple[str, object]]:
+        """Who says what; without those who have no opinion."""
+        answers: list[tuple[str, object]] = []
+        for by, function, names in self._asked(hook)[which]:
+            try:
+                value = function(*[arguments[name] for name in names])
+            except Exception as error:  # noqa: BLE001 - anything a stranger's code raises is an objection
+                value = _Crash(f"it failed with {faults.said(error)}")
+            if value is not None:
+                answers.append((by, value))
+        return answers
+
+    def _asked(self, hook: str) -> Asked:
+        """Who is asked, without and with the request."""
+        found = self._askers.get(hook)
+        if found is None:
+            sides: Asked = ([], [])
+            for one in getattr(self._board.manager.hook, hook).get_hookimpls():
+                by = one.plugin_name.partition(NAME_SEPARATOR)[2]
+                if by in self._unasked:
+                    continue
+                sides[WITH if "request" in one.argnames else WITHOUT].append((by, one.function, one.argnames))
+            found = self._askers[hook] = sides
+        return found
 
 
-def _judgement(objections: list[Objection], cost_us: float = 0.0) -> Judgement:
-    return Judgement(tuple(objections), cost_us) if objections or cost_us else AGREED
+def _objection(by: str, value: object) -> Objection:
+    return Objection(by, value if isinstance(value, str) else _wrong(value, "a reason or None"))
+
+
+def _judgement(objections: list[Objection], charges: Sequence[tuple[str, float]] = ()) -> Judgement:
+    if not objections and not charges:
+        return AGREED
+    return Judgement(tuple(objections), sum(us for _, us in charges), tuple(charges))
+
+
+def _both(one: Judgement, other: Judgement) -> Judgement:
+    if one is AGREED:
+        return other
+    return Judgement(
+        one.objections + other.objections, one.cost_us + other.cost_us, one.charges + other.charges
+    )
+
+
+def _is_level(value: object) -> TypeGuard[SecurityLevel]:
+    return isinstance(value, str) and value in LEVELS
+
+
+def _is_count(value: object) -> TypeGuard[int]:
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+def _is_spread(value: object) -> TypeGuard[Spread]:
+    return isinstance(value, Spread) and 0.0 < value.share <= 1.0 <= value.ratio < math.inf
+
+
+def _are_names(value: object) -> TypeGuard[Collection[str]]:
+    return (
+        isinstance(value, Collection)
+        and not isinstance(value, str | bytes)
+        and len(value) <= FAMILIES_CAP
+        and all(type(name) is str for name in value)
+    )
 
 
 def _wrong(value: object, wanted: str) -> str:

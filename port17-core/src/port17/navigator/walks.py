@@ -1,0 +1,334 @@
+"""All ways from a client's entries to the exits that a request may use, or, where these are too many, a
+sample in which each had the same chance to be; and if none is met by chance, a search that leaves out nothing.
+
+What makes one way better than another is not this module's question.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from random import Random
+from statistics import median_low
+from typing import Final, TypeAlias
+
+from port17.navigator import cost
+from port17.navigator.chart import Chart, ChartNode, Fingerprint
+from port17.navigator.compiled import Compiled, Families, Onward, Step
+from port17.navigator.explain import NETWORK
+from port17.navigator.policy import Judgement, Objection, Position, Request, SecurityLevel
+from port17.records.exit_rules import ExitRules
+
+Walk: TypeAlias = tuple[float, tuple[ChartNode, ...]]
+"""What it costs, microseconds, and its nodes, from the entry to the exit."""
+Reach: TypeAlias = Sequence[frozenset[Fingerprint]]
+"""Per number of lanes, from which nodes an exit that is admitted may be so many lanes away."""
+
+LOPSIDED: Final = 4
+"""How many times more ways on than usual count. Of ways on every node has about as many as its lanes; who has
+more than so many times the usual is met less often than its share, never more."""
+
+
+@dataclass(frozen=True)
+class Ground:
+    """Where routes are looked for.
+
+    :param hops: nodes of a route, at least 2.
+    :param starts: entries; to the families of each belongs what is avoided.
+    :param closed: lanes that are avoided, in both directions.
+    """
+
+    chart: Chart
+    compiled: Compiled
+    level: SecurityLevel
+    hops: int
+    starts: tuple[Step, ...]
+    closed: frozenset[tuple[Fingerprint, Fingerprint]]
+
+    def onward(self, node: ChartNode) -> Onward:
+        """Where a route may go from a node."""
+        found = self.compiled.onward(node, self.level, self.chart)
+        if not self.closed:
+            return found
+        here, closed = node.fingerprint, self.closed
+        return Onward(
+            found.peers,
+            found.chart,
+            [step for step in found.middles if (here, step[1].fingerprint) not in closed],
+            [step for step in found.exits if (here, step[1].fingerprint) not in closed],
+            found.refused,
+        )
+
+    def steps(self, node: ChartNode, left: int) -> list[Step]:
+        """Where a route may go that has so many nodes to come."""
+        onward = self.onward(node)
+        return onward.exits if left == 1 else onward.middles
+
+    def within(self, most: int) -> bool:
+        """Whether there are at most so many walks along lanes, allowed or not."""
+        nodes, count = self.chart.nodes, len(self.starts)
+        edge = [node for _, node, _ in self.starts]
+        for left in range(self.hops - 1, 0, -1):
+            count = sum(len(node.lanes) for node in edge)
+            if count > most:
+                return False
+            if left > 1:
+                edge = [nodes[peer] for node in edge for peer in node.lanes if peer in nodes]
+        return True
+
+
+class Admits:
+    """What a request may use, each node and lane asked about once."""
+
+    def __init__(self, ground: Ground, request: Request) -> None:
+        self._compiled = ground.compiled
+        self._policies = ground.compiled.policies
+        self._request = request
+        by_request = self._policies.by_request
+        self._of_nodes = not by_request.isdisjoint(("exclude_node", "node_cost"))
+        self._of_lanes = not by_request.isdisjoint(("exclude_lane", "lane_cost"))
+        self._of_exits = not by_request.isdisjoint(("exclude_exit", "exit_cost"))
+        self.picky = self._of_nodes or self._of_lanes
+        """Nodes or lanes on the way have to be asked about."""
+        self._rules: dict[int, bool] = {}
+        self._exits: dict[ChartNode, float | None] = {}
+        self._nodes: dict[tuple[ChartNode, Position], float | None] = {}
+        self._lanes: dict[tuple[ChartNode, ChartNode], float | None] = {}
+
+    def exit_us(self, node: ChartNode) -> float | None:
+        """What the request's policies add for an exit, microseconds; None if it must not be the exit."""
+        try:
+            return self._exits[node]
+        except KeyError:
+            us = self._exits[node] = self._exit_us(node)
+            return us
+
+    def node_us(self, node: ChartNode, position: Position) -> float | None:
+        """The same of any node of a route, without what is asked of exits alone."""
+        if not self._of_nodes:
+            return 0.0
+        key = (node, position)
+        if key not in self._nodes:
+            self._nodes[key] = _us(self._policies.judge_node_for(node, position, self._request))
+        return self._nodes[key]
+
+    def lane_us(self, source: ChartNode, target: ChartNode) -> float | None:
+        """The same of a lane."""
+        if not self._of_lanes:
+            return 0.0
+        key = (source, target)
+        if key not in self._lanes:
+            lane = source.lanes[target.fingerprint]
+            self._lanes[key] = _us(self._policies.judge_lane_for(source, target, lane, self._request))
+        return self._lanes[key]
+
+    def way_us(self, nodes: tuple[ChartNode, ...]) -> float | None:
+        """The same of all but the exit of a route."""
+        total = self.node_us(nodes[0], "entry")
+        for index in range(1, len(nodes)):
+            if total is None:
+                return None
+            source, target = nodes[index - 1], nodes[index]
+            lane = self.lane_us(source, target)
+            here = 0.0 if index == len(nodes) - 1 else self.node_us(target, "middle")
+            total = None if lane is None or here is None else total + lane + here
+        return total
+
+    def refuses(self, node: ChartNode) -> list[Objection]:
+        """Why the network lets a node not be the exit, whatever policies say."""
+        rules, request = node.exit, self._request
+        if rules is None:
+            return [Objection(NETWORK, "is no exit")]
+        if not node.addresses:
+            return [Objection(NETWORK, "has no address, and so serves in the middle alone")]
+        if not rules.allows(request.host, request.port):
+            return [Objection(NETWORK, "its exit rules do not allow the destination")]
+        if request.plain_text and not node.plain_text:
+            return [Objection(NETWORK, "the charter does not trust it with unencrypted connections")]
+        return []
+
+    def _exit_us(self, node: ChartNode) -> float | None:
+        request = self._request
+        rules = self._compiled.standing(node, request.level).rules
+        if rules is None or (request.plain_text and not node.plain_text) or not self._allows(rules):
+            return None
+        here = self.node_us(node, "exit")
+        if here is None or not self._of_exits:
+            return here
+        judgement = self._policies.judge_exit(node, request)
+        return None if judgement.objections else here + cost.charged_us(judgement)
+
+    def _allows(self, rules: ExitRules) -> bool:
+        # Most exits have one of a few sets of rules, and the compiled ones are one object per set.
+        allowed = self._rules.get(id(rules))
+        if allowed is None:
+            allowed = self._rules[id(rules)] = rules.allows(self._request.host, self._request.port)
+        return allowed
+
+
+def _us(judgement: Judgement) -> float | None:
+    return None if judgement.objections else cost.charged_us(judgement)
+
+
+def every(ground: Ground) -> dict[ChartNode, list[Walk]]:
+    """All walks, by their exit, that may be used by some request."""
+    partial: list[tuple[float, tuple[ChartNode, ...], Families]] = [
+        (us, (node,), families) for us, node, families in ground.starts
+    ]
+    for left in range(ground.hops - 1, 1, -1):
+        partial = [
+            (us + more, (*nodes, target), families | theirs)
+            for us, nodes, families in partial
+            for more, target, theirs in ground.steps(nodes[-1], left)
+            if families.isdisjoint(theirs)
+        ]
+    walks: dict[ChartNode, list[Walk]] = {}
+    exits: dict[ChartNode, list[Step]] = {}
+    for us, nodes, families in partial:
+        last = nodes[-1]
+        steps = exits.get(last)
+        if steps is None:
+            steps = exits[last] = ground.steps(last, 1)
+        for more, target, theirs in steps:
+            if families.isdisjoint(theirs):
+                walk = (us + more, (*nodes, target))
+                try:
+                    walks[target].append(walk)
+                except KeyError:
+                    walks[target] = [walk]
+    return walks
+
+
+def admitted(walks: dict[ChartNode, list[Walk]], admits: Admits) -> list[Walk]:
+    """Of all walks those that the request may use, with what its policies add."""
+    found: list[Walk] = []
+    for exit_, group in walks.items():
+        extra = admits.exit_us(exit_)
+        if extra is None:
+            continue
+        if admits.picky:
+            for us, nodes in group:
+                way = admits.way_us(nodes)
+                if way is not None:
+                    found.append((us + way + extra, nodes))
+        elif extra:
+            found += [(us + extra, nodes) for us, nodes in group]
+        else:
+            found += group
+    return found
+
+
+def reach(ground: Ground, admits: Admits) -> Reach:
+    """From where an exit that is admitted may be reached, over lanes alone."""
+    chart, compiled, level = ground.chart, ground.compiled, ground.level
+    sets = [
+        frozenset(
+            node.fingerprint
+            for node in chart
+            if compiled.standing(node, level).exit_us is not None and admits.exit_us(node) is not None
+        )
+    ]
+    for _ in range(ground.hops - 1):
+        last = sets[-1]
+        sets.append(frozenset(node.fingerprint for node in chart if not last.isdisjoint(node.lanes)))
+    return sets
+
+
+def sample(
+    ground: Ground, admits: Admits, rng: Random, tries: int, reached: Reach | None = None
+) -> list[Walk]:
+    """Some walks that the request may use, each with the same chance.
+
+    :param tries: walks that are tried; most fail.
+    :param reached: only steps from which an exit can still be reached are taken.
+    """
+    starts, random = ground.starts, rng.random
+    met: dict[tuple[ChartNode, ...], tuple[float, int]] = {}
+    if not starts:
+        return []
+    for _ in range(tries):
+        us, node, families = starts[int(random() * len(starts))]
+        nodes, odds = [node], 1
+        for left in range(ground.hops - 1, 0, -1):
+            steps = ground.steps(node, left)
+            if reached is not None:
+                goal = reached[left - 1]
+                steps = [step for step in steps if step[1].fingerprint in goal]
+            if not steps:
+                break
+            more, node, theirs = steps[int(random() * len(steps))]
+            if not families.isdisjoint(theirs):
+                break
+            us, odds, families = us + more, odds * len(steps), families | theirs
+            nodes.append(node)
+        else:
+            walk = tuple(nodes)
+            extra = _extra(admits, walk)
+            if extra is not None:
+                met[walk] = (us + extra, odds)
+    return _evened(met, rng)
+
+
+@dataclass
+class Backtrack:
+    """A search through all walks, in random order, that gives up after some steps.
+
+    :param steps: made so far.
+    :param exhausted: all walks were seen.
+    """
+
+    ground: Ground
+    admits: Admits
+    reached: Reach
+    rng: Random
+    most: int
+    steps: int = 0
+    exhausted: bool = field(default=True)
+
+    def walks(self) -> Iterator[Walk]:
+        """One by one."""
+        ground, reached = self.ground, self.reached
+        stack: list[tuple[float, tuple[ChartNode, ...], Families]] = [
+            (us, (node,), families)
+            for us, node, families in ground.starts
+            if node.fingerprint in reached[ground.hops - 1]
+        ]
+        self.rng.shuffle(stack)
+        while stack and self.steps < self.most:
+            self.steps += 1
+            us, nodes, families = stack.pop()
+            left = ground.hops - len(nodes)
+            if left == 0:
+                extra = _extra(self.admits, nodes)
+                if extra is not None:
+                    yield us + extra, nodes
+                continue
+            goal = reached[left - 1]
+            longer = [
+                (us + more, (*nodes, target), families | theirs)
+                for more, target, theirs in ground.steps(nodes[-1], left)
+                if target.fingerprint in goal and families.isdisjoint(theirs)
+            ]
+            self.rng.shuffle(longer)
+            stack += longer
+        self.exhausted = not stack
+
+
+def _extra(admits: Admits, nodes: tuple[ChartNode, ...]) -> float | None:
+    """What the request's policies add to a walk."""
+    extra = admits.exit_us(nodes[-1])
+    if extra is None or not admits.picky:
+        return extra
+    way = admits.way_us(nodes)
+    return None if way is None else extra + way
+
+
+def _evened(met: dict[tuple[ChartNode, ...], tuple[float, int]], rng: Random) -> list[Walk]:
+    """Of walks met by chance so many that each had the same chance.
+
+    One that came by nodes with few ways on was met more easily: as the product of their numbers is smaller.
+    """
+    if not met:
+        return []
+    most = min(max(odds for _, odds in met.values()), LOPSIDED * median_low(odds for _, odds in met.values()))
+    return [(us, nodes) for nodes, (us, odds) in met.items() if rng.random() * most < odds]
