@@ -6,6 +6,7 @@ What follows for routes is the policies' to say. What a bottle claims of itself 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
@@ -62,7 +63,11 @@ class GeoSource(ABC):
     def locate(self, ip: Address) -> Place | None:
         """Where an address is; None if nothing is known of it. Quick (microseconds), and pure."""
 
-    def close(self) -> None:  # noqa: B027
+    def about(self) -> Sequence[str]:
+        """What it reads, for people: a line per file."""
+        return ()
+
+    def close(self) -> None:  # noqa: B027 - most have no files open
         """Let go of files."""
 
 

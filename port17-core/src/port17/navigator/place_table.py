@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Final
 
@@ -67,6 +67,7 @@ class PlaceTable(GeoSource):
 
     def __init__(self, config: Config) -> None:
         super().__init__(config)
+        self._path = Path(config.file)
         self._lengths: dict[int, tuple[int, ...]] = {4: (), 6: ()}
         """Per version the prefix lengths that there are, the longest first."""
         self._entries: dict[tuple[int, int, int], Entry] = {}
@@ -74,13 +75,17 @@ class PlaceTable(GeoSource):
 
     def open(self, folder: Path) -> None:
         """:raises ConfigError: the file is missing, too long, or says what is no place."""
-        path = folder / Path(self.config.file).expanduser()
+        path = self._path = folder / Path(self.config.file).expanduser()
         lengths: dict[int, set[int]] = {4: set(), 6: set()}
         self._entries = {}
         for network, entry in _read(path).items():
             lengths[network.version].add(network.prefixlen)
             self._entries[_key(network.network_address, network.prefixlen)] = entry
         self._lengths = {version: tuple(sorted(found, reverse=True)) for version, found in lengths.items()}
+
+    def about(self) -> Sequence[str]:
+        """The file, and how many networks it names."""
+        return [f"table of {len(self._entries)} networks, {self._path}"]
 
     def locate(self, ip: Address) -> Place | None:
         """Where an address is, by the smallest network that holds it."""
