@@ -15,7 +15,7 @@ class Cranes:
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
         self._all: set[Crane] = set()
-        self._remotes: dict[str, str] = {}
+        self._named: dict[str, Crane] = {}
         self._steps = StepCount()
 
     def __len__(self) -> int:
@@ -28,22 +28,22 @@ class Cranes:
         """Own a crane until it is lost."""
         self._all.add(crane)
         name = self._engine.name(crane.link)
-        self._remotes[name] = crane.remote
+        self._named[name] = crane
         try:
             await crane.run()
         finally:
             self._all.discard(crane)
-            self._remotes.pop(name, None)
+            self._named.pop(name, None)
             if crane.link.keys.session is not None:
                 self._steps.add(crane.link.keys.session)
             self._engine.forget(crane.link)
 
-    def remote(self, origin: str) -> str | None:
-        """The address at the other end of a link; None if it has ended.
+    def named(self, origin: str) -> Crane | None:
+        """A link; None if it has ended.
 
-        :param origin: the engine's name of the link.
+        :param origin: the engine's name of it.
         """
-        return self._remotes.get(origin)
+        return self._named.get(origin)
 
     def serve(self, suites: Collection[str]) -> None:
         """End those under a suite that the node does not serve any more."""

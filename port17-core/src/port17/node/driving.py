@@ -107,6 +107,11 @@ class Driver:
         """Where the node stands in its life."""
         return self._manager.state
 
+    @property
+    def load(self) -> int:
+        """See :attr:`Manager.load`."""
+        return self._manager.load
+
     def status(self) -> dict[str, object]:
         """See :meth:`Manager.status`."""
         return self._manager.status()

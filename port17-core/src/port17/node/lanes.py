@@ -20,7 +20,7 @@ from port17.links.transport import Transport
 from port17.navigator.agreement import Standing
 from port17.network import KnownNetwork
 from port17.node.driving import Driver
-from port17.node.node_link import NodeLink, coarse
+from port17.node.node_link import NodeLink
 from port17.node.verification import Verification
 from port17.refreshing import Refresher
 from port17.wire.block import BLOCK_SIZE
@@ -97,6 +97,11 @@ class Lanes:
     def standing(self) -> list[bytes]:
         """Fingerprints of the nodes to which a lane stands."""
         return [peer for peer, links in self._links.items() if any(link.is_lane for link in links)]
+
+    def of(self, crane: Crane) -> NodeLink | None:
+        """The link of a crane; None if it is none with a node."""
+        links = () if crane.peer is None else self._links.get(crane.peer, ())
+        return next((link for link in links if link.crane is crane), None)
 
     def current(self, peer: bytes) -> NodeLink | None:
         """The lane to use with a node."""
@@ -246,7 +251,7 @@ class Lanes:
         links.insert(sum(one.stands for one in links), link)
         self._lane_stands(link.crane.link)
         self._driver.stands(link.peer, ours=link.ours)
-        self._tell_measure(link)
+        self.tell_measure(link)
 
     def _retire(self, link: NodeLink) -> None:
         if link.is_lane:
@@ -279,7 +284,7 @@ class Lanes:
 
     # -- upkeep ------------------------------------------------------------------------------------
     async def tend(self) -> None:
-        """End what is retired, replace what is to be replaced, measure; without an end."""
+        """End what is retired, replace what is to be replaced, count what lanes carry; without an end."""
         measured_s = anyio.current_time()
         while True:
             await anyio.sleep(TEND_S)
@@ -354,15 +359,20 @@ class Lanes:
             self._anew.discard(old.peer)
 
     def _measure(self, over_s: float) -> None:
+        now_s = anyio.current_time()
         for link in self:
             if not link.is_lane:
                 continue
-            used = link.crane.link.keys.used
-            link.best = max(link.best, int((used - link.seen) * BLOCK_SIZE / over_s))
-            link.seen = used
-            self._tell_measure(link)
+            wire = link.crane.link
+            link.rate = int((wire.keys.used - link.seen) * BLOCK_SIZE / over_s)
+            link.best = max(link.best, link.rate)
+            link.seen = wire.keys.used
+            self.tell_measure(link)
+            if now_s - wire.control.asked_s >= over_s:
+                wire.control.ping(now_s)  # where something is heard all the time the pulse sends none
 
-    def _tell_measure(self, link: NodeLink) -> None:
-        round_trip_s = link.crane.link.round_trip_s
+    def tell_measure(self, link: NodeLink) -> None:
+        """Tell the manager what a lane is like, if it is the one to use."""
+        round_trip_s = link.crane.link.recent_round_trip_s
         if round_trip_s > 0 and self.current(link.peer) is link:
-            self._driver.measured(link.peer, round_trip_s, coarse(link.best))
+            self._driver.measured(link.peer, round_trip_s, link.capacity)

@@ -42,8 +42,7 @@ from port17.node.offered import offered
 from port17.node.own_bottle import OwnBottle
 from port17.node.reception import Reception
 from port17.node.replays import Replays
-from port17.node.speed_plan import SpeedPlan
-from port17.node.speedtest import Speeds, wants_speeds
+from port17.node.speedtest import Speeds
 from port17.node.sync import Sync
 from port17.node.verification import Verification
 from port17.plugins.loader import Registry
@@ -196,14 +195,13 @@ class Node:
             tasks,
         )
         self.speeds = Speeds(
-            SpeedPlan(_random),
+            _random,
             network,
             self._cranes,
             self._lanes,
             self._driver,
             budget,
             self._terms.steps,
-            enabled=wants_speeds(operations),
         )
         self._reception = Reception(self._answer, self._take, self._cranes, tasks)
         self._load = Load(

@@ -36,8 +36,12 @@ class NodeLink:
     """The other end knows that, too, or is gone."""
     seen: int = 0
     """Cells that it had carried at the last measurement."""
+    rate: int | None = None
+    """Bytes per second that it carried of late; None before the first measurement."""
     best: int = 0
-    """Most bytes per second that it was seen to carry."""
+    """Most bytes per second that it was seen to carry since it was last tested."""
+    speed: int = 0
+    """Bytes per second that it was found to carry when it was last tested; 0 if it never was."""
 
     @property
     def is_lane(self) -> bool:
@@ -48,6 +52,15 @@ class NodeLink:
     def is_retiring(self) -> bool:
         """We have said that it is to be none, and the other end has not answered."""
         return self.crane.link.lane is not None and self.crane.link.lane.state is LaneState.RETIRING
+
+    @property
+    def capacity(self) -> int:
+        """What is published of what it can carry; 0 says nothing."""
+        return coarse(max(self.best, self.speed))
+
+    def tested(self, speed: int) -> None:
+        """It was tested: what it carried before tells nothing any more."""
+        self.speed, self.best = speed, 0
 
     def may(self, verb: LaneVerb) -> bool:
         """Whether this can be said now."""

@@ -9,8 +9,8 @@ from port17.node.operation import Operation
 from port17.plugins.families import OPERATIONS
 from port17.plugins.loader import Registry
 
-UPKEEP: Final = ("SYNC", "SEAGULL")
-"""Always offered: a network is what its nodes tell each other."""
+UPKEEP: Final = ("SYNC", "SEAGULL", "SPEEDTEST")
+"""Always offered: a network is what its nodes tell each other, and measure."""
 
 
 def offered(config: NodeConfig, registry: Registry) -> dict[str, Operation]:

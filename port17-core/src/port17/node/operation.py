@@ -16,6 +16,7 @@ from port17.links.stream import ConveyorStream
 if TYPE_CHECKING:
     from port17.asking import Exchanges
     from port17.network import KnownNetwork
+    from port17.node.speedtest import Speeds
     from port17.refreshing import Refresher
 
 
@@ -44,6 +45,10 @@ class Host(Protocol):
     @property
     def exchanges(self) -> Exchanges:
         """How bottles are exchanged."""
+
+    @property
+    def speeds(self) -> Speeds:
+        """How it measures lanes, and lets others."""
 
     def is_local(self, origin: str) -> bool:
         """Whether a link, by its name, comes from the local network."""

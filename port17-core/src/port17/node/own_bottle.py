@@ -25,6 +25,8 @@ from port17.records.identity import node_id
 from port17.records.revision import Revision
 from port17.wire.suite import CipherSuite
 
+BURN_S = 60.0
+"""Seconds between looks for expired prekeys."""
 RETRY_S = 60.0
 """Seconds before what could not be published is tried again."""
 ANOTHER_NAME = "set another name in the node's configuration, and run `port17 node bottle --config FILE`"
@@ -62,6 +64,8 @@ class OwnBottle:
         """The trouble that was logged last."""
         self._unsaid: Sign | None = None
         """What is to be said and could not be signed."""
+        self._due = anyio.Event()
+        """Set when the keys are to be looked at."""
         self._signing = anyio.Lock()
         """One at a time: the keyring is changed by nobody else."""
 
@@ -98,6 +102,23 @@ class OwnBottle:
         async with self._signing:
             fresh = await anyio.to_thread.run_sync(self._first, self._task(), said)
             self._publish(fresh)
+
+    async def keep(self, burn: Callable[[], None]) -> None:
+        """Make what is missing, and burn what has expired, without an end; only here does the keyring change.
+
+        :param burn: overwrites expired prekeys; waits for the disk, and for a command that writes there too.
+        """
+        while True:
+            await self.renew(anyio.current_time())
+            # Where prekeys live for seconds, as in tests, a bottle runs out of them within a minute.
+            with anyio.move_on_after(min(BURN_S, self._network.revision.prekey_lifetime_s / 2)):
+                await self._due.wait()
+            self._due = anyio.Event()
+            await anyio.to_thread.run_sync(burn)
+
+    def look(self) -> None:
+        """The keys are to be looked at now: charter, clock or bottles have changed."""
+        self._due.set()
 
     async def sign(self, said: Sign) -> None:
         """Say something else. What goes wrong is logged, and tried again by :meth:`renew`."""
