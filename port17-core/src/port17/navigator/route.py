@@ -154,16 +154,21 @@ class Survey:
         scored = tuple(Scored(Route(nodes), self._parts(nodes, request)) for _, nodes in walks)
         return Ranking(request, scored, found.exact, found.near, tuple(found.weights), found.demand.spread)
 
+    def near_best(self, request: Request, rng: Random | None = None) -> tuple[list[Walk], list[float]]:
+        """The routes that one is drawn from, with their costs, and how likely each is: :meth:`rank` without
+        all that people want to know.
+
+        :param rng: as of :meth:`rank`.
+        :returns: walks, the cheapest first, and as many weights.
+        """
+        found = self._find(request, _same() if rng is None else rng)
+        return found.walks[: found.near], found.weights
+
     def suits(self, route: Route, request: Request) -> bool:
         """Whether a route that stands may be used for a request: it might have been drawn for it."""
-        current = [self.chart.nodes.get(node.fingerprint) for node in route.nodes]
-        nodes = tuple(node for node in current if node is not None)
         demand = self._demand(request)
-        if demand.objections or len(nodes) < len(route.nodes) or not demand.hops <= len(nodes):
-            return False
-        ground = self._ground(demand.request.level, len(nodes))
-        us = self._walk_us(ground, nodes, Admits(ground, demand.request))
-        if us is None or self._vetoes(nodes, demand.request):
+        us = self._cost_us(route, demand)
+        if us is None:
             return False
         if demand.spread.share >= 1.0:
             return True
