@@ -69,6 +69,7 @@ def build() -> argparse.ArgumentParser:
     _client(groups)
     _route(groups)
     _config(groups)
+    _geo(groups)
     _plugins(groups)
     _suites_group(groups)
     return parser
@@ -205,6 +206,12 @@ def _route(groups: Groups) -> None:
     policies(parser)
     level(parser)
     parser.add_argument("--program", default="", metavar="PATH", help="as if this program asked")
+    parser = add_command(
+        group, "chart", "route_chart:chart", "Write the map that routes are searched on to a file."
+    )
+    config_file(parser)
+    parser.add_argument("--out", required=True, metavar="FILE", help="where it goes (JSON)")
+    force(parser)
 
 
 def _config(groups: Groups) -> None:
@@ -218,6 +225,14 @@ def _config(groups: Groups) -> None:
     parser.add_argument(
         "--kind", choices=["node", "client"], help="what the file is for (seen from its keys)"
     )
+
+
+def _geo(groups: Groups) -> None:
+    group = add_group(groups, "geo", "Where addresses are, by the user's own geo source.")
+    parser = add_command(group, "lookup", "geo:lookup", "Show what the geo source says of addresses.")
+    config_file(parser)
+    settings(parser)
+    parser.add_argument("address", nargs="+", metavar="ADDRESS", help="a number; names are not resolved")
 
 
 def _plugins(groups: Groups) -> None:
