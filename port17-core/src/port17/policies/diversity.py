@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Mapping
 from typing import Annotated, Final
 
@@ -11,10 +12,15 @@ from port17.hookspecs import hookimpl
 from port17.navigator.chart import ChartNode
 from port17.navigator.policy import RoutePolicy
 from port17.navigator.selector import Selectors
-from port17.records.host import host_of
+from port17.records.host import AREA_BITS_V4, host_of
+from port17.records.ip_space import is_public_v4
 
 OWNERS_CAP: Final = 1024
 """Most families of the user's own: each node is compared with all of them."""
+
+
+_BYTE: Final = r"(0|[1-9][0-9]{0,2})"
+_QUAD: Final = re.compile(rf"{_BYTE}\.{_BYTE}\.{_BYTE}\.{_BYTE}:[1-9][0-9]{{0,4}}\Z")
 
 
 class Diversity(RoutePolicy):
@@ -60,13 +66,9 @@ class Diversity(RoutePolicy):
         if self._by_address:
             for addresses in node.addresses.values():
                 for address in addresses:
-                    host = host_of(address)
-                    if host.ip is not None:
-                        area = host.area if own.prefix else None
-                        if area is not None:
-                            found.add(f"net:{area}")
-                    elif own.owner and host.is_name:
-                        found.add(f"owner:{host.site}")
+                    kind, name = _family_of(address)
+                    if name and (own.prefix if kind == "net" else own.owner):
+                        found.add(name)
         if self._by_place:
             for place in node.places:
                 if place.asn and own.asn:
@@ -77,3 +79,20 @@ class Diversity(RoutePolicy):
             if selectors.touching(node) is not None:
                 found.add(family)
         return found
+
+
+def _family_of(address: str) -> tuple[str, str]:
+    """
+    :returns: ``net`` or ``owner``, and the family; empty where the address is of none.
+    """
+    quad = _QUAD.match(address)
+    if quad is not None:
+        # Nearly all addresses have this form, and to make objects of them would take most of a compilation.
+        first, second, third, fourth = map(int, quad.groups())
+        if first < 256 and second < 256 and third < 256 and fourth < 256:
+            public = is_public_v4(first << 24 | second << 16 | third << 8 | fourth)
+            return "net", f"net:{first}.{second}.0.0/{AREA_BITS_V4}" if public else ""
+    host = host_of(address)
+    if host.ip is not None:
+        return "net", "" if host.area is None else f"net:{host.area}"
+    return "owner", f"owner:{host.site}" if host.is_name else ""

@@ -96,7 +96,8 @@ def _area(ip: Address) -> str | None:
 @lru_cache(maxsize=KNOWN_CAP)
 def _prefix(ip: Address, bits_v4: int, bits_v6: int) -> str:
     bits = bits_v4 if ip.version == 4 else bits_v6
-    return str(ipaddress.ip_network((int(ip), ip.max_prefixlen)).supernet(new_prefix=bits))
+    shift = ip.max_prefixlen - bits
+    return f"{type(ip)(int(ip) >> shift << shift)}/{bits}"
 
 
 @lru_cache(maxsize=KNOWN_CAP)
