@@ -22,6 +22,12 @@ Each says what is wrong and, as ``cure``, what to do about it.
 
 from __future__ import annotations
 
+# Only for type checkers; errors are imported by everything, and quickly.
+TYPE_CHECKING = False
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
 
 class Port17Error(Exception):
     """Root of the tree.
@@ -110,12 +116,27 @@ class NoRoute(NetworkError):
         a policy says of it.
     :param mendable: there may be one of more nodes, or over what has just failed; otherwise looking on is no
         use.
+    :param explain: the same with every reason; it may take seconds on a large chart, so it is called only for
+        who wants to read it.
     """
 
-    def __init__(self, message: str, *, cure: str = "", short: str = "", mendable: bool = True) -> None:
+    def __init__(
+        self,
+        message: str,
+        *,
+        cure: str = "",
+        short: str = "",
+        mendable: bool = True,
+        explain: Callable[[], NoRoute] | None = None,
+    ) -> None:
         super().__init__(message, cure=cure)
         self.short = short or "no route"
         self.mendable = mendable
+        self._explain = explain
+
+    def explained(self) -> NoRoute:
+        """With who removed what, and why."""
+        return self if self._explain is None else self._explain()
 
 
 class PeerViolation(NetworkError):

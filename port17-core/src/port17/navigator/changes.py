@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import islice
 from random import Random
 from typing import Any, Final, Literal, Protocol, TypeAlias, runtime_checkable
 
@@ -83,9 +84,7 @@ class Forgiving:
         """See above."""
         return self._forgiven(self._policies.judge_lane(source, target, lane))
 
-    def judge_lane_for(
-        self, source: ChartNode, target: ChartNode, lane: Lane, request: Request
-    ) -> Judgement:
+    def judge_lane_for(self, source: ChartNode, target: ChartNode, lane: Lane, request: Request) -> Judgement:
         """See above."""
         return self._forgiven(self._policies.judge_lane_for(source, target, lane, request))
 
@@ -161,9 +160,7 @@ class _Trial:
         except NoRoute:
             return Change(self.kind, self.what, self.names, 0, True, None)
         ranking = survey.rank(self.request)
-        return Change(
-            self.kind, self.what, self.names, max(1, len(ranking.scored)), ranking.exact, example
-        )
+        return Change(self.kind, self.what, self.names, max(1, len(ranking.scored)), ranking.exact, example)
 
 
 def changes(situation: Situation, request: Request, removed: Sequence[Removal]) -> Iterator[Change]:
@@ -171,12 +168,8 @@ def changes(situation: Situation, request: Request, removed: Sequence[Removal]) 
 
     :param removed: what a search for the request has left out.
     """
-    tried = 0
     helped = False
-    for trial in _single(situation, request, removed):
-        if tried == TRIALS_CAP:
-            return
-        tried += 1
+    for trial in islice(_single(situation, request, removed), TRIALS_CAP):
         change = trial.outcome()
         helped = helped or change.helps
         yield change

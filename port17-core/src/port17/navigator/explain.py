@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 from typing import Final, Literal
 
 from port17.errors import NoRoute
@@ -43,17 +43,16 @@ class Removal:
     node_id: str = ""
 
 
-@dataclass
+@dataclass(frozen=True)
 class Search:
     """What one search for a route met.
 
-    :param removed: everything that was left out of routes; what is not on the chart is known anyway.
-    :param kept: nodes that may serve somewhere.
+    :param removed: tells everything that was left out of routes. Asks every policy about every node.
     :param entries: nodes that routes may begin at.
     :param exits: nodes that may open the connection.
+    :param refusing: policies that keep some others from opening it.
+    :param failed: something was set aside because it has just failed.
     :param objections: who refuses the connection whatever the route.
-    :param routes: routes that the policies were asked about.
-    :param steps: steps of the search through all routes.
     :param exhausted: all routes were seen.
     :param vetoes: of whole routes.
     """
@@ -61,80 +60,111 @@ class Search:
     chart: Chart
     hops: int
     request: Request
-    removed: list[Removal]
-    kept: int
+    removed: Callable[[], Sequence[Removal]]
     entries: int
-    exits: int = 0
-    routes: int = 0
-    steps: int = 0
-    exhausted: bool = True
-    refused_exits: list[Removal] = field(default_factory=list)
-    vetoes: list[Removal] = field(default_factory=list)
+    exits: int
+    refusing: Sequence[str] = ()
+    failed: bool = False
     objections: Sequence[Objection] = ()
+    exhausted: bool = True
+    vetoes: Sequence[Removal] = ()
+
+
+@dataclass(frozen=True)
+class _Stage:
+    """How far a search came.
+
+    :param what: for people; in a line of a log, too.
+    :param cure: what might help beside other policies.
+    :param position: what keeps nodes from there is the reason; None if all that was removed may be.
+    :param policies: who is to blame, as far as is known at once.
+    :param mendable: as of :class:`~port17.errors.NoRoute`.
+    :param why: the reasons, where these are known at once.
+    """
+
+    what: str
+    cure: str = ""
+    position: Position | None = None
+    policies: Sequence[str] = ()
+    mendable: bool = True
+    why: Sequence[Removal] | None = None
 
 
 def explain(search: Search) -> NoRoute:
-    """The error for a search without a result. It names the port but never the destination."""
-    what = f"no route of {search.hops} nodes to port {search.request.port}"
-    chart, kept = search.chart, search.kept
-    known = len(chart) + len(chart.left_out)
-    left_out = [Removal(out.name, NETWORK, out.reason) for out in chart.left_out]
-    removed = [*left_out, *search.removed, *search.refused_exits]
+    """The error for a search without a result. It names the port but never the destination, and why no node
+    serves only once it is asked to."""
+    stage = _stage(search)
+    said = f" (policies: {', '.join(stage.policies[:SHOWN_POLICIES])})" if stage.policies else ""
+    return NoRoute(
+        f"{_without(search)}: {stage.what}{said}",
+        cure=_cure(stage.policies, stage.cure),
+        short=f"{stage.what}{said}",
+        mendable=stage.mendable,
+        explain=lambda: _explained(search, stage),
+    )
+
+
+def _stage(search: Search) -> _Stage:
+    known, failed = len(search.chart) + len(search.chart.left_out), search.failed
     if search.objections:
-        said = [Removal("the connection", one.by, one.reason, "route") for one in search.objections]
-        return _error(what, "the connection is refused", said, "Ask for less.", mendable=False)
+        why = [Removal("the connection", one.by, one.reason, "route") for one in search.objections]
+        by = [one.by for one in search.objections if one.by not in NO_POLICY]
+        return _Stage("the connection is refused", "", None, by, False, why)
     if known == 0:
-        return NoRoute(
-            f"{what}: no node is known",
-            cure="Name a bootstrap list in the configuration, as `bootstrap.sources`, or put bottles into the"
-            " folder that `bottles` names.",
-            short="no node is known",
-            mendable=False,
+        cure = (
+            "Name a bootstrap list in the configuration, as `bootstrap.sources`, or put bottles into the"
+            " folder that `bottles` names."
         )
-    if kept < search.hops:
-        stage = f"{kept} of {known} nodes can be used"
-        why = [one for one in removed if one.kind == "node" and one.position is None]
-        return _error(what, stage, why, f"A route needs {search.hops} nodes: add nodes to the network.")
+        return _Stage("no node is known", cure, mendable=False, why=())
+    if len(search.chart) < search.hops:
+        cure = f"A route needs {search.hops} nodes: add nodes to the network."
+        return _Stage(f"{len(search.chart)} of {known} nodes can be used", cure, mendable=False)
     if search.entries == 0:
-        stage = f"none of the {kept} usable nodes can be connected to"
         cure = "A node must advertise an address for a transport that is installed."
-        return _error(what, stage, _at(removed, "entry"), cure)
+        return _Stage("no node can be connected to that routes may begin at", cure, "entry", (), failed)
     if search.exits == 0:
-        stage = f"none of the {kept} usable nodes may open the connection"
-        return _error(what, stage, _at(removed, "exit"), _exit_cure(search))
-    if not search.vetoes:
-        seen = "no chain of lanes joins" if search.exhausted else "no chain of lanes was found that joins"
-        stage = f"{seen} an entry to one of {search.exits} exits over nodes that may be in one route"
-        cure = "Add lanes between nodes of different groups; both ends must list a lane."
-        return _error(what, stage, removed, cure, mendable=True)
-    seen = "every" if search.exhausted else f"each of the {search.routes} tried"
-    return _error(what, f"{seen} route was vetoed", search.vetoes, "", mendable=True)
+        cure = _exit_cure(search.request)
+        return _Stage("no node may open the connection", cure, "exit", search.refusing, failed)
+    if search.vetoes:
+        seen = "every" if search.exhausted else "each tried"
+        by = sorted({one.by for one in search.vetoes})
+        return _Stage(f"{seen} route was vetoed", "", None, by, True, search.vetoes)
+    seen = "no chain of lanes joins" if search.exhausted else "no chain of lanes was found that joins"
+    return _Stage(
+        f"{seen} an entry to one of {search.exits} exits over nodes that may be in one route",
+        "Add lanes between nodes of different groups; both ends must list a lane.",
+    )
 
 
-def _at(removed: Iterable[Removal], position: Position) -> list[Removal]:
-    """What keeps nodes from one position."""
-    return [one for one in removed if one.kind == "node" and one.position in (None, position)]
-
-
-def _error(
-    what: str, stage: str, why: Sequence[Removal], cure: str, *, mendable: bool | None = None
-) -> NoRoute:
-    """:param mendable: None stands for: if the client itself has set something aside."""
+def _explained(search: Search, stage: _Stage) -> NoRoute:
+    """The whole of it."""
+    why = stage.why
+    if why is None:
+        left_out = [Removal(out.name, NETWORK, out.reason) for out in search.chart.left_out]
+        why = [*left_out, *search.removed()]
+        if stage.position is not None:
+            why = [one for one in why if one.kind == "node" and one.position in (None, stage.position)]
     counts: dict[str, int] = {}
     for one in why:
         counts[one.by] = counts.get(one.by, 0) + 1
     policies = sorted(counts.keys() - NO_POLICY, key=lambda name: (-counts[name], name))
-    if policies:
-        loosen = f"Loosen what removes most: {', '.join(policies[:SHOWN_POLICIES])}."
-        tried = "`port17 route explain` tries out which change brings a route."
-        cure = " ".join(part for part in (loosen, tried, cure) if part)
-    short = f" (policies: {', '.join(policies[:SHOWN_POLICIES])})" if policies else ""
+    short = explain(search).short
     return NoRoute(
-        f"{what}: {stage}{_because(why)}",
-        cure=cure,
-        short=f"{stage}{short}",
-        mendable=CLIENT in counts if mendable is None else mendable,
+        f"{_without(search)}: {stage.what}{_because(why)}",
+        cure=_cure(policies, stage.cure),
+        short=short,
+        mendable=stage.mendable,
     )
+
+
+def _without(search: Search) -> str:
+    return f"no route of {search.hops} nodes to port {search.request.port}"
+
+
+def _cure(policies: Sequence[str], otherwise: str) -> str:
+    loosen = f"Loosen what removes most: {', '.join(policies[:SHOWN_POLICIES])}." if policies else ""
+    tried = "`port17 route explain` tries out which change brings a route."
+    return " ".join(part for part in (loosen, tried, otherwise) if part)
 
 
 def _because(removals: Iterable[Removal]) -> str:
@@ -154,8 +184,8 @@ def _because(removals: Iterable[Removal]) -> str:
     return "".join(f"; {line}" for line in said)
 
 
-def _exit_cure(search: Search) -> str:
-    if search.request.plain_text:
+def _exit_cure(request: Request) -> str:
+    if request.plain_text:
         return (
             "Use the destination's encrypted port (443, say), or a network whose charter trusts an exit with"
             " unencrypted connections."

@@ -1,4 +1,4 @@
-"""Why a connection gets the route that it gets, or none: what a search found, as one value for people and programs.
+"""Why a connection gets the route that it gets, or none: what a search found, as one value.
 
 How a route is found is :mod:`~port17.navigator.route`'s; what a change of mind would bring is
 :mod:`~port17.navigator.changes`'.

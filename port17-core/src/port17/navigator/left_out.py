@@ -12,6 +12,9 @@ from port17.navigator.policy import Objection, Position, Request
 from port17.navigator.walks import Admits, Ground
 
 FAILED: Final = Objection(CLIENT, "it has just failed")
+ASKED_CAP: Final = 64
+"""Exits by which is told which policies refuse: some milliseconds, and who refuses all of them is among those
+who are told."""
 SOURCES_CAP: Final = 1_000
 """Nodes whose lanes are looked at, the closest to the entries first: of three guards with 40 lanes each, all
 those that a route of three nodes can leave by, and a fair part of a longer one's."""
@@ -47,6 +50,30 @@ def left_out(
                     Removal(node.name, objection.by, objection.reason, "node", where, node.node_id)
                 )
     return removed + list(_lanes(ground, request))
+
+
+def refusing(ground: Ground, request: Request) -> list[str]:
+    """Which policies keep nodes from being the exit that the network would let be it, by some of these; who
+    keeps most first.
+
+    :param request: as of :func:`left_out`.
+    """
+    admits = Admits(ground, request)
+    counts: dict[str, int] = {}
+    asked = 0
+    for node in ground.chart:
+        if admits.refuses(node):
+            continue
+        for said in {
+            objection.by
+            for where, objection in _of_node(ground, admits, request, node, ())
+            if where == "exit"
+        }:
+            counts[said] = counts.get(said, 0) + 1
+        asked += 1
+        if asked == ASKED_CAP:
+            break
+    return sorted(counts, key=lambda name: (-counts[name], name))
 
 
 def reachable(node: ChartNode, transports: Collection[str] | None) -> bool:

@@ -21,7 +21,7 @@ from port17.navigator.chart import Chart, ChartNode, Fingerprint
 from port17.navigator.compiled import Compiled, Step
 from port17.navigator.cost import Part as Part
 from port17.navigator.explain import NETWORK, Removal, Search, explain
-from port17.navigator.left_out import left_out, reachable
+from port17.navigator.left_out import left_out, reachable, refusing
 from port17.navigator.policy import (
     Demand,
     NoPolicies,
@@ -75,6 +75,8 @@ class _Found:
     vetoes: list[Removal] = field(default_factory=list)
     steps: int = 0
     exhausted: bool = True
+    search: Search | None = None
+    """Why there is none, once somebody has asked."""
 
 
 class Survey:
@@ -185,7 +187,21 @@ class Survey:
         ground = self._ground(demand.request.level, min(demand.hops, self._max_hops))
         return refused + left_out(ground, demand.request, self._avoided, self._entries, self._transports)
 
+    def allows(self, route: Route, request: Request) -> bool:
+        """Whether a route that stands may be used for a request, whatever it costs."""
+        return self._cost_us(route, self._demand(request)) is not None
+
     # -- the inside ------------------------------------------------------------------------------------
+    def _cost_us(self, route: Route, demand: Demand) -> float | None:
+        """What a route that stands costs; None if it must not be used."""
+        current = [self.chart.nodes.get(node.fingerprint) for node in route.nodes]
+        nodes = tuple(node for node in current if node is not None)
+        if demand.objections or len(nodes) < len(route.nodes) or not demand.hops <= len(nodes):
+            return None
+        ground = self._ground(demand.request.level, len(nodes))
+        us = self._walk_us(ground, nodes, Admits(ground, demand.request))
+        return None if us is None or self._vetoes(nodes, demand.request) else us
+
     def _demand(self, request: Request) -> Demand:
         demand = self._policies.judge_request(request)
         hops, objections = max(demand.hops, self._hops), demand.objections
@@ -339,26 +355,28 @@ class Survey:
 
     def _refusal(self, found: _Found) -> NoRoute:
         """Why there is none."""
+        if found.search is None:
+            found.search = self._searched(found)
+        return explain(found.search)
+
+    def _searched(self, found: _Found) -> Search:
         demand = found.demand
         ground = self._ground(demand.request.level, min(demand.hops, self._max_hops))
-        removed = left_out(ground, demand.request, self._avoided, self._entries, self._transports)
         admits = Admits(ground, demand.request)
-        gone = {one.node_id for one in removed if one.kind == "node" and one.position is None}
-        search = Search(
+        exits = [] if demand.objections else [one for one in self.chart if _may_exit(ground, admits, one)]
+        return Search(
             chart=self.chart,
             hops=demand.hops,
             request=demand.request,
-            removed=[one for one in removed if one.position is None or one.position == "middle"],
-            kept=len(self.chart) - len(gone),
+            removed=lambda: left_out(ground, demand.request, self._avoided, self._entries, self._transports),
             entries=len(ground.starts),
-            exits=sum(_may_exit(ground, admits, node) for node in self.chart),
-            routes=len(found.vetoes),
-            steps=found.steps,
+            exits=len(exits),
+            refusing=() if exits or demand.objections else refusing(ground, demand.request),
+            failed=bool(self._avoided or self._closed),
+            objections=demand.objections,
             exhausted=found.exhausted,
-            refused_exits=[one for one in removed if one.position == "exit"],
             vetoes=found.vetoes,
         )
-        return explain(search)
 
 
 def _may_exit(ground: Ground, admits: Admits, node: ChartNode) -> bool:

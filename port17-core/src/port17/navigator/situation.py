@@ -1,5 +1,5 @@
-"""Where routes are looked for, and by whose rules, at one moment: what a search is made of, to be explained or
-tried with something changed."""
+"""Where routes are looked for, and by whose rules, at one moment: what a search is made of, to be explained,
+or to be tried with something changed."""
 
 from __future__ import annotations
 
