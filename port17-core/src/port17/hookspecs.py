@@ -89,6 +89,17 @@ def choose_spread(request: Request) -> Spread | None:
 
 
 @hookspec
+def refuse_request(request: Request) -> str | None:
+    """Must the connection not be made, whatever the route?
+
+    Asked once per connection, with the level that holds. Who answers so of every exit instead has all of them
+    looked at.
+
+    :returns: the reason, or None.
+    """
+
+
+@hookspec
 def exclude_node(node: ChartNode, position: Position, level: SecurityLevel, request: Request) -> str | None:
     """Must the node not serve in this position of a route?
 
@@ -209,6 +220,8 @@ class Hooks(Protocol):
     def least_hops(self, *, request: Request) -> list[int]: ...
 
     def choose_spread(self, *, request: Request) -> list[Spread]: ...
+
+    def refuse_request(self, *, request: Request) -> list[str]: ...
 
     def exclude_node(
         self, *, node: ChartNode, position: Position, level: SecurityLevel, request: Request

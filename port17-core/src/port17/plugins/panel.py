@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 import sys
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import replace
 from typing import Final, Literal, TypeAlias, TypeGuard, TypeVar
 
@@ -35,8 +35,8 @@ from port17.plugins.board import NAME_SEPARATOR, HookBoard
 from port17.records.bottle import Bottle
 from port17.wire.suite import CipherSuite
 
-Asked: TypeAlias = tuple[list[tuple[str, Callable[..., object], Sequence[str]]], ...]
-"""Of a hook, who is asked without the request and who with it: name, function, arguments."""
+Asked: TypeAlias = tuple[str, Callable[..., object]]
+"""A plugin's name and its answer to a hook, as a function of all of the hook's arguments in their order."""
 T = TypeVar("T")
 
 WITHOUT: Final = 0
@@ -51,7 +51,14 @@ FOR_ROUTES: Final = (
     "veto_route",
 )
 """Hooks of which it matters whether somebody has to be asked for each request."""
-ABOUT_ROUTES: Final = ("choose_level", "least_hops", "choose_spread", "families", *FOR_ROUTES)
+ABOUT_ROUTES: Final = (
+    "choose_level",
+    "refuse_request",
+    "least_hops",
+    "choose_spread",
+    "families",
+    *FOR_ROUTES,
+)
 FAMILIES_CAP: Final = 64
 """Families that one policy may name of one node: addresses are a few, and each has a prefix, a network and a
 country."""
@@ -71,14 +78,14 @@ class Panel:
         """:param unasked: names of plugins that are not asked."""
         self._board: Final = board
         self._unasked: Final = frozenset(unasked)
-        self._askers: Final[dict[str, Asked]] = {}
+        self._askers: Final[dict[str, tuple[list[Asked], list[Asked]]]] = {}
         """Found out once: plugins come before anybody is asked."""
 
     @property
     def names(self) -> tuple[str, ...]:
         """All who are asked about routes, in the order of their names."""
         asked = (side for hook in ABOUT_ROUTES for side in self._asked(hook))
-        return tuple(sorted({by for side in asked for by, _, _ in side}))
+        return tuple(sorted({by for side in asked for by, _ in side}))
 
     def without(self, names: Collection[str]) -> Panel:
         """The same, but some are not asked."""
@@ -92,12 +99,13 @@ class Panel:
         return frozenset(found | {"veto_route"} if any(self._asked("veto_route")) else found)
 
     def judge_request(self, request: Request) -> Demand:
-        """By ``choose_level``, and then of the request with that level by ``least_hops`` and
+        """By ``choose_level``, and of the request with that level by ``refuse_request``, ``least_hops`` and
         ``choose_spread``."""
         objections: list[Objection] = []
         chosen = self._chosen("choose_level", request, _is_level, f"one of {', '.join(LEVELS)}", objections)
         if chosen:
             request = replace(request, level=max(chosen, key=LEVELS.index))
+        objections += self._objections("refuse_request", request=request)
         hops = self._chosen("least_hops", request, _is_count, "a number of nodes", objections)
         wanted = "a Spread of a share above 0 up to 1 and a ratio of at least 1"
         spreads = self._chosen("choose_spread", request, _is_spread, wanted, objections)
@@ -108,22 +116,20 @@ class Panel:
 
     def judge_node(self, node: ChartNode, position: Position, level: SecurityLevel) -> Judgement:
         """By ``exclude_node`` and ``node_cost``; of an exit also by ``exclude_exit`` and ``exit_cost``."""
-        arguments = {"node": node, "position": position, "level": level}
-        judgement = self._judge("exclude_node", "node_cost", WITHOUT, arguments)
+        judgement = self._judge("exclude_node", "node_cost", WITHOUT, node, position, level, None)
         if position != "exit":
             return judgement
-        return _both(judgement, self._judge("exclude_exit", "exit_cost", WITHOUT, arguments))
+        return _both(judgement, self._judge("exclude_exit", "exit_cost", WITHOUT, node, None))
 
     def judge_node_for(self, node: ChartNode, position: Position, request: Request) -> Judgement:
         """The same with the request, but for ``exclude_exit`` and ``exit_cost``."""
-        arguments = {"node": node, "position": position, "level": request.level, "request": request}
-        return self._judge("exclude_node", "node_cost", WITH, arguments)
+        return self._judge("exclude_node", "node_cost", WITH, node, position, request.level, request)
 
     def families(self, node: ChartNode, level: SecurityLevel) -> Kin:
         """By ``families``."""
         names: list[str] = []
         objections: list[Objection] = []
-        for by, value in self._answers("families", WITHOUT, {"node": node, "level": level}):
+        for by, value in _answers(self._asked("families")[WITHOUT], (node, level)):
             if _are_names(value):
                 names += map(sys.intern, value)
             else:
@@ -132,44 +138,66 @@ class Panel:
 
     def judge_lane(self, source: ChartNode, target: ChartNode, lane: Lane) -> Judgement:
         """By ``exclude_lane`` and ``lane_cost``."""
-        arguments = {"source": source, "target": target, "lane": lane}
-        return self._judge("exclude_lane", "lane_cost", WITHOUT, arguments)
+        return self._judge("exclude_lane", "lane_cost", WITHOUT, source, target, lane, None)
 
     def judge_lane_for(self, source: ChartNode, target: ChartNode, lane: Lane, request: Request) -> Judgement:
         """The same with the request."""
-        arguments = {"source": source, "target": target, "lane": lane, "request": request}
-        return self._judge("exclude_lane", "lane_cost", WITH, arguments)
+        return self._judge("exclude_lane", "lane_cost", WITH, source, target, lane, request)
 
     def judge_exit(self, node: ChartNode, request: Request) -> Judgement:
         """By ``exclude_exit`` and ``exit_cost`` with the request."""
-        return self._judge("exclude_exit", "exit_cost", WITH, {"node": node, "request": request})
+        return self._judge("exclude_exit", "exit_cost", WITH, node, request)
+
+    def weigh_exits(self, nodes: Iterable[ChartNode], request: Request) -> dict[ChartNode, float]:
+        """The same of many nodes: the cost of each that nobody objects to."""
+        excludes = [ask for _, ask in self._asked("exclude_exit")[WITH]]
+        costs = [ask for _, ask in self._asked("exit_cost")[WITH]]
+        weighed: dict[ChartNode, float] = {}
+        for node in nodes:
+            us = 0.0
+            try:
+                for ask in excludes:
+                    if ask(node, request) is not None:
+                        break
+                else:
+                    for ask in costs:
+                        more = ask(node, request)
+                        if more is not None:
+                            if not _is_cost(more):
+                                break
+                            us += more
+                    else:
+                        weighed[node] = us
+            except Exception:  # noqa: BLE001 - what fails objects; judge_exit says how
+                continue
+        return weighed
 
     def judge_route(self, route: Route, request: Request) -> Judgement:
         """By ``veto_route``."""
-        return _judgement(self._objections("veto_route", route=route, request=request))
+        return _judgement(self._objections("veto_route", route, request))
 
     def judge_suite(self, suite: CipherSuite) -> Judgement:
         """By ``refuse_suite``."""
-        return _judgement(self._objections("refuse_suite", suite=suite))
+        return _judgement(self._objections("refuse_suite", suite))
 
     def judge_transport(self, transport: Transport) -> Judgement:
         """By ``refuse_transport``."""
-        return _judgement(self._objections("refuse_transport", transport=transport))
+        return _judgement(self._objections("refuse_transport", transport))
 
     def verify_bottle(self, bottle: Bottle, terms: Terms) -> Verdict:
         """By ``verify_bottle``: as :meth:`judge_bottle`, and where nobody has an opinion it is a reject."""
-        verdicts = self._verdicts("verify_bottle", bottle=bottle, terms=terms)
+        verdicts = self._verdicts("verify_bottle", bottle, terms)
         if not verdicts:
             return reject("no plugin has checked its signatures: the core's own is missing or blocked")
         return together(verdicts)
 
     def judge_bottle(self, bottle: Bottle, known: Known = NOTHING_KNOWN) -> Verdict:
         """By ``validate_bottle``: any reject wins, and what fails rejects."""
-        return together(self._verdicts("validate_bottle", bottle=bottle, known=known))
+        return together(self._verdicts("validate_bottle", bottle, known))
 
-    def _verdicts(self, hook: str, **arguments: object) -> list[Verdict]:
+    def _verdicts(self, hook: str, *arguments: object) -> list[Verdict]:
         verdicts = []
-        for by, value in self._all_answers(hook, arguments):
+        for by, value in self._all_answers(hook, *arguments):
             if isinstance(value, Verdict):
                 reasons = tuple(f"{by}: {reason}" for reason in value.reasons)
                 verdicts.append(Verdict(value.ruling, reasons, value.kind))
@@ -187,59 +215,70 @@ class Panel:
     ) -> list[T]:
         """The answers that fit; what doesn't objects."""
         chosen = []
-        for by, value in self._all_answers(hook, {"request": request}):
+        for by, value in self._all_answers(hook, request):
             if fits(value):
                 chosen.append(value)
             else:
                 objections.append(Objection(by, _wrong(value, wanted)))
         return chosen
 
-    def _objections(self, hook: str, **arguments: object) -> list[Objection]:
-        return [_objection(by, value) for by, value in self._all_answers(hook, arguments)]
+    def _objections(self, hook: str, *arguments: object) -> list[Objection]:
+        return [_objection(by, value) for by, value in self._all_answers(hook, *arguments)]
 
-    def _judge(
-        self, excludes: str, costs: str, which: Literal[0, 1], arguments: Mapping[str, object]
-    ) -> Judgement:
-        if not self._asked(excludes)[which] and not self._asked(costs)[which]:
+    def _judge(self, excludes: str, costs: str, which: Literal[0, 1], *arguments: object) -> Judgement:
+        asked, charging = self._asked(excludes)[which], self._asked(costs)[which]
+        if not asked and not charging:
             return AGREED
-        objections = [_objection(by, value) for by, value in self._answers(excludes, which, arguments)]
+        objections = [_objection(by, value) for by, value in _answers(asked, arguments)]
         charges: list[tuple[str, float]] = []
-        for by, value in self._answers(costs, which, arguments):
-            if isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value < math.inf:
-                charges.append((by, float(value)))
+        for by, value in _answers(charging, arguments):
+            if _is_cost(value):
+                charges.append((by, value))
             else:
                 objections.append(Objection(by, _wrong(value, f"{costs} of 0 or more microseconds")))
         return _judgement(objections, charges)
 
-    def _all_answers(self, hook: str, arguments: Mapping[str, object]) -> list[tuple[str, object]]:
-        return [*self._answers(hook, WITHOUT, arguments), *self._answers(hook, WITH, arguments)]
+    def _all_answers(self, hook: str, *arguments: object) -> list[tuple[str, object]]:
+        return [answer for asked in self._asked(hook) for answer in _answers(asked, arguments)]
 
-    def _answers(
-        self, hook: str, which: Literal[0, 1], arguments: Mapping[str, object]
-    ) -> list[tuple[str, object]]:
-        """Who says what; without those who have no opinion."""
-        answers: list[tuple[str, object]] = []
-        for by, function, names in self._asked(hook)[which]:
-            try:
-                value = function(*[arguments[name] for name in names])
-            except Exception as error:  # noqa: BLE001 - anything a stranger's code raises is an objection
-                value = _Crash(f"it failed with {faults.said(error)}")
-            if value is not None:
-                answers.append((by, value))
-        return answers
-
-    def _asked(self, hook: str) -> Asked:
+    def _asked(self, hook: str) -> tuple[list[Asked], list[Asked]]:
         """Who is asked, without and with the request."""
         found = self._askers.get(hook)
         if found is None:
-            sides: Asked = ([], [])
-            for one in getattr(self._board.manager.hook, hook).get_hookimpls():
+            found = self._askers[hook] = ([], [])
+            caller = getattr(self._board.manager.hook, hook)
+            for one in caller.get_hookimpls():
                 by = one.plugin_name.partition(NAME_SEPARATOR)[2]
-                if by in self._unasked:
-                    continue
-                sides[WITH if "request" in one.argnames else WITHOUT].append((by, one.function, one.argnames))
-            found = self._askers[hook] = sides
+                if by not in self._unasked:
+                    which = WITH if "request" in one.argnames else WITHOUT
+                    found[which].append((by, _fitted(one.function, one.argnames, caller.spec.argnames)))
         return found
+
+
+def _answers(asked: list[Asked], arguments: tuple[object, ...]) -> list[tuple[str, object]]:
+    """Who says what; without those who have no opinion."""
+    answers: list[tuple[str, object]] = []
+    for by, ask in asked:
+        try:
+            value = ask(*arguments)
+        except Exception as error:  # noqa: BLE001 - anything a stranger's code raises is an objection
+            value = _Crash(f"it failed with {faults.said(error)}")
+        if value is not None:
+            answers.append((by, value))
+    return answers
+
+
+def _fitted(
+    function: Callable[..., object], names: Sequence[str], all_names: Sequence[str]
+) -> Callable[..., object]:
+    """The function as one that takes all of a hook's arguments, in their order."""
+    if tuple(names) == tuple(all_names):
+        return function
+    places = [all_names.index(name) for name in names]
+    if len(places) == 1:
+        (place,) = places
+        return lambda *arguments: function(arguments[place])
+    return lambda *arguments: function(*[arguments[place] for place in places])
 
 
 def _objection(by: str, value: object) -> Objection:
@@ -258,6 +297,10 @@ def _both(one: Judgement, other: Judgement) -> Judgement:
     return Judgement(
         one.objections + other.objections, one.cost_us + other.cost_us, one.charges + other.charges
     )
+
+
+def _is_cost(value: object) -> TypeGuard[float]:
+    return isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value < math.inf
 
 
 def _is_level(value: object) -> TypeGuard[SecurityLevel]:

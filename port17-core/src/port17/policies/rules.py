@@ -212,12 +212,12 @@ class Rules(RoutePolicy):
         return f"{_called(*found)}: {reason}" if reason else None
 
     @hookimpl
-    def exclude_exit(self, node: ChartNode, request: Request) -> str | None:
-        """Every exit, where the rule blocks."""
+    def refuse_request(self, request: Request) -> str | None:
+        """Where the rule blocks."""
         found = self.rule_for(request)
-        return (
-            None if found is None or found[1].block is None else f"{_called(*found)} blocks: {found[1].block}"
-        )
+        if found is None or found[1].block is None:
+            return None
+        return f"{_called(*found)} blocks: {found[1].block}"
 
     def _find(self, host: str, port: int, program: str) -> tuple[int, Rule] | None:
         request = Request(host, port, program=program)
