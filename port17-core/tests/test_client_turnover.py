@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Collection, Iterator
 from pathlib import Path
 from typing import Any
 from unittest.mock import patch
@@ -11,15 +11,21 @@ import anyio
 import pytest
 from trio.testing import MockClock
 
-from port17.client.circuits import REPLACE_S, SETTLE_S, Built, Circuits
+from port17.client.builder import Builder
+from port17.client.built import Built
+from port17.client.circuits import REPLACE_S, Circuits
 from port17.client.draws import Draws
+from port17.client.guard_keeper import GuardKeeper
+from port17.client.guards_file import GuardsFile
 from port17.client.prekeys import Prekeys
 from port17.client.sources import Source
+from port17.client.turnover import SETTLE_S
 from port17.dialling import LINGER_S, Turnover
 from port17.errors import NetworkError
 from port17.links.spare_keys import SpareKeys
 from port17.navigator.agreement import Standing
 from port17.navigator.chart import ChartNode
+from port17.navigator.compiled import Compiled
 from port17.navigator.policy import NoPolicies, Request
 from port17.wire.pace import USUAL
 from port17.wire.quota import Budget
@@ -90,15 +96,23 @@ class Client:
             self.net.publish(ring, name, lanes, exit={"enabled": True})
         self.known = self.net.known()
         self.dialled: Callable[[], Awaitable[None]] | None = None
-        self.circuits = Circuits(
+        compiled = Compiled(NoPolicies())
+        file = GuardsFile(folder / "client-state", self.known.charter.network_id)
+        cranes: Any = self
+        self.keeper = GuardKeeper(self.known, cranes, compiled, ["tcp"], file, whole=lambda: True)
+        self.draws = Draws(self.known, compiled, ["tcp"], self.keeper)
+        self.prekeys = Prekeys(self.known, NoSources())
+        self.builder = Builder(
             self.known,
-            self,  # type: ignore[arg-type]
-            Prekeys(self.known, NoSources()),
-            Draws(self.known, NoPolicies, ["tcp"]),
+            self.keeper,
+            cranes,
+            self.prekeys,
+            self.draws,
             Budget(1 << 20),
             SpareKeys(self.known.suites.values()),
             USUAL,
         )
+        self.circuits = Circuits(self.known, self.keeper, cranes, self.draws, self.builder)
 
     @property
     def standing(self) -> frozenset[bytes]:
@@ -111,7 +125,7 @@ class Client:
             await self.dialled()
         return Crane(node.fingerprint, node.suite)
 
-    def tend(self, now_s: float) -> None:
+    def tend(self, now_s: float, keep: Collection[bytes] = ()) -> None:
         """As of the client's entries."""
 
     async def amend(self, **changes: Any) -> None:
@@ -316,7 +330,10 @@ def test_what_changes_while_a_circuit_is_made_is_not_missed(tmp_path: Path) -> N
 
 
 def test_when_a_link_ends(tmp_path: Path) -> None:
-    client = Client(tmp_path)
+    async def made() -> Client:
+        return Client(tmp_path)
+
+    client = anyio.run(made)
     (ash, *_) = [bottle.fingerprint for bottle in client.known.rack]
     turnover = Turnover(client.known)
     crane = Crane(ash, X25519)

@@ -27,7 +27,7 @@ def test_its_node_is_set_aside(tmp_path: Path, what: str, monkeypatch: pytest.Mo
     monkeypatch.setattr(turnover, "NAMES", ("ash", "elm", BAD, "yew"))
 
     async def test(client: Client) -> None:
-        prekeys = client.circuits._prekeys
+        prekeys = client.prekeys
         true = prekeys.keys
 
         async def keys(nodes: Sequence[ChartNode]) -> list[ResponderKey | None]:
@@ -50,7 +50,7 @@ def test_its_node_is_set_aside(tmp_path: Path, what: str, monkeypatch: pytest.Mo
         assert BAD not in {node.name for one in built for node in one.route.nodes}
         # The control: with its true key it is in routes, once it is no longer set aside.
         monkeypatch.setattr(prekeys, "keys", true)
-        client.circuits._failures.forget_all()
+        client.draws.failures.forget_all()
         again = [await client.circuits.build(REQUEST) for _ in range(CIRCUITS)]
         assert BAD in {node.name for one in again for node in one.route.nodes}
 

@@ -1,103 +1,47 @@
-"""The client's circuits: one per isolation key and destination host, reused while young, built on demand.
-
-Which route each takes is the navigator's to say; what has just failed is set aside for a while.
+"""The client's circuits: one per isolation key, destination host and program, reused while young and for as
+long as the policies agree; built on demand, or taken from the spare ones; replaced before they are too old.
 """
 
 from __future__ import annotations
 
-import itertools
 import logging
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Iterator
 from random import SystemRandom
-from typing import Any, TypeAlias
+from typing import Final
 
 import anyio
 
-from port17.client.draws import Draws
+from port17.client.builder import Builder
+from port17.client.built import YOUNG_S, Built, Key, key_of
+from port17.client.draws import SURVEY_S, Draws
 from port17.client.entries import Entries
-from port17.client.prekeys import Prekeys
-from port17.errors import HandshakeFailed, NetworkError
-from port17.links.batch import BATCH
-from port17.links.crane import Crane
-from port17.links.spare_keys import SpareKeys
+from port17.client.guard_keeper import GuardKeeper
+from port17.client.spares import Spares
+from port17.client.turnover import CircuitTurnover
+from port17.errors import NetworkError
 from port17.navigator.agreement import Standing
-from port17.navigator.chart import Chart, ChartNode
-from port17.navigator.policy import Request, Route
+from port17.navigator.policy import Request, SecurityLevel
 from port17.network import KnownNetwork
-from port17.wire import kem
-from port17.wire.circuit import Circuit
-from port17.wire.pace import StepTerms
-from port17.wire.prekey import ResponderKey
-from port17.wire.quota import Budget
 from port17.wire.reasons import Reason
 
-CIRCUITS_CAP = 256
+CIRCUITS_CAP: Final = 256
 """Most circuits at once: each costs its relays a grant of queue room. Past it the longest unused ends."""
-YOUNG_S = 600.0
-"""Seconds for which a circuit takes new connections, as Tor does: long enough to be cheap, short enough that
-what one exit sees of a user stays little."""
-UNUSED_S = 120.0
+UNUSED_S: Final = 120.0
 """Seconds without a connection after which a circuit ends."""
-TIDY_S = 5.0
+TIDY_S: Final = 5.0
 """Seconds between looks at unused circuits."""
-ENDING_S = 0.5
+ENDING_S: Final = 0.5
 """The same while circuits are on their way out: they end when the last connection on them does."""
-REPLACE_S = (0.2, 1.0)
+REPLACE_S: Final = (0.2, 1.0)
 """Least and most seconds between circuits that are made in the place of others."""
-TEND_S = 1.0
+AHEAD_S: Final = (10.0, 60.0)
+"""Least and most seconds before a circuit is too old at which the one after it is made, if it is in use: not
+at a moment that anybody knows."""
+TEND_S: Final = 1.0
 """Seconds between looks at steps that are due by time: half of the shortest that can be asked for."""
-SETTLE_S = 10.0
-"""Seconds after which nodes have made their lanes anew when the choice of suites has changed. A circuit from
-that time may go over a lane of before, and so takes no new connections once they are over."""
-Key: TypeAlias = tuple[bytes, str]
-"""Isolation key and destination host: what may share a circuit."""
 
 _log = logging.getLogger(__name__)
-_random = SystemRandom()
-
-
-@dataclass(eq=False)
-class Built:
-    """A circuit, its route, and what it is used for."""
-
-    ident: int
-    route: Route
-    circuit: Circuit
-    crane: Crane
-    """The link that it begins with."""
-    request: Request
-    """What it was made for."""
-    exit: ChartNode
-    """Its last node, as the chart has it now."""
-    made_s: float
-    used_s: float
-    standing: Standing = Standing.GOOD
-    """What has become of its suites: of its nodes and of its link, the worst."""
-    since_s: float = 0.0
-    """When that began."""
-    provisional: bool = False
-    """It may go over lanes that are on their way out."""
-    waiting: anyio.Event = field(default_factory=anyio.Event)
-    """Set once the circuit is confirmed or over."""
-
-    @property
-    def key(self) -> Key:
-        """What may share it."""
-        return self.request.isolation, self.request.host
-
-    def takes(self, request: Request, now_s: float) -> bool:
-        """Whether a new connection may use it."""
-        node = self.exit
-        return (
-            self.circuit.closed is None
-            and self.standing is Standing.GOOD
-            and now_s - self.made_s < YOUNG_S
-            and not self.circuit.last.mux.full
-            and node.exit is not None
-            and node.exit.allows(request.host, request.port)
-            and (node.plain_text or not request.plain_text)
-        )
+_random: Final = SystemRandom()
 
 
 class Circuits:
@@ -106,147 +50,117 @@ class Circuits:
     def __init__(
         self,
         network: KnownNetwork,
+        keeper: GuardKeeper,
         entries: Entries,
-        prekeys: Prekeys,
         draws: Draws,
-        budget: Budget,
-        spare_keys: SpareKeys,
-        steps: StepTerms,
+        builder: Builder,
+        level: SecurityLevel = "normal",
     ) -> None:
-        """
-        :param budget: bytes of all conveyors' windows.
-        :param spare_keys: ratchet keys made ahead.
-        :param steps: when the circuits' keys step.
-        """
-        self._network = network
+        """:param level: the user's."""
+        self._keeper = keeper
         self._entries = entries
-        self._prekeys = prekeys
-        self._budget = budget
         self._draws = draws
-        self._failures = draws.failures
-        self._spare_keys = spare_keys
-        self._steps = steps
+        self._builder = builder
+        self._turnover = CircuitTurnover(network)
         self._all: dict[int, Built] = {}
-        self._by_key: dict[Key, Built] = {}
+        self._by_key: dict[Key, list[Built]] = {}
+        """The newest first. Those of one key differ where rules for ports do."""
         self._building: dict[Key, anyio.Lock] = {}
-        self._idents = itertools.count(1)
-        self._judged = network.version
-        """What all circuits were last judged by."""
-        self._choice = tuple(network.suites)
-        self._unsettled_s: float | None = None
-        """When the choice of suites has last changed; None once nodes have done what follows from it."""
+        self._identity = 0
+        """Which of the user's identities this is; what was begun for another is not used again."""
         self._news = anyio.Event()
         """Set when there is something to tidy."""
-        self.on_missing: Callable[[ChartNode], None] = lambda node: None
-        """Called with a node of which no prekey is to be had."""
+        self.spares = Spares(builder, builder.pace, draws.suits, level)
+        builder.on_built = self._built
+        builder.on_closed = self._closed
+        builder.on_slow = self._slow
 
-    def __iter__(self) -> Any:
+    def __iter__(self) -> Iterator[Built]:
         return iter(list(self._all.values()))
 
+    # -- for a request --------------------------------------------------------------------------------
     async def get(self, request: Request) -> Built:
-        """A circuit for a request: one in use that it may share, or a new one.
+        """A circuit for a request: one in use that it may share, a spare one, or a new one.
 
         :raises NoRoute: no route satisfies request and policies.
+        :raises Unreachable: no guard answers.
         :raises NetworkError: the entry node cannot be reached.
         """
-        self._judge_all()
-        key = (request.isolation, request.host)
-        built = self._by_key.get(key)
-        if built is not None and built.takes(request, anyio.current_time()):
-            built.used_s = anyio.current_time()
+        self._judge()
+        built = self._shared(request)
+        if built is not None:
+            self.spares.asked(request, anyio.current_time())
             return built
+        key = key_of(request)
         lock = self._building.setdefault(key, anyio.Lock())
         try:
             async with lock:
+                identity = self._identity
                 now_s = anyio.current_time()
-                built = self._by_key.get(key)
-                if built is None or not built.takes(request, now_s):
-                    built = self._by_key[key] = await self.build(request)
-                built.used_s = now_s
+                built = self._shared(request) or self.spares.take(request, now_s)
+                if built is None:
+                    built = await self._builder.build(request)
+                    now_s = anyio.current_time()
+                    built.asked_s = now_s
+                    built.retired = built.retired or identity != self._identity
+                elif built.first_s is None:
+                    built.asked_s = now_s
+                built.use(request, now_s)
+                kept = self._by_key.setdefault(key, [])
+                if built not in kept and built.circuit.closed is None:
+                    kept.insert(0, built)
                 return built
         finally:
             if not lock.statistics().tasks_waiting and not lock.locked():
                 self._building.pop(key, None)
 
     async def build(self, request: Request) -> Built:
-        """A new circuit over a route for the request. Everything may be sent on it at once.
+        """A new circuit that no other request shares: see :meth:`Builder.build`."""
+        self._judge()
+        return await self._builder.build(request)
 
-        :raises NoRoute: as of :meth:`get`.
-        :raises NetworkError: as of :meth:`get`.
-        """
-        self._judge_all()
-        route = self._draws.draw(request, self._entries.standing, anyio.current_time())
-        keys = await self._keys(route)
-        try:
-            crane = await self._entries.crane(route.entry)
-        except NetworkError:
-            self._failures.node(route.entry.fingerprint, anyio.current_time())
-            raise
-        chart = self._network.chart()
-        for key in keys:
-            good = self._network.standing(key.fingerprint, key.suite.name) is Standing.GOOD
-            if key.fingerprint not in chart.nodes or not good:
-                raise NetworkError("the network has changed while a circuit was made")
-        try:
-            ratchet_keys = [self._spare_keys.take(key.suite) for key in keys]
-            circuit = Circuit(
-                self._network.transcript(),
-                keys,
-                ratchet_keys,
-                self._budget,
-                self._network.wall(),
-                steps=self._steps,
-                now_s=anyio.current_time(),
-            )
-        except HandshakeFailed:
-            self._set_aside_unusable(keys)
-            raise
-        except Exception as fault:  # a plugin's suite: it may cost this circuit
-            _log.error("no circuit is made: a cipher suite fails: %s", type(fault).__name__)
-            raise NetworkError("a cipher suite of the route fails here") from fault
-        leg = crane.link.open(circuit)
-        if leg is None or crane.lost:
-            raise NetworkError("the entry link takes no more circuits")
+    def _shared(self, request: Request) -> Built | None:
+        """The circuit in use that a request may share."""
         now_s = anyio.current_time()
-        built = Built(next(self._idents), route, circuit, crane, request, route.exit, now_s, now_s)
-        circuit.on_closed = lambda: self._closed(built)
-        circuit.on_confirmed = built.waiting.set
-        self._all[built.ident] = built
-        with BATCH:
-            circuit.begin(leg)
-        return built
+        for built in self._by_key.get(key_of(request), ()):
+            if not built.takes(request, now_s):
+                continue
+            same = built.request.port == request.port and built.request.protocol == request.protocol
+            if not same or now_s - built.asked_s > SURVEY_S:
+                if not self._draws.allows(built.route, request, now_s):
+                    continue
+                built.asked_s = now_s
+            built.use(request, now_s)
+            return built
+        return None
 
-    async def _keys(self, route: Route) -> list[ResponderKey]:
-        """How to address a route's nodes.
+    # -- the user's word --------------------------------------------------------------------------------
+    def renew(self, *, end: bool = False) -> tuple[int, int]:
+        """A new identity: no new connection uses a circuit that there is now. Guards stay.
 
-        :raises NetworkError: one of them has no prekey that may be used.
+        :param end: end what is open on them, too.
+        :returns: how many circuits were ended, and how many others go on until what uses them is over.
         """
-        keys: list[ResponderKey] = []
-        for node, key in zip(route.nodes, await self._prekeys.keys(route.nodes), strict=True):
-            if key is None:
-                self._failures.node(node.fingerprint, anyio.current_time())
-                self.on_missing(node)
-                raise NetworkError(
-                    f"{node.name} has no prekey that can be used now and that sources agree on"
-                )
-            keys.append(key)
-        return keys
-
-    def _set_aside_unusable(self, keys: list[ResponderKey]) -> None:
-        """Keys are checked when a bottle is taken in; what passed and is none all the same ends no route but
-        this one."""
-        for key in keys:
-            try:
-                kem.encapsulate(key.suite, key.public)
-            except kem.UnusableKey:
-                self._failures.node(key.fingerprint, anyio.current_time())
+        self._identity += 1
+        before = list(self._all.values())
+        self.spares.drop()
+        self._by_key.clear()
+        for built in before:
+            built.retired = True
+            if end or not built.busy:
+                built.circuit.close(Reason.DONE)
+        self._news.set()
+        left = sum(built.circuit.closed is None for built in before)
+        return len(before) - left, left
 
     def end(self, built: Built) -> None:
         """End a circuit that nobody needs."""
         built.circuit.close(Reason.DONE)
 
+    # -- kept in order ----------------------------------------------------------------------------------
     async def tend(self) -> None:
-        """Let the circuits' keys step by time, until cancelled."""
+        """Let the circuits' keys step by time, and give up those that do not stand in time, until
+        cancelled."""
         while True:
             await anyio.sleep(TEND_S)
             now_s = anyio.current_time()
@@ -256,6 +170,8 @@ class Circuits:
                 except Exception as fault:  # noqa: BLE001 - a plugin's suite: it may cost this circuit
                     _log.error("a circuit was ended by a fault: %s", type(fault).__name__)
                     self.end(built)
+                if built.circuit.confirmed_s is None and now_s - built.made_s > self._builder.patience_s:
+                    self._builder.give_up(built)
 
     def changed(self) -> None:
         """Charter, clock or bottles have changed."""
@@ -264,93 +180,89 @@ class Circuits:
     async def tidy(self) -> None:
         """End what is unused, and what is not to be used any more, until cancelled."""
         while True:
-            ending = any(built.standing is not Standing.GOOD for built in self._all.values())
+            ending = any(self._leaving(built) for built in self._all.values())
             with anyio.move_on_after(ENDING_S if ending else TIDY_S):
                 await self._news.wait()
             self._news = anyio.Event()
-            self._judge_all()
+            self._judge()
             now_s = anyio.current_time()
-            self._end_superseded(now_s)
-            self._entries.tend(now_s)
+            self._turnover.end(self._all.values(), now_s)
+            self._entries.tend(now_s, self._keeper.active)
+            self.spares.tidy(now_s)
             unused = sorted(
-                (b for b in self._all.values() if not b.circuit.last.mux.conveyors), key=lambda b: b.used_s
+                (b for b in self._all.values() if not b.busy and b not in self.spares), key=lambda b: b.used_s
             )
             surplus = len(self._all) - CIRCUITS_CAP
             for place, built in enumerate(unused):
-                if place < surplus or now_s - built.used_s > UNUSED_S or now_s - built.made_s > YOUNG_S:
+                old = now_s - built.used_s > UNUSED_S or built.age_s(now_s) > YOUNG_S or built.retired
+                if place < surplus or old:
                     self.end(built)
+
+    @staticmethod
+    def _leaving(built: Built) -> bool:
+        return built.standing is not Standing.GOOD or built.retired
 
     async def replace(self) -> None:
         """While circuits that connections use are on their way out, have others ready for new connections,
         until cancelled."""
+        ahead_s = _random.uniform(*AHEAD_S)
         while True:
             await anyio.sleep(_random.uniform(*REPLACE_S))
-            self._judge_all()
-            for built in self._by_key.values():
-                if built.standing is not Standing.GOOD and built.circuit.last.mux.conveyors:
-                    break
-            else:
+            self._judge()
+            if not self._builder.pace.idle:
                 continue
+            leaving = self._next_to_replace(ahead_s)
+            if leaving is None:
+                continue
+            ahead_s = _random.uniform(*AHEAD_S)
+            leaving.retired = leaving.retired or leaving.standing is Standing.GOOD
             try:
                 # One at a time, and at random moments: not all of a client's circuits are made at once.
-                await self.get(built.request)
+                await self.get(leaving.request)
             except NetworkError as error:
-                _log.debug("a circuit could not be replaced: %s", error.message)
+                leaving.retired = False
+                _log.debug("a circuit could not be replaced: %s", type(error).__name__)
+            except Exception as fault:  # noqa: BLE001 - a policy is a stranger's code: it may not end a client
+                _log.error("a circuit could not be replaced: %s", type(fault).__name__)
+                _log.debug("traceback", exc_info=fault)
 
-    def _judge_all(self) -> None:
-        """Judge every circuit by what holds now, if that is not what it was judged by."""
-        version, now_s = self._network.version, anyio.current_time()
-        settled = self._unsettled_s is not None and now_s >= self._unsettled_s + SETTLE_S
-        if version == self._judged and not settled:
-            return
-        if settled:
-            self._unsettled_s = None
-            for built in self._all.values():
-                built.provisional = True
-        choice = tuple(self._network.suites)
-        if choice != self._choice:
-            self._choice, self._unsettled_s = choice, now_s
-        self._judged = version
-        chart = self._network.chart()
-        for built in self._all.values():
-            standing = self._standing(built, chart)
-            if standing is not built.standing:
-                built.standing, built.since_s = standing, now_s
-            built.exit = chart.nodes.get(built.route.exit.fingerprint, built.exit)
-        self._news.set()
-
-    def _standing(self, built: Built, chart: Chart) -> Standing:
-        pairs = zip(built.route.nodes, built.circuit.hops, strict=True)
-        used = [(node.fingerprint, hop.key.suite.name) for node, hop in pairs]
-        used.append((built.route.entry.fingerprint, built.crane.suite))
-        standing = max(self._network.standing(*each) for each in used)
-        if built.provisional or any(fingerprint not in chart.nodes for fingerprint, _ in used):
-            standing = max(standing, Standing.SUPERSEDED)
-        return standing
-
-    def _end_superseded(self, now_s: float) -> None:
-        """End circuits that no new connection may use: at once if none does, and where the suite is not
-        allowed any more, after the grace whatever uses it."""
-        for built in list(self._all.values()):
-            if built.standing is Standing.GOOD:
+    def _next_to_replace(self, ahead_s: float) -> Built | None:
+        """A circuit whose successor is to be made now."""
+        now_s = anyio.current_time()
+        for kept in self._by_key.values():
+            newest = kept[0] if kept else None
+            if newest is None or newest.circuit.closed is not None:
                 continue
-            if not built.circuit.last.mux.conveyors:
-                self.end(built)
-            elif built.standing is Standing.FORBIDDEN and now_s - built.since_s >= self._network.grace_s:
-                _log.warning("a circuit is ended with what uses it: its cipher suite is not allowed any more")
-                built.circuit.close(Reason.GENERIC)
+            if newest.standing is not Standing.GOOD:
+                if newest.busy:
+                    return newest
+            elif newest.retired:
+                if newest.busy or now_s - newest.used_s < UNUSED_S:
+                    return newest
+            elif newest.age_s(now_s) > YOUNG_S - ahead_s and now_s - newest.used_s < UNUSED_S:
+                return newest
+        return None
+
+    def _judge(self) -> None:
+        if self._turnover.judge(self._all.values()):
+            self._news.set()
+
+    # -- what becomes of them -----------------------------------------------------------------------------
+    def _built(self, built: Built) -> None:
+        self._all[built.ident] = built
+
+    def _slow(self, built: Built) -> None:
+        """A circuit took unusually long to stand: another takes its place for new connections."""
+        if built in self.spares:
+            self.end(built)
+        else:
+            built.retired = True
 
     def _closed(self, built: Built) -> None:
-        built.waiting.set()
         self._all.pop(built.ident, None)
-        if self._by_key.get(built.key) is built:
-            del self._by_key[built.key]
-        now_s = anyio.current_time()
-        edge = built.circuit.lost_edge
-        nodes = built.route.nodes
-        if edge is not None:
-            self._failures.lane(nodes[edge].fingerprint, nodes[edge + 1].fingerprint, now_s)
-        elif built.circuit.closed is not Reason.DONE and built.circuit.confirmed_s is None:
-            self._failures.node(built.route.entry.fingerprint, now_s)
-        if built.circuit.closed is not Reason.DONE:
-            _log.info("a circuit ended: %s", built.circuit.closed.name if built.circuit.closed else "?")
+        self.spares.closed(built)
+        kept = self._by_key.get(built.key)
+        if kept is not None and built in kept:
+            kept.remove(built)
+            if not kept:
+                del self._by_key[built.key]

@@ -8,7 +8,7 @@ from typing import TypeAlias
 
 import anyio
 
-from port17.client.circuits import Built
+from port17.client.built import Built
 from port17.errors import ConveyorReset
 from port17.links.stream import ConveyorStream
 from port17.records.framing import BytesLike

@@ -15,7 +15,7 @@ from typing import Final
 import anyio
 
 from port17.bottles.intake import LOCAL, Sender
-from port17.client.circuits import Built
+from port17.client.built import Built
 from port17.client.words import AGREEING, Witness, group_of
 from port17.errors import NetworkError, RecordError
 from port17.links.batch import BATCH as CELLS

@@ -1,5 +1,6 @@
 """The client's sources: two or three entry nodes of different groups that tell it what there is in the
 network, each over a link that routes begin with, too. A client makes no lane, and says nobody who it is.
+Whom it takes is :mod:`port17.client.source_choice`'s to say.
 
 What is believed of what they say is the intake's and :mod:`port17.client.prekeys`' to decide.
 """
@@ -17,7 +18,8 @@ import anyio
 from port17.asking import SYNC, Bell, Exchanges, ask
 from port17.bottles.gossip_events import Event, Key, Synced
 from port17.bottles.sync import Scope
-from port17.client.words import Witness, group_of
+from port17.client.source_choice import Chosen, SourceChoice
+from port17.client.words import AGREEING, Witness
 from port17.errors import NetworkError, Port17Error
 from port17.links.crane import Crane
 from port17.navigator.chart import ChartNode, Fingerprint
@@ -41,14 +43,6 @@ AGAIN_S: Final = (0.5, 1.5)
 """Least and most seconds before a place is filled again. The more it fails, the longer: twice each time."""
 AGAIN_CAP_S: Final = 60.0
 """Most seconds before a place is tried again."""
-ASIDE_S: Final = 60.0
-"""Seconds for which a node that failed as a source is the last choice."""
-LOST_S: Final = 3600.0
-"""Seconds for which a node that told us something false is no source."""
-ASIDE_CAP: Final = 1024
-"""Most nodes that are remembered so."""
-SAMPLE: Final = 64
-"""Nodes looked at when all that is held is old: some of them still stand where they stood."""
 
 _log = logging.getLogger(__name__)
 _random: Final = SystemRandom()
@@ -94,6 +88,8 @@ class Source:
     """Nothing can be asked of it any more."""
     false: bool = False
     """It has told us something that is not so."""
+    gives_way: bool = False
+    """It ends only because a guard takes its place."""
 
     @property
     def witness(self) -> Witness:
@@ -109,6 +105,7 @@ class Sources:
         network: KnownNetwork,
         cranes: Cranes,
         transports: Collection[str],
+        guards: Chosen,
         freshen: Freshen,
         budget: Budget,
         steps: StepTerms = USUAL,
@@ -119,6 +116,7 @@ class Sources:
     ) -> None:
         """
         :param transports: names of those that the client has.
+        :param guards: who is a source first.
         :param budget: bytes that the streams' windows may grow by.
         :param is_local: whether an address is on the local network.
         """
@@ -127,7 +125,8 @@ class Sources:
         self.exchanges = Exchanges(network)
         """The client's SYNCs, these and others."""
         self._cranes = cranes
-        self._transports = frozenset(transports)
+        self._guards = guards
+        self._choice = SourceChoice(network, transports, guards, rng)
         self._freshen = freshen
         self._budget = budget
         self._steps = steps
@@ -136,8 +135,6 @@ class Sources:
         self._standing: dict[Key, Source] = {}
         self._taken: dict[Fingerprint, str] = {}
         """Nodes that a place has, and their groups."""
-        self._aside: dict[Fingerprint, float] = {}
-        self._lost: dict[Fingerprint, float] = {}
         self._listeners: list[Callable[[], None]] = []
         self._news = anyio.Event()
         network.listen(self._told)
@@ -155,7 +152,7 @@ class Sources:
         if not source.false:
             source.false = source.over = True
             _log.warning("%s is no source any more: %s", node_id(source.fingerprint), why)
-            self._remember(self._lost, source.fingerprint, LOST_S)
+            self._choice.lost(source.fingerprint)
             source.task.cancel()
 
     def replace(self, source: Source) -> None:
@@ -181,8 +178,9 @@ class Sources:
                 failures += 1
                 continue
             began_s = anyio.current_time()
+            gave_way = False
             try:
-                await self._follow(fingerprint)
+                gave_way = await self._follow(fingerprint)
             except NetworkError as error:
                 _log.debug("a source is not to be had: %s", error.message)
             except Port17Error as error:
@@ -194,9 +192,9 @@ class Sources:
                 self._taken.pop(fingerprint, None)
             # One that stood for a while is no failure: a node that starts again is back in a moment.
             stood = anyio.current_time() - began_s > AGAIN_CAP_S
-            failures = 0 if stood else failures + 1
-            if not stood:
-                self._remember(self._aside, fingerprint, ASIDE_S)
+            failures = 0 if stood or gave_way else failures + 1
+            if not stood and not gave_way:
+                self._choice.failed(fingerprint)
             await anyio.sleep(self._pause_s(failures))
 
     def _pause_s(self, failures: int) -> float:
@@ -204,58 +202,18 @@ class Sources:
         return self._rng.uniform(*AGAIN_S) * factor
 
     def _choose(self) -> Fingerprint | None:
-        """A random node that can be called and that is of no group that we have a source of, and the place is
-        its. First those that have not failed, and can be called by a prekey that is held."""
-        now_s = anyio.current_time()
-        for known in (self._aside, self._lost):
-            for old in [one for one, until in known.items() if until <= now_s]:
-                del known[old]
-        groups = frozenset(self._taken.values())
-        chart = self._network.chart()
-        fit = [
-            node
-            for node in chart
-            if self._callable(node.addresses)
-            and node.fingerprint not in self._lost
-            and node.fingerprint not in self._taken
-            and group_of(node.group, node.fingerprint) not in groups
-        ]
-        self._rng.shuffle(fit)
-        fit.sort(key=lambda node: node.fingerprint in self._aside)
-        some = [node for node in fit[:SAMPLE] if node.fingerprint not in self._aside]
-        best = next((node for node in some if self._network.responder(node) is not None), None)
-        best = best or next(iter(fit), None)
-        if best is not None:
-            self._taken[best.fingerprint] = group_of(best.group, best.fingerprint)
-            return best.fingerprint
-        return self._choose_old(groups) if not self._standing else None
-
-    def _choose_old(self, groups: frozenset[str]) -> Fingerprint | None:
-        """One of those whose prekeys have all expired, as they have after some days offline."""
-        rack = self._network.rack
-        barred = self._network.reputation.barred()
-        stamps = [stamp for stamp in rack.stamps() if stamp.fingerprint not in barred]
-        self._rng.shuffle(stamps)
-        old: list[tuple[bool, Fingerprint, str]] = []
-        for stamp in stamps[:SAMPLE]:
-            held = rack.held(stamp.fingerprint)
-            if held is None or held.distrust or not self._callable(held.bottle.label.addresses):
-                continue
-            group = group_of(held.bottle.label.group, stamp.fingerprint)
-            if group not in groups and stamp.fingerprint not in (self._taken.keys() | self._lost.keys()):
-                old.append((stamp.fingerprint in self._aside, stamp.fingerprint, group))
-        if not old:
+        """A node to follow, and the place is its."""
+        found = self._choice.next(self._taken, alone=not self._standing)
+        if found is None:
             return None
-        _, fingerprint, group = min(old, key=lambda one: one[0])
+        fingerprint, group = found
         self._taken[fingerprint] = group
         return fingerprint
 
-    def _callable(self, addresses: Collection[str]) -> bool:
-        return not self._transports.isdisjoint(addresses)
-
-    async def _follow(self, fingerprint: Fingerprint) -> None:
+    async def _follow(self, fingerprint: Fingerprint) -> bool:
         """Follow a node until that ends.
 
+        :returns: whether it only gives way to a guard.
         :raises Port17Error: it cannot be reached, does not serve it, or breaks the protocol.
         """
         network = self._network
@@ -295,7 +253,7 @@ class Sources:
             if trouble is not None:
                 raise trouble
             if source.false or scope is self.scope():
-                return
+                return source.gives_way
 
     async def _watch(self, source: Source) -> None:
         """End a SYNC that brings nothing, or that is to be of another scope."""
@@ -311,9 +269,22 @@ class Sources:
                 source.task.cancel()
                 return
             held = len(self._network.rack)
-        while self.scope() is source.scope:
+        while self.scope() is source.scope and not source.gives_way:
             await self._news.wait()
+            source.gives_way = self._is_needless(source)
         source.task.cancel()
+
+    def _is_needless(self, source: Source) -> bool:
+        """Whether a source that is no guard in use can go, since guards do without it. One at a time: all
+        others have told all that they know."""
+        if not self._guards.chosen or source.fingerprint in self._guards.active:
+            return False
+        others = {one: group for one, group in self._taken.items() if one != source.fingerprint}
+        told = {one.fingerprint for one in self if one.synced}
+        if not others.keys() <= told:
+            return False
+        enough = len(frozenset(others.values())) >= AGREEING
+        return self._choice.guard(others) is not None or enough
 
     def scope(self) -> Scope:
         """How much is wanted in a network of this size."""
@@ -338,8 +309,3 @@ class Sources:
         self.changed()
         for listener in self._listeners:
             listener()
-
-    def _remember(self, where: dict[Fingerprint, float], fingerprint: Fingerprint, seconds: float) -> None:
-        while len(where) >= ASIDE_CAP:
-            del where[next(iter(where))]
-        where[fingerprint] = anyio.current_time() + seconds

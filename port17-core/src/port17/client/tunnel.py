@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import logging
 from contextlib import closing
+from dataclasses import replace
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
 
@@ -15,21 +17,31 @@ from anyio.abc import TaskGroup, TaskStatus
 
 from port17 import control
 from port17.bootstrapping import Bootstrap
-from port17.client.circuits import Built, Circuits
+from port17.client.builder import Builder
+from port17.client.built import Built
+from port17.client.circuits import Circuits
 from port17.client.draws import Draws
 from port17.client.entries import Entries
+from port17.client.guard_keeper import GuardKeeper, Unreachable
+from port17.client.guards_file import GuardsFile
+from port17.client.explaining import explain
 from port17.client.ingress import Ingress
 from port17.client.opened import TRIES, OpenedStream
 from port17.client.prekeys import Prekeys
 from port17.client.seagulls import Seagulls
+from port17.client.shown import described, described_link
+from port17.client.sleep import Sleep
 from port17.client.sources import Sources
+from port17.client.words import AGREEING
 from port17.config.settings import ClientConfig
 from port17.errors import ConfigError, NetworkError, NoRoute, UsageError
 from port17.links.batch import BATCH
-from port17.links.crane import Crane, Terms
+from port17.links.crane import Terms
 from port17.links.process import allow_descriptors, forbid_core_dumps, keep_buffers, settle
 from port17.links.spare_keys import SpareKeys
 from port17.links.transport import Transport
+from port17.navigator.compiled import Compiled
+from port17.navigator.geo import Place
 from port17.navigator.policy import Request
 from port17.neighbourhood import Means, Neighbourhood
 from port17.network import KnownNetwork
@@ -42,7 +54,6 @@ from port17.watching import Watch
 from port17.wire.block import BLOCK_SIZE
 from port17.wire.conveyor import Conveyor
 from port17.wire.quota import Budget
-from port17.wire.ratchet import Session
 
 TLS_PORTS = frozenset(
     {443, 465, 563, 636, 853, 989, 990, 992, 993, 994, 995, 5061, 5223, 5671, 6697, 8443, 8883}
@@ -58,6 +69,8 @@ BUILDS_CAP = 1000
 """Most circuits that one control request may build."""
 BUILD_S = 20.0
 """Seconds after which a circuit that was asked for by itself counts as failed."""
+SLEEP_LOOK_S = 5.0
+"""Seconds between looks whether this machine has slept; whoever asks for a connection looks, too."""
 
 _log = logging.getLogger(__name__)
 
@@ -80,7 +93,10 @@ class Tunnel:
         """
         self._config = config
         self._tasks = tasks
-        panel = registry.policies(config.policies, config.policy_options, folder=folder)
+        panel = registry.policies(
+            config.policies, config.policy_options, folder=folder, placed=not network.atlas.is_empty
+        )
+        compiled = Compiled(panel)
         transports: dict[str, Transport] = {
             name: registry.make("port17.transports", name, config.transports.get(name))
             for name in {"tcp", *config.transports}
@@ -100,8 +116,25 @@ class Tunnel:
         self._network = network
         self._begun_s = anyio.current_time()
         self._refresher = Refresher(network, transports)
+        self._keeper = GuardKeeper(
+            network,
+            self._entries,
+            compiled,
+            transports,
+            GuardsFile(config.state, network.charter.network_id),
+            level=config.level,
+            whole=lambda: self._prekeys.groups >= AGREEING,
+        )
+        self._entries.reached = self._keeper
         self._sources = Sources(
-            network, self._entries, transports, self._freshen, windows, steps, is_local=self._is_local
+            network,
+            self._entries,
+            transports,
+            self._keeper,
+            self._freshen,
+            windows,
+            steps,
+            is_local=self._is_local,
         )
         means = Means(
             network,
@@ -115,17 +148,23 @@ class Tunnel:
         )
         self._neighbourhood = Neighbourhood.of(config.local_network, registry, means)
         self._prekeys = Prekeys(network, self._sources)
-        self._circuits = Circuits(
+        self._keeper.tell(self._sources.changed)
+        self._sources.tell(self._keeper.changed)
+        self._draws = Draws(network, compiled, list(transports), self._keeper)
+        builder = Builder(
             network,
+            self._keeper,
             self._entries,
             self._prekeys,
-            Draws(network, lambda: panel, list(transports)),
+            self._draws,
             windows,
             self._spare_keys,
             steps,
         )
+        self._circuits = Circuits(network, self._keeper, self._entries, self._draws, builder, config.level)
         self._seagulls = Seagulls(network, lambda: self._circuits, self._prekeys.vouch)
-        self._circuits.on_missing = self._seagulls.want
+        builder.on_missing = self._seagulls.want
+        self._sleep = Sleep()
         self._watch = Watch(network)
         self._watch.tell(self._changed)
         self._ingresses: dict[str, Ingress] = {
@@ -140,6 +179,7 @@ class Tunnel:
         self._spare_keys.serve(self._network.suites.values())
         self._circuits.changed()
         self._sources.changed()
+        self._keeper.changed()
 
     async def _freshen(self, fingerprint: bytes) -> None:
         """Have a prekey of a node that is to be called: by another's word, or the node's own.
@@ -156,6 +196,9 @@ class Tunnel:
         :raises NoRoute: no route satisfies request and policies.
         :raises NetworkError: no entry node could be reached.
         """
+
+        self._notice_sleep()
+        request = replace(request, level=self._config.level, place=self._place(request.host))
 
         async def reopen() -> tuple[Built, Conveyor]:
             return await self._open_conveyor(request)
@@ -174,6 +217,8 @@ class Tunnel:
                 young = anyio.current_time() - self._begun_s < YOUNG_S
                 if not (young and remaining and await self._prekeys.begun()):
                     raise
+            except Unreachable:
+                raise
             except NetworkError:
                 if not remaining:
                     raise
@@ -186,6 +231,29 @@ class Tunnel:
             conveyor = built.circuit.last.mux.open("TUNNEL", arguments, anyio.current_time())
         return built, conveyor
 
+    def _place(self, host: str) -> Place | None:
+        """Where a destination is, if it is an address and the user's geo source knows.
+
+        :raises ConfigError: the source fails.
+        """
+        try:
+            return self._network.atlas.find(ip_address(host))
+        except ValueError:
+            return None
+
+    def _notice_sleep(self) -> None:
+        """After a sleep no link leads anywhere, and nothing is known of who can be reached."""
+        if self._sleep.look():
+            _log.info("this machine has slept: all links are made anew")
+            self._begun_s = anyio.current_time()
+            self._entries.end_all()
+            self._keeper.woke()
+
+    async def _watch_sleep(self) -> None:
+        while True:
+            await anyio.sleep(SLEEP_LOOK_S)
+            self._notice_sleep()
+
     def _early(self, request: Request) -> bool:
         if self._config.early == "tls":
             return request.port in TLS_PORTS
@@ -197,6 +265,8 @@ class Tunnel:
         :returns: where programs can connect, per ingress.
         :raises ConfigError: an address cannot be bound.
         """
+        self._tasks.start_soon(self._keeper.run)
+        self._tasks.start_soon(self._watch_sleep)
         self._tasks.start_soon(self._sources.run)
         self._tasks.start_soon(self._prekeys.run)
         self._tasks.start_soon(self._seagulls.run)
@@ -204,6 +274,7 @@ class Tunnel:
             self._tasks.start_soon(self._neighbourhood.run)
         self._tasks.start_soon(self._circuits.tidy)
         self._tasks.start_soon(self._circuits.replace)
+        self._tasks.start_soon(self._circuits.spares.run)
         self._watch.start(self._tasks)
         self._tasks.start_soon(self._circuits.tend)
         self._tasks.start_soon(self._spare_keys.restock)
@@ -220,6 +291,8 @@ class Tunnel:
             "status": self.status,
             "circuits": self.circuits,
             "build": self.build,
+            "explain": explain(self._draws.situation, self._place, self._config.level),
+            "renew": self.renew,
             "bottles": bottles(self._network),
         }
         await self._tasks.start(self._serve_control, verbs)
@@ -248,6 +321,7 @@ class Tunnel:
                 }
                 for source in self._sources
             ],
+            "guards": self._keeper.described(),
             "nodes": {
                 "known": len(network.rack),
                 "usable": len(chart),
@@ -261,27 +335,27 @@ class Tunnel:
             "bottles": network.reputation.bottles(),
             "links": len(self._entries),
             "circuits": len(list(self._circuits)),
+            "spares": len(self._circuits.spares),
         }
 
     async def circuits(self, args: dict[str, Any]) -> dict[str, Any]:
         """What the control verb ``circuits`` answers."""
         now_s = anyio.current_time()
         return {
-            "circuits": [describe(built, now_s) for built in self._circuits],
-            "links": [self._describe_link(crane, now_s) for crane in self._entries],
+            "circuits": [described(built, now_s) for built in self._circuits],
+            "links": [described_link(crane, self._network, now_s) for crane in self._entries],
         }
 
-    def _describe_link(self, crane: Crane, now_s: float) -> dict[str, Any]:
-        """A link to an entry node, as the control socket shows it."""
-        keys, peer = crane.link.keys, crane.peer or b""
-        bottle = self._network.rack.get(peer)
-        return {
-            "id": node_id(peer),
-            "name": bottle.label.name if bottle is not None else None,
-            "circuits": crane.link.legs,
-            "suite": keys.session.suite.name if keys.session is not None else None,
-            "steps": steps(keys.session, keys.answered_s, now_s) if keys.session is not None else None,
-        }
+    async def renew(self, args: dict[str, Any]) -> dict[str, Any]:
+        """What the control verb ``renew`` does: nothing new uses what stands now.
+
+        Arguments: ``end``, to end what is open as well.
+        """
+        end = args.get("end", False)
+        if type(end) is not bool:
+            raise UsageError("renew takes end, true or false.")
+        ended, left = self._circuits.renew(end=end)
+        return {"ended": ended, "left": left}
 
     async def build(self, args: dict[str, Any]) -> dict[str, Any]:
         """What the control verb ``build`` does: fresh circuits, one after the other, timed and ended.
@@ -297,7 +371,7 @@ class Tunnel:
         whole_ms: list[float] = []
         for _ in range(count):
             begun_s = anyio.current_time()
-            built = await self._circuits.build(Request(host, port))
+            built = await self._circuits.build(Request(host, port, level=self._config.level))
             with anyio.move_on_after(BUILD_S):
                 await built.waiting.wait()
             circuit = built.circuit
@@ -309,49 +383,6 @@ class Tunnel:
             self._circuits.end(built)
             await anyio.sleep(0.15)
         return {"build_ms": answered_ms, "whole_ms": whole_ms}
-
-
-def describe(built: Built, now_s: float) -> dict[str, Any]:
-    """A circuit as the control socket shows it; its destinations are nobody's business, not even there."""
-    circuit = built.circuit
-    return {
-        "id": built.ident,
-        "hops": [
-            {
-                "id": node.node_id,
-                "name": node.name,
-                "suite": hop.session.suite.name,
-                "confirmed": hop.confirmed,
-                "cells_up": hop.session.forward.counter,
-                "cells_down": hop.session.backward.counter,
-                "steps": steps(hop.session, hop.pace.answered_s, now_s),
-            }
-            for node, hop in zip(built.route.nodes, circuit.hops, strict=True)
-        ],
-        "state": "open" if circuit.confirmed_s is not None else "building",
-        "standing": built.standing.name.lower(),
-        "build_ms": (
-            round((circuit.confirmed_s - circuit.written_s) * 1e3, 3)
-            if circuit.confirmed_s is not None and circuit.written_s is not None
-            else None
-        ),
-        "age_s": round(now_s - built.made_s, 3),
-        "bytes_up": circuit.last.mux.sent,
-        "bytes_down": circuit.last.mux.got,
-        "conveyors": len(circuit.last.mux.conveyors),
-    }
-
-
-def steps(session: Session, answered_s: float | None, now_s: float) -> dict[str, Any]:
-    """How often the keys of a session have turned: symmetric steps, asymmetric ones as ``rekeys``, and when
-    the last of these was completed, seconds ago."""
-    return {
-        "forward": session.forward.steps,
-        "backward": session.backward.steps,
-        "forward_rekeys": session.forward.rekeys,
-        "backward_rekeys": session.backward.rekeys,
-        "last_s": round(now_s - answered_s, 3) if answered_s is not None else None,
-    }
 
 
 async def run(

@@ -17,8 +17,8 @@ GUARDS: Final = 3
 """Guards in use: two must be of different groups, since it takes two to agree on a prekey, and one may fail
 without a second one being called for the first time."""
 SAMPLED: Final = 9
-"""Guards on the list: of nine nodes that are up nine tenths of the time, fewer than three are up once in three
-hundred thousand looks. Each one more is one more for whoever can block all the others."""
+"""Guards on the list: of nine nodes that are up nine tenths of the time, fewer than three are up once in
+three hundred thousand looks. Each one more is one more for whoever can block all the others."""
 LIST_CAP: Final = 18
 """Most guards on the list: where policies or rules leave too few of it some more are drawn, and no more than
 so many are there ever."""
@@ -34,9 +34,11 @@ not all."""
 DRAWS: Final = 64
 """Nodes looked at, at random, before all are gone through for those that are fit."""
 
-Families: TypeAlias = Callable[[Fingerprint], frozenset[str] | None]
-"""The families of a node; None if no route may begin at it now: it is off the chart, it has no address that we
-can dial, or a policy forbids it."""
+Family: TypeAlias = str | bytes
+"""What no two guards in use share: the name of a family, or a node's own fingerprint."""
+Families: TypeAlias = Callable[[Fingerprint], frozenset[Family] | None]
+"""The families of a node; None if no route may begin at it now: it is off the chart, it has no address that
+we can dial, or a policy forbids it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,7 +121,7 @@ class Guards:
 
     def _fit(
         self, entrances: Entrances, down: Collection[Fingerprint] = ()
-    ) -> list[tuple[Fingerprint, frozenset[str]]]:
+    ) -> list[tuple[Fingerprint, frozenset[Family]]]:
         fit = []
         for guard in self._list:
             if guard.fingerprint not in down:
@@ -129,9 +131,9 @@ class Guards:
         return fit
 
     @staticmethod
-    def _first(fit: Iterable[tuple[Fingerprint, frozenset[str]]], count: int) -> tuple[Fingerprint, ...]:
+    def _first(fit: Iterable[tuple[Fingerprint, frozenset[Family]]], count: int) -> tuple[Fingerprint, ...]:
         chosen: list[Fingerprint] = []
-        taken: set[str] = set()
+        taken: set[Family] = set()
         for fingerprint, families in fit:
             if len(chosen) < count and taken.isdisjoint(families):
                 chosen.append(fingerprint)
@@ -150,7 +152,8 @@ class Guards:
         """Drop whoever has served his time or is gone for good, and draw others in their place.
 
         :param now_s: Unix seconds.
-        :param settled: the chart is whole: who is not on it is gone, and not only unknown to us.
+        :param settled: the chart is whole: who is not on it is gone, and not only unknown to us; and of all
+            there are can be drawn.
         :param heirs: nodes that have taken another identity; their places are theirs.
         :returns: whether the list has changed, and is to be kept.
         """
@@ -160,7 +163,8 @@ class Guards:
         if settled:
             self._miss(entrances, now_s)
         self._retire(now_s)
-        self._top_up(entrances, now_s)
+        if settled or not self._list:
+            self._top_up(entrances, now_s)
         return before != tuple(self._list)
 
     def add(self, fingerprints: Iterable[Fingerprint], now_s: float) -> tuple[Fingerprint, ...]:
@@ -209,14 +213,14 @@ class Guards:
                 break
             self._append(drawn, now_s)
         while len(active := self.active(entrances)) < self._wanted:
-            taken = frozenset[str]().union(*(entrances.families(one) or () for one in active))
+            taken = frozenset[Family]().union(*(entrances.families(one) or () for one in active))
             drawn = self._draw(entrances, taken)
             if drawn is None or not self._room(entrances):
                 break
             self._append(drawn, now_s)
 
     def _room(self, entrances: Entrances) -> bool:
-        """Whether one more may be drawn. On a full list, one that the user's own policies forbid gives way."""
+        """Whether one more may be drawn. On a full list, one that the user's policies forbid gives way."""
         if len(self._list) < LIST_CAP:
             return True
         for guard in self._list:
@@ -225,7 +229,7 @@ class Guards:
                 return True
         return False
 
-    def _draw(self, entrances: Entrances, taken: frozenset[str]) -> Fingerprint | None:
+    def _draw(self, entrances: Entrances, taken: frozenset[Family]) -> Fingerprint | None:
         """A random node that is not on the list, and of none of some families."""
         candidates = entrances.candidates()
         listed = {guard.fingerprint for guard in self._list}
