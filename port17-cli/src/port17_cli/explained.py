@@ -48,7 +48,8 @@ def _asked(found: dict[str, Any]) -> Iterator[str]:
 def _route(route: dict[str, Any], found: dict[str, Any]) -> Iterator[str]:
     routes = found["routes"]
     number = f"{routes['count']}" if routes["exact"] else f"more than {routes['count']}"
-    yield f"ROUTE, {_ms(route['cost_us'])}: drawn from the {routes['near']} quickest of {number} that may be used"
+    drawn = f"drawn from the {routes['near']} quickest of {number} that may be used"
+    yield f"ROUTE, {_ms(route['cost_us'])}: {drawn}"
     nodes = route["nodes"]
     rows = [[f"  {_position(place, len(nodes))}", *_described(node)] for place, node in enumerate(nodes)]
     yield output.table(["", "NAME", "COUNTRY", "AS", "GROUP", "OWNER"], rows)

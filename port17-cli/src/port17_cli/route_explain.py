@@ -1,5 +1,5 @@
-"""``port17 route explain``: which route a connection would get, what it costs, and why no other; or why there is
-none, and what would bring one. Asked of the client if it runs, else found out from its files."""
+"""``port17 route explain``: which route a connection would get, what it costs, and why no other; or why there
+is none, and what would bring one. Asked of the client if it runs, else found out from its files."""
 
 from __future__ import annotations
 
@@ -49,4 +49,4 @@ def _found_out(args: argparse.Namespace, wanted: dict[str, Any]) -> dict[str, An
         raise UsageError("Whose files are meant is not said.", cure="Give --config FILE.")
     with situations.of_client(args.config, args.policy) as found:
         asked = found.request(**wanted)
-        return explain_request(found.situation, asked, SystemRandom()).plain()
+        return explain_request(found.situation(asked), asked, SystemRandom()).plain()

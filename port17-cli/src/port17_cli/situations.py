@@ -1,20 +1,26 @@
-"""What a client would search for routes in, for commands: its chart, its policies and its guards, without the
-client."""
+"""What a client would search for routes in, for commands: its chart, its policies and its guards, whether it
+runs or not."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 
 from port17.bottles.rack import MemoryRack
-from port17.config import ClientConfig
-from port17.navigator.policy import Request, SecurityLevel
+from port17.client.entrances import Doors
+from port17.client.guards_file import GuardsFile
+from port17.config import ClientConfig, NodeConfig
+from port17.errors import ConfigError
+from port17.navigator.chart import Fingerprint
+from port17.navigator.compiled import Compiled
+from port17.navigator.guards import GUARDS, Guards
+from port17.navigator.policy import Policies, Request, SecurityLevel
 from port17.navigator.situation import Situation
 from port17.network import KnownNetwork
-from port17.plugins.families import TRANSPORTS
+from port17.plugins.families import ALWAYS_ON
 from port17.plugins.loader import Registry
+from port17.records.exit_rules import literal
 from port17_cli import drivers, known, settings
 
 
@@ -23,51 +29,87 @@ class Found:
     """What was found out of a client.
 
     :param network: what it knows.
-    :param situation: what the next route would be searched in.
+    :param policies: what it goes by.
+    :param transports: names of those that it has.
+    :param guards: its list; empty if it has never drawn any.
     """
 
     config: ClientConfig
     network: KnownNetwork
-    situation: Situation
+    policies: Policies
+    transports: tuple[str, ...]
+    guards: Guards
 
-    def request(
-        self, host: str, port: int, program: str = "", level: SecurityLevel | None = None
-    ) -> Request:
+    def request(self, host: str, port: int, program: str = "", level: SecurityLevel | None = None) -> Request:
         """A connection as the client would ask for it.
 
         :param level: None takes the configuration's.
         """
-        return Request(host, port, program=program, level=level or self.config.level)
+        address = literal(host)
+        place = None if address is None else self.network.atlas.find(address)
+        return Request(host, port, program=program, level=level or self.config.level, place=place)
+
+    def situation(self, request: Request) -> Situation:
+        """Where its route would be searched, if all guards could be reached and nothing had just failed."""
+        network = self.network
+        return Situation(
+            network.chart(),
+            self.policies,
+            self.transports,
+            entries=self._entries(self.policies.judge_request(request).request),
+            hops=network.revision.least_hops,
+            max_hops=network.charter.genesis.max_hops,
+        )
+
+    def _entries(self, request: Request) -> tuple[Fingerprint, ...] | None:
+        """The guards in use, or others of the list if the user's rules forbid these; None if any node may be
+        drawn as one."""
+        doors = Doors(self.network.chart(), Compiled(self.policies), self.transports, self.config.level)
+        entrances = doors.entrances()
+        for some in (self.guards.active(entrances), self.guards.fit(entrances)):
+            allowed = tuple(one for one in some if doors.allows(one, request))
+            if allowed:
+                return allowed[:GUARDS]
+        return None
+
+
+@contextmanager
+def network(path: str) -> Iterator[tuple[NodeConfig | ClientConfig, KnownNetwork, Registry]]:
+    """What a node or a client knows of its network; nothing is written. If it runs, it is asked for bottles.
+
+    :param path: its configuration.
+    :raises ConfigError: a file is missing or wrong.
+    :raises PluginError: a driver is unusable.
+    """
+    config, _ = settings.read(settings.kind_of(path), path)
+    registry = Registry()
+    charter = drivers.present_charter(config, drivers.schemes(registry))
+    rack = MemoryRack()
+    rack.put_all(known.held(config, charter, registry))
+    with closing(KnownNetwork.load(config, registry, shown=rack)) as found:
+        yield config, found, registry
 
 
 @contextmanager
 def of_client(path: str, policies: Sequence[str] = ()) -> Iterator[Found]:
-    """What a client's files say; nothing is written. If the client runs, it is asked for the bottles that it
-    has.
+    """Where a client would look for routes.
 
     :param path: its configuration.
     :param policies: instead of those that the configuration names; empty takes these.
-    :raises ConfigError: a file is missing or wrong.
-    :raises PluginError: a policy or another driver is unusable.
+    :raises ConfigError: as of :func:`network`; it is a node's; the file of guards is damaged, or a policy
+        refuses its options.
+    :raises PluginError: as of :func:`network`.
     """
-    config, _ = settings.read(ClientConfig, path)
-    registry = Registry()
-    with closing(_network(config, registry)) as network:
+    with network(path) as (config, found, registry):
+        if not isinstance(config, ClientConfig):
+            raise ConfigError(
+                f"{path} is a node's configuration, and routes are a client's.", cure="Give a client's."
+            )
         specs = list(policies) or config.policies
-        options = {name: table for name, table in config.policy_options.items() if name in specs}
-        panel = registry.policies(specs, options, folder=config.folder)
-        transports = [
-            name for name in {"tcp", *config.transports} if name in registry.names(TRANSPORTS)
-        ]
-        yield Found(
-            config,
-            network,
-            Situation(network.chart(), panel, transports, hops=3),
-        )
-
-
-def _network(config: ClientConfig, registry: Registry) -> KnownNetwork:
-    charter = drivers.present_charter(config, drivers.schemes(registry))
-    rack = MemoryRack()
-    rack.put_all(known.held(config, charter, registry))
-    return KnownNetwork.load(config, registry, shown=rack)
+        # Options of a policy that is left away with --policy are nobody's.
+        dropped = {*config.policies} - {*specs, *ALWAYS_ON}
+        options = {name: table for name, table in config.policy_options.items() if name not in dropped}
+        panel = registry.policies(specs, options, folder=config.folder, placed=not found.atlas.is_empty)
+        transports = tuple(sorted({"tcp", *config.transports}))
+        guards = GuardsFile(config.state, found.charter.network_id).load()
+        yield Found(config, found, panel, transports, guards)

@@ -22,9 +22,9 @@ from port17.client.built import Built
 from port17.client.circuits import Circuits
 from port17.client.draws import Draws
 from port17.client.entries import Entries
+from port17.client.explaining import explain
 from port17.client.guard_keeper import GuardKeeper, Unreachable
 from port17.client.guards_file import GuardsFile
-from port17.client.explaining import explain
 from port17.client.ingress import Ingress
 from port17.client.opened import TRIES, OpenedStream
 from port17.client.prekeys import Prekeys
