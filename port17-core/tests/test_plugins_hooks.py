@@ -59,8 +59,10 @@ def problem(registry: Registry) -> str:
 def test_a_hook_plugin_is_asked(shelf: Shelf) -> None:
     hook_plugin(shelf, "@hookimpl\ndef exclude_node(node):\n    return f'not {node.name}'\n")
     registry = Registry()
-    assert registry.hooks.exclude_node(node=NODE) == ["not alice"]
-    assert objections(registry.panel.judge_node(NODE)) == [("views", "not alice")]
+    assert registry.hooks.exclude_node(node=NODE, position="middle", level="normal", request=REQUEST) == [
+        "not alice"
+    ]
+    assert objections(registry.panel.judge_node(NODE, "middle", "normal")) == [("views", "not alice")]
     assert registry.problems == []
 
 
@@ -98,7 +100,9 @@ def test_a_hook_plugin_that_cannot_be_used_is_left_out_and_named(
     message = problem(registry)
     assert cause in message
     assert "hook plugin 'views' of views 1.2.3 (views)" in message
-    assert registry.hooks.exclude_node(node=NODE) == ["sound"], "the rest keeps working"
+    assert registry.hooks.exclude_node(node=NODE, position="middle", level="normal", request=REQUEST) == [
+        "sound"
+    ], "the rest keeps working"
     assert [row.status for row in examine(Registry()) if row.name == "views"] == ["broken"]
 
 
@@ -106,7 +110,7 @@ def test_two_hook_plugins_of_one_name_are_both_asked_and_reported(shelf: Shelf) 
     hook_plugin(shelf, "@hookimpl\ndef exclude_node(node):\n    return 'one'\n", "first")
     hook_plugin(shelf, "@hookimpl\ndef exclude_node(node):\n    return 'two'\n", "second")
     registry = Registry()
-    assert sorted(objections(registry.panel.judge_node(NODE))) == [
+    assert sorted(objections(registry.panel.judge_node(NODE, "middle", "normal"))) == [
         ("views@first", "one"),
         ("views@second", "two"),
     ]
@@ -120,13 +124,13 @@ def test_a_blocked_name_is_left_out_and_named(shelf: Shelf) -> None:
     registry = Registry(blocked=["views"])
     assert "'views' of views 1.2.3" in problem(registry)
     assert "is blocked" in problem(registry)
-    assert registry.panel.judge_node(NODE) == Judgement()
+    assert registry.panel.judge_node(NODE, "middle", "normal") == Judgement()
 
 
 def test_a_class_is_made_and_counts_though_it_is_false(shelf: Shelf) -> None:
     source = "class V(list):\n    @hookimpl\n    def exclude_node(self, node): return 'no'"
     shelf.install("views", {"port17": {"views": "views:V"}}, views=HEAD + source)
-    assert objections(Registry().panel.judge_node(NODE)) == [("views", "no")]
+    assert objections(Registry().panel.judge_node(NODE, "middle", "normal")) == [("views", "no")]
 
 
 def test_registering_twice_leaves_the_board_as_it_was() -> None:
@@ -140,7 +144,7 @@ def test_registering_twice_leaves_the_board_as_it_was() -> None:
     for again in (plugin, Plugin()):
         with pytest.raises(PluginError, match="registered already"):
             board.register(again, "port17", "one", "plugin one", "one")
-    assert board.hooks.exclude_node(node=NODE) == ["no"]
+    assert board.hooks.exclude_node(node=NODE, position="middle", level="normal", request=REQUEST) == ["no"]
 
 
 def test_one_that_fails_or_talks_nonsense_objects_and_the_others_are_heard(
@@ -155,7 +159,7 @@ def test_one_that_fails_or_talks_nonsense_objects_and_the_others_are_heard(
         "plain": "return 'no'",
     }.items():
         hook_plugin(shelf, f"@hookimpl\ndef exclude_node(node):\n    {answer}\n", f"{dist}_views", dist)
-    assert sorted(objections(Registry().panel.judge_node(NODE))) == [
+    assert sorted(objections(Registry().panel.judge_node(NODE, "middle", "normal"))) == [
         ("crash", "it failed with RuntimeError: bad day"),
         ("empty", ""),
         ("false", "it answered False instead of a reason or None"),
@@ -225,10 +229,10 @@ def test_a_policy_is_picked_by_name_with_its_options(shelf: Shelf) -> None:
         "        return 'not asked for' if node.name != self.config.name else None\n",
     )
     panel: Policies = Registry().policies(["views"], {"views": {"name": "alice"}})
-    assert panel.judge_node(NODE) == Judgement()
-    assert panel.judge_node(OTHER) == Judgement((Objection("views", "not asked for"),))
+    assert panel.judge_node(NODE, "middle", "normal") == Judgement()
+    assert panel.judge_node(OTHER, "middle", "normal") == Judgement((Objection("views", "not asked for"),))
     unused = Registry()
-    assert unused.policies([]).judge_node(OTHER) == Judgement()
+    assert unused.policies([]).judge_node(OTHER, "middle", "normal") == Judgement()
     with pytest.raises(ConfigError, match="name: Field required"):
         Registry().policies(["views"])
 
@@ -258,7 +262,7 @@ def test_policies_named_wrongly(shelf: Shelf) -> None:
     with pytest.raises(PluginError, match="no route policy named 'view'") as raised:
         Registry().policies(["view"])
     assert "Did you mean 'views'?" in raised.value.cure
-    with pytest.raises(ConfigError, match="one is named twice"):
+    with pytest.raises(ConfigError, match="'views' is named twice"):
         Registry().policies(["views", "views"])
     with pytest.raises(ConfigError, match="options for 'other'"):
         Registry().policies(["views"], {"other": {}})
@@ -279,9 +283,9 @@ NotOne = 5
 def test_a_policy_from_a_file(tmp_path: Path) -> None:
     (tmp_path / "eu_only.py").write_text(LOCAL)
     panel = Registry().policies(["./eu_only.py:EuOnly"], folder=tmp_path)
-    assert objections(panel.judge_node(NODE)) == [("eu_only.py:EuOnly", "outside")]
+    assert objections(panel.judge_node(NODE, "middle", "normal")) == [("eu_only.py:EuOnly", "outside")]
     absolute = Registry().policies([f"{tmp_path}/eu_only.py:EuOnly"])
-    assert objections(absolute.judge_node(NODE)) == [("eu_only.py:EuOnly", "outside")]
+    assert objections(absolute.judge_node(NODE, "middle", "normal")) == [("eu_only.py:EuOnly", "outside")]
 
 
 @pytest.mark.parametrize(
@@ -362,4 +366,4 @@ def test_a_request_shows_nothing_of_itself() -> None:
 
 def test_the_panel_is_what_the_navigator_asks() -> None:
     panel: Policies = Panel(HookBoard())
-    assert panel.judge_node(NODE) == Judgement()
+    assert panel.judge_node(NODE, "middle", "normal") == Judgement()

@@ -5,7 +5,7 @@ Nothing here is ever used for a connection: a route that a policy refuses stays 
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
 from random import Random
@@ -91,6 +91,11 @@ class Forgiving:
     def judge_exit(self, node: ChartNode, request: Request) -> Judgement:
         """See above."""
         return self._forgiven(self._policies.judge_exit(node, request))
+
+    def weigh_exits(self, nodes: Iterable[ChartNode], request: Request) -> dict[ChartNode, float]:
+        """See above."""
+        judged = ((node, self.judge_exit(node, request)) for node in nodes)
+        return {node: judgement.cost_us for node, judgement in judged if not judgement.objections}
 
     def judge_route(self, route: Route, request: Request) -> Judgement:
         """See above."""

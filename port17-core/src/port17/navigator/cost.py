@@ -8,7 +8,7 @@ route likelier is :mod:`~port17.navigator.ranking`'s.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final, TypeAlias
 
@@ -85,13 +85,17 @@ def points(places: Iterable[Place]) -> tuple[Point, ...]:
     return tuple(dict.fromkeys(found for place in places if (found := point(place)) is not None))
 
 
-def apart_km(ones: Iterable[Point], others: Iterable[Point]) -> float | None:
+def apart_km(ones: Sequence[Point], others: Sequence[Point]) -> float | None:
     """Kilometres of the great circle between the closest two; None if one side's are unknown."""
-    closest = -2.0
+    if not ones or not others:
+        return None
+    closest = -1.0
     for x, y, z in ones:
         for u, v, w in others:
-            closest = max(closest, x * u + y * v + z * w)
-    return None if closest < -1.5 else EARTH_KM * math.acos(max(-1.0, min(1.0, closest)))
+            cosine = x * u + y * v + z * w
+            if cosine > closest:
+                closest = cosine
+    return EARTH_KM * math.acos(min(1.0, closest))
 
 
 def distance_km(ones: Iterable[Place], others: Iterable[Place]) -> float | None:

@@ -5,6 +5,7 @@ Which policies there are and who calls them is the plugin frame's; what becomes 
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import ClassVar, Final, Literal, Protocol, TypeAlias
@@ -215,6 +216,10 @@ class Policies(Protocol):
     def judge_exit(self, node: ChartNode, request: Request) -> Judgement:
         """May the node open this connection, and at what extra cost? By those who take the request."""
 
+    def weigh_exits(self, nodes: Iterable[ChartNode], request: Request) -> dict[ChartNode, float]:
+        """What :meth:`judge_exit` says of many nodes: the cost of each that nobody objects to. It is what a
+        search does most, so it has to be quick."""
+
     def judge_route(self, route: Route, request: Request) -> Judgement:
         """May the route as a whole be used?"""
 
@@ -251,6 +256,11 @@ class NoPolicies:
     def judge_exit(self, node: ChartNode, request: Request) -> Judgement:
         """Agrees."""
         return AGREED
+
+    def weigh_exits(self, nodes: Iterable[ChartNode], request: Request) -> dict[ChartNode, float]:
+        """As :meth:`judge_exit`."""
+        judged = ((node, self.judge_exit(node, request)) for node in nodes)
+        return {node: judgement.cost_us for node, judgement in judged if not judgement.objections}
 
     def judge_route(self, route: Route, request: Request) -> Judgement:
         """Agrees."""

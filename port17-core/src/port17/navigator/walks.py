@@ -1,12 +1,12 @@
 """All ways from a client's entries to the exits that a request may use, or, where these are too many, a
-sample in which each had the same chance to be; and if none is met by chance, a search that leaves out nothing.
+sample in which each had the same chance to be; and if none is met by chance, a search through all.
 
 What makes one way better than another is not this module's question.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from random import Random
 from statistics import median_low
@@ -17,7 +17,6 @@ from port17.navigator.chart import Chart, ChartNode, Fingerprint
 from port17.navigator.compiled import Compiled, Families, Onward, Step
 from port17.navigator.explain import NETWORK
 from port17.navigator.policy import Judgement, Objection, Position, Request, SecurityLevel
-from port17.records.exit_rules import ExitRules
 
 Walk: TypeAlias = tuple[float, tuple[ChartNode, ...]]
 """What it costs, microseconds, and its nodes, from the entry to the exit."""
@@ -91,17 +90,48 @@ class Admits:
         self.picky = self._of_nodes or self._of_lanes
         """Nodes or lanes on the way have to be asked about."""
         self._rules: dict[int, bool] = {}
-        self._exits: dict[ChartNode, float | None] = {}
+        self._exits: dict[ChartNode, float] = {}
+        """Of those that are admitted."""
+        self._exits_asked: set[ChartNode] = set()
         self._nodes: dict[tuple[ChartNode, Position], float | None] = {}
         self._lanes: dict[tuple[ChartNode, ChartNode], float | None] = {}
 
     def exit_us(self, node: ChartNode) -> float | None:
         """What the request's policies add for an exit, microseconds; None if it must not be the exit."""
-        try:
-            return self._exits[node]
-        except KeyError:
-            us = self._exits[node] = self._exit_us(node)
-            return us
+        if node not in self._exits_asked:
+            self.admit_exits((node,))
+        return self._exits.get(node)
+
+    def admit_exits(self, nodes: Collection[ChartNode]) -> Mapping[ChartNode, float]:
+        """The same of many at once, those of them that may be the exit; maybe of others too."""
+        request, level, level_of = self._request, self._request.level, self._compiled.standing
+        plain, allowed = request.plain_text, self._rules
+        open_to: list[ChartNode] = []
+        for node in nodes:
+            rules = level_of(node, level).rules
+            if rules is None or (plain and not node.plain_text):
+                continue
+            # Most exits have one of a few sets of rules, and the compiled ones are one object per set.
+            allows = allowed.get(id(rules))
+            if allows is None:
+                allows = allowed[id(rules)] = rules.allows(request.host, request.port)
+            if allows:
+                open_to.append(node)
+        self._exits_asked.update(nodes)
+        if self._of_exits:
+            weighed = self._policies.weigh_exits(open_to, request)
+            cap = cost.POLICY_CAP_US
+            admitted = {node: us if us < cap else cap for node, us in weighed.items()}
+        else:
+            admitted = dict.fromkeys(open_to, 0.0)
+        if self._of_nodes:
+            for node, us in admitted.items():
+                here = self.node_us(node, "exit")
+                if here is not None:
+                    self._exits[node] = us + here
+        else:
+            self._exits.update(admitted)
+        return self._exits
 
     def node_us(self, node: ChartNode, position: Position) -> float | None:
         """The same of any node of a route, without what is asked of exits alone."""
@@ -147,24 +177,6 @@ class Admits:
             return [Objection(NETWORK, "the charter does not trust it with unencrypted connections")]
         return []
 
-    def _exit_us(self, node: ChartNode) -> float | None:
-        request = self._request
-        rules = self._compiled.standing(node, request.level).rules
-        if rules is None or (request.plain_text and not node.plain_text) or not self._allows(rules):
-            return None
-        here = self.node_us(node, "exit")
-        if here is None or not self._of_exits:
-            return here
-        judgement = self._policies.judge_exit(node, request)
-        return None if judgement.objections else here + cost.charged_us(judgement)
-
-    def _allows(self, rules: ExitRules) -> bool:
-        # Most exits have one of a few sets of rules, and the compiled ones are one object per set.
-        allowed = self._rules.get(id(rules))
-        if allowed is None:
-            allowed = self._rules[id(rules)] = rules.allows(self._request.host, self._request.port)
-        return allowed
-
 
 def _us(judgement: Judgement) -> float | None:
     return None if judgement.objections else cost.charged_us(judgement)
@@ -202,10 +214,8 @@ def every(ground: Ground) -> dict[ChartNode, list[Walk]]:
 def admitted(walks: dict[ChartNode, list[Walk]], admits: Admits) -> list[Walk]:
     """Of all walks those that the request may use, with what its policies add."""
     found: list[Walk] = []
-    for exit_, group in walks.items():
-        extra = admits.exit_us(exit_)
-        if extra is None:
-            continue
+    for exit_, extra in admits.admit_exits(walks).items():
+        group = walks[exit_]
         if admits.picky:
             for us, nodes in group:
                 way = admits.way_us(nodes)

@@ -105,7 +105,7 @@ class Panel:
         chosen = self._chosen("choose_level", request, _is_level, f"one of {', '.join(LEVELS)}", objections)
         if chosen:
             request = replace(request, level=max(chosen, key=LEVELS.index))
-        objections += self._objections("refuse_request", request=request)
+        objections += self._objections("refuse_request", request)
         hops = self._chosen("least_hops", request, _is_count, "a number of nodes", objections)
         wanted = "a Spread of a share above 0 up to 1 and a ratio of at least 1"
         spreads = self._chosen("choose_spread", request, _is_spread, wanted, objections)

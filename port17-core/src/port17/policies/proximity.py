@@ -5,7 +5,6 @@ from __future__ import annotations
 from functools import lru_cache
 from ipaddress import IPv4Address
 from typing import Annotated, Final
-from weakref import WeakKeyDictionary
 
 from pydantic import Field
 
@@ -34,6 +33,12 @@ NOWHERE: Final = IPv4Address(0)
 """The address of a place that is a country's and no machine's."""
 PLACES_KEPT: Final = 256
 """Destinations' places that are kept in the form in which distances are worked out."""
+DISTANCES_KEPT: Final = 16_384
+"""Distances that are kept, some MiB: thousands of exits are asked about for one connection, and most of them
+stand in a few hundred places."""
+ASKED_KEPT: Final = 4
+"""Names whose ending is kept: one is asked about thousands of times in a row, and no list of what was visited
+shall come of it."""
 
 
 class Proximity(RoutePolicy):
@@ -55,7 +60,6 @@ class Proximity(RoutePolicy):
         super().__init__(config)
         self._us_per_km = self.config.weight * LIGHT_US_PER_KM * DETOUR
         self._unknown_us = self.config.weight * USUAL_LANE_US
-        self._points: WeakKeyDictionary[ChartNode, tuple[Point, ...]] = WeakKeyDictionary()
 
     @hookimpl
     def exit_cost(self, node: ChartNode, request: Request) -> float | None:
@@ -71,16 +75,17 @@ class Proximity(RoutePolicy):
             return None
         if not (there and self._us_per_km):
             return None
-        if country and node.places and all(place.country == country for place in node.places):
+        farthest, abroad = -1.0, not country
+        for place in node.places:
+            abroad = abroad or place.country != country
+            if place.latitude is not None and place.longitude is not None:
+                farthest = max(farthest, _apart_km(place.latitude, place.longitude, there[0]))
+        if not abroad and node.places:
             return None  # where in its country a server is, its name doesn't say
-        here = self._points.get(node)
-        if here is None:
-            here = self._points[node] = points(node.places)
-        if not here:
-            return self._unknown_us
-        return max(apart_km((point,), there) or 0.0 for point in here) * self._us_per_km
+        return self._unknown_us if farthest < 0.0 else farthest * self._us_per_km
 
 
+@lru_cache(maxsize=ASKED_KEPT)
 def country_of(host: str) -> str:
     """The country that a name's ending speaks of; empty if none. An address has no ending."""
     ending = normal_host(host).rpartition(".")
@@ -88,6 +93,11 @@ def country_of(host: str) -> str:
         return ""
     code = OTHER_ENDINGS.get(ending[2], ending[2].upper())
     return code if code in COUNTRIES else ""
+
+
+@lru_cache(maxsize=DISTANCES_KEPT)
+def _apart_km(latitude: float, longitude: float, there: Point) -> float:
+    return apart_km(points((Place(NOWHERE, latitude=latitude, longitude=longitude),)), (there,)) or 0.0
 
 
 @lru_cache(maxsize=PLACES_KEPT)
