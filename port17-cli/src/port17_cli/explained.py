@@ -14,6 +14,8 @@ REASONS_SHOWN = 12
 """Reasons; of more, the number is said. What is left out most comes first."""
 ROUTES_SHOWN = 6
 """Routes beside the one that was drawn: what they have in common shows by then."""
+FAMILIES_SHOWN = 6
+"""Families, the largest first."""
 FAILED_SHOWN = 8
 """Changes that would not help, all in one line."""
 WORLD = ("network", "client")
@@ -41,8 +43,11 @@ def _asked(found: dict[str, Any]) -> Iterator[str]:
     program = f" for {wanted['program']}" if wanted["program"] else ""
     more = "" if level == asked else f" (a policy asks for it; you have set {asked})"
     yield f"{_joined(wanted['host'], wanted['port'])}{program}: {found['hops']} nodes, level {level}{more}"
+    yield f"Policies: {', '.join(found['policies']) or 'none'}."
     if found["entries"] is not None:
         yield f"Routes begin at {_listed(found['entries']) or 'no node: there is no guard'}."
+    if found.get("source") == "files":
+        yield "Found out from the client's files, as if all its guards could be reached."
 
 
 def _route(route: dict[str, Any], found: dict[str, Any]) -> Iterator[str]:
@@ -82,7 +87,6 @@ def _refusal(found: dict[str, Any]) -> Iterator[str]:
     yield f"NO ROUTE: {found['no_route']['short']}."
     changes = found["changes"]
     helping = [change for change in changes if change["helps"]]
-    failed = [change["what"] for change in changes if not change["helps"]]
     yield ""
     if helping:
         yield "What would bring one, each by itself (tried out, and not used):"
@@ -92,11 +96,18 @@ def _refusal(found: dict[str, Any]) -> Iterator[str]:
             yield f"  {change['what']}: {number} {noun}, like {' > '.join(change['example'])}"
     elif changes:
         yield "No change that is yours to make would bring one."
+        yield found["no_route"]["cure"]
+    failed = [change["what"] for change in changes if not change["helps"]]
     if failed:
         more = f", and {len(failed) - FAILED_SHOWN} more" if len(failed) > FAILED_SHOWN else ""
         yield f"Would not help: {'; '.join(failed[:FAILED_SHOWN])}{more}."
-    if not helping:
-        yield found["no_route"]["cure"]
+    together = [f"{name}: {_listed(names)}" for name, names in found["families"].items()]
+    if together:
+        yield ""
+        yield "NOT TOGETHER in one route:"
+        yield from (f"  {family}" for family in together[:FAMILIES_SHOWN])
+        if len(together) > FAMILIES_SHOWN:
+            yield f"  and {len(together) - FAMILIES_SHOWN} more families"
 
 
 def _removed(found: dict[str, Any]) -> Iterator[str]:
@@ -119,9 +130,16 @@ def groups(
     removed: list[dict[str, Any]],
 ) -> list[tuple[tuple[str, str, str], tuple[list[str], list[str]]]]:
     """Who gave which reason for what kind of thing, with the positions and the names; policies first, since
-    they are the user's own to change, and what concerns most."""
+    they are the user's own to change, and what concerns most.
+
+    What is no exit anyway is not said to be kept from being one."""
+    no_exits = {
+        one["subject"] for one in removed if one["by"] == "network" and one["position"] in (None, "exit")
+    }
     found: dict[tuple[str, str, str], tuple[dict[str, None], dict[str, None]]] = {}
     for one in removed:
+        if one["by"] not in WORLD and one["position"] == "exit" and one["subject"] in no_exits:
+            continue
         key = one["by"], one["reason"], one["kind"]
         positions, names = found.setdefault(key, ({}, {}))
         positions[one["position"] or ""] = None

@@ -5,27 +5,16 @@ Nothing here is ever used for a connection: a route that a policy refuses stays 
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
 from random import Random
 from typing import Any, Final, Literal, Protocol, TypeAlias, runtime_checkable
 
 from port17.errors import NoRoute
-from port17.navigator.chart import ChartNode, Lane
 from port17.navigator.explain import NO_POLICY, Removal
-from port17.navigator.policy import (
-    LEVELS,
-    Demand,
-    Judgement,
-    Kin,
-    Objection,
-    Policies,
-    Position,
-    Request,
-    Route,
-    SecurityLevel,
-)
+from port17.navigator.lenient import Lenient
+from port17.navigator.policy import LEVELS, Policies, Request, Route
 from port17.navigator.situation import Situation
 
 TRIALS_CAP: Final = 32
@@ -33,7 +22,7 @@ TRIALS_CAP: Final = 32
 ENCRYPTED_PORT: Final = 443
 """Tried in place of a port whose connections begin unencrypted."""
 
-Kind: TypeAlias = Literal["failures", "entries", "level", "port", "policy", "reason", "policies"]
+Kind: TypeAlias = Literal["failures", "level", "reason", "family", "policy", "port", "entries", "policies"]
 
 
 @runtime_checkable
@@ -46,68 +35,6 @@ class Parted(Policies, Protocol):
 
     def without(self, names: Collection[str]) -> Policies:
         """The same, but some are not asked."""
-
-
-class Forgiving:
-    """Policies of which one reason doesn't count."""
-
-    def __init__(self, policies: Policies, by: str, reason: str) -> None:
-        """:param by: who says so."""
-        self._policies = policies
-        self._by = by
-        self._reason = reason
-
-    @property
-    def by_request(self) -> frozenset[str]:
-        """As of the policies."""
-        return self._policies.by_request
-
-    def judge_request(self, request: Request) -> Demand:
-        """As of the policies, but for the reason; and so below."""
-        demand = self._policies.judge_request(request)
-        return replace(demand, objections=self._rest(demand.objections))
-
-    def judge_node(self, node: ChartNode, position: Position, level: SecurityLevel) -> Judgement:
-        """See above."""
-        return self._forgiven(self._policies.judge_node(node, position, level))
-
-    def judge_node_for(self, node: ChartNode, position: Position, request: Request) -> Judgement:
-        """See above."""
-        return self._forgiven(self._policies.judge_node_for(node, position, request))
-
-    def families(self, node: ChartNode, level: SecurityLevel) -> Kin:
-        """See above."""
-        kin = self._policies.families(node, level)
-        return replace(kin, objections=self._rest(kin.objections)) if kin.objections else kin
-
-    def judge_lane(self, source: ChartNode, target: ChartNode, lane: Lane) -> Judgement:
-        """See above."""
-        return self._forgiven(self._policies.judge_lane(source, target, lane))
-
-    def judge_lane_for(self, source: ChartNode, target: ChartNode, lane: Lane, request: Request) -> Judgement:
-        """See above."""
-        return self._forgiven(self._policies.judge_lane_for(source, target, lane, request))
-
-    def judge_exit(self, node: ChartNode, request: Request) -> Judgement:
-        """See above."""
-        return self._forgiven(self._policies.judge_exit(node, request))
-
-    def weigh_exits(self, nodes: Iterable[ChartNode], request: Request) -> dict[ChartNode, float]:
-        """See above."""
-        judged = ((node, self.judge_exit(node, request)) for node in nodes)
-        return {node: judgement.cost_us for node, judgement in judged if not judgement.objections}
-
-    def judge_route(self, route: Route, request: Request) -> Judgement:
-        """See above."""
-        return self._forgiven(self._policies.judge_route(route, request))
-
-    def _forgiven(self, judgement: Judgement) -> Judgement:
-        if not judgement.objections:
-            return judgement
-        return replace(judgement, objections=self._rest(judgement.objections))
-
-    def _rest(self, objections: tuple[Objection, ...]) -> tuple[Objection, ...]:
-        return tuple(one for one in objections if (one.by, one.reason) != (self._by, self._reason))
 
 
 @dataclass(frozen=True)
@@ -168,13 +95,17 @@ class _Trial:
         return Change(self.kind, self.what, self.names, max(1, len(ranking.scored)), ranking.exact, example)
 
 
-def changes(situation: Situation, request: Request, removed: Sequence[Removal]) -> Iterator[Change]:
-    """Try what could be otherwise, one thing at a time; then, if nothing helps alone, policies together.
+def changes(
+    situation: Situation, request: Request, removed: Sequence[Removal], kin: Collection[str]
+) -> Iterator[Change]:
+    """Try what could be otherwise, one thing at a time, what gives up least first; then, if nothing helps
+    alone, policies together.
 
     :param removed: what a search for the request has left out.
+    :param kin: families with several nodes.
     """
     helped = False
-    for trial in islice(_single(situation, request, removed), TRIALS_CAP):
+    for trial in islice(_single(situation, request, removed, kin), TRIALS_CAP):
         change = trial.outcome()
         helped = helped or change.helps
         yield change
@@ -182,27 +113,35 @@ def changes(situation: Situation, request: Request, removed: Sequence[Removal]) 
         yield from _together(situation, request)
 
 
-def _single(situation: Situation, request: Request, removed: Sequence[Removal]) -> Iterator[_Trial]:
+def _single(
+    situation: Situation, request: Request, removed: Sequence[Removal], kin: Collection[str]
+) -> Iterator[_Trial]:
     if situation.avoid or situation.avoid_lanes:
         what = "once what has just failed works again"
         yield _Trial("failures", what, replace(situation, avoid=(), avoid_lanes=()), request)
+    for level in reversed(LEVELS[: LEVELS.index(request.level)]):
+        yield _Trial("level", f"at the level {level}", situation, replace(request, level=level))
     policies = situation.policies
+    said = _reasons(removed)
+    for name, reasons in said.items():
+        # Where there is but one, the policy itself says as much.
+        for reason in reasons if len(reasons) > 1 else ():
+            lenient = Lenient(policies, objections=frozenset([(name, reason)]))
+            what = f"if {name} did not say: {reason}"
+            yield _Trial("reason", what, replace(situation, policies=lenient), request, (name,))
+    for kind in sorted({family.partition(":")[0] for family in kin}):
+        lenient = Lenient(policies, families=frozenset([kind]))
+        what = f"if a route could have two nodes of one {kind}"
+        yield _Trial("family", what, replace(situation, policies=lenient), request)
     if isinstance(policies, Parted):
-        said = _reasons(removed)
         for name in policies.names:
             without = replace(situation, policies=policies.without([name]))
             yield _Trial("policy", f"without the policy {name}", without, request, (name,))
-            reasons = said.get(name, ())
-            for reason in reasons if len(reasons) > 1 else ():
-                without = replace(situation, policies=Forgiving(policies, name, reason))
-                yield _Trial("reason", f"if {name} did not say: {reason}", without, request, (name,))
-    for level in reversed(LEVELS[: LEVELS.index(request.level)]):
-        yield _Trial("level", f"at the level {level}", situation, replace(request, level=level))
     if request.plain_text:
         what = f"to an encrypted port, like {ENCRYPTED_PORT}"
         yield _Trial("port", what, situation, replace(request, port=ENCRYPTED_PORT))
     if situation.entries is not None:
-        what = "through other entry nodes than the chosen guards"
+        what = "through other entry nodes than the guards"
         yield _Trial("entries", what, replace(situation, entries=None), request)
 
 

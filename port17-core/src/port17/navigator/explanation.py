@@ -6,13 +6,13 @@ How a route is found is :mod:`~port17.navigator.route`'s; what a change of mind 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from random import Random
 from typing import Any, Final
 
 from port17.errors import NoRoute
-from port17.navigator.changes import Change, changes
+from port17.navigator.changes import Change, Parted, changes
 from port17.navigator.chart import ChartNode, LeftOut
 from port17.navigator.explain import NETWORK, Removal
 from port17.navigator.policy import Request, SecurityLevel
@@ -34,6 +34,9 @@ class Explanation:
     :param hops: nodes of a route for it.
     :param known: nodes that are known, and of these ``usable``, those on the chart.
     :param entries: names of the nodes that routes may begin at; None for any.
+    :param policies: names of all that were asked.
+    :param kin: families of which no route has two nodes, with the names of those that belong to them; only
+        families of several. Found out where there is no route.
     :param chosen: the route that was drawn; another connection may draw another. None if there is none.
     :param routes: routes that may be used, the quickest first; if not ``exact``, those of a sample.
     :param near: of these, how many one is drawn from, with ``chances`` that add up to 1.
@@ -48,6 +51,8 @@ class Explanation:
     known: int
     usable: int
     entries: tuple[str, ...] | None
+    policies: tuple[str, ...]
+    kin: Mapping[str, tuple[str, ...]]
     chosen: Scored | None
     routes: tuple[Scored, ...]
     exact: bool
@@ -67,6 +72,8 @@ class Explanation:
             "hops": self.hops,
             "nodes": {"known": self.known, "usable": self.usable},
             "entries": None if self.entries is None else list(self.entries),
+            "policies": list(self.policies),
+            "families": {name: list(names) for name, names in self.kin.items()},
             "route": None if self.chosen is None else _route(self.chosen, described=True),
             "routes": {
                 "count": len(self.routes),
@@ -116,6 +123,7 @@ def explain_request(situation: Situation, request: Request, rng: Random) -> Expl
     chosen = rng.choices(near, ranking.weights[: len(near)])[0] if near else None
     removed = (*(_left_out(one) for one in chart.left_out), *survey.removed(request))
     entries = situation.entries
+    kin = {} if refusal is None else _kin(situation, ranking.request.level)
     return Explanation(
         request=ranking.request,
         asked=request.level,
@@ -124,7 +132,9 @@ def explain_request(situation: Situation, request: Request, rng: Random) -> Expl
         usable=len(chart),
         entries=None
         if entries is None
-        else tuple(chart.nodes[one].name for one in entries if one in chart.nodes),
+        else tuple(sorted(chart.nodes[one].name for one in entries if one in chart.nodes)),
+        policies=situation.policies.names if isinstance(situation.policies, Parted) else (),
+        kin=kin,
         chosen=chosen,
         routes=ranking.scored,
         exact=ranking.exact,
@@ -132,8 +142,18 @@ def explain_request(situation: Situation, request: Request, rng: Random) -> Expl
         chances=tuple(weight / total for weight in ranking.weights[: len(near)]),
         removed=removed,
         refusal=refusal,
-        changes=tuple(changes(situation, request, removed)) if refusal is not None else (),
+        changes=tuple(changes(situation, request, removed, kin)) if refusal is not None else (),
     )
+
+
+def _kin(situation: Situation, level: SecurityLevel) -> dict[str, tuple[str, ...]]:
+    """Families of several nodes, the largest first."""
+    members: dict[str, list[str]] = {}
+    for node in situation.chart:
+        for family in situation.policies.families(node, level).families:
+            members.setdefault(family, []).append(node.name)
+    several = [(name, tuple(names)) for name, names in members.items() if len(names) > 1]
+    return dict(sorted(several, key=lambda one: (-len(one[1]), one[0])))
 
 
 def _left_out(out: LeftOut) -> Removal:
