@@ -8,7 +8,7 @@ from __future__ import annotations
 import argparse
 from typing import NoReturn
 
-from port17_cli import record_parser
+from port17_cli import judge_parser, record_parser
 from port17_cli.grammar import (
     Groups,
     Parser,
@@ -68,6 +68,7 @@ def build() -> argparse.ArgumentParser:
     _node(groups)
     _client(groups)
     _route(groups)
+    judge_parser.promise(groups)
     _config(groups)
     _geo(groups)
     _plugins(groups)
@@ -212,6 +213,7 @@ def _route(groups: Groups) -> None:
     config_file(parser)
     parser.add_argument("--out", required=True, metavar="FILE", help="where it goes (JSON)")
     force(parser)
+    judge_parser.judge(group)
 
 
 def _config(groups: Groups) -> None:
