@@ -44,12 +44,21 @@ def one_thread(monkeypatch: pytest.MonkeyPatch) -> None:
 class Town:
     """Nodes of one network, each with folders of its own."""
 
-    def __init__(self, folder: Path, tasks: TaskGroup, *, delay_s: float = 0.02, **terms: Any) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        tasks: TaskGroup,
+        *,
+        delay_s: float = 0.02,
+        bandwidth: float | None = None,
+        **terms: Any,
+    ) -> None:
         self.folder = folder
         self.tasks = tasks
         self.net = Amended(folder, **terms)
         self.name = f"town {id(self)}"
         self.delay_s = delay_s
+        self.line = {"delay_s": delay_s, "bandwidth": bandwidth}
         self.homes: dict[str, Home] = {}
         self._epoch = anyio.current_time()
 
@@ -100,7 +109,7 @@ class Home:
         folder = town.folder / name
         folder.mkdir()
         (folder / "bottles").mkdir()
-        options = {"network": town.name, "endpoint": self.endpoint, "delay_s": town.delay_s}
+        options = {"network": town.name, "endpoint": self.endpoint, **town.line}
         self.config = NodeConfig.model_validate(
             {
                 "name": name,
@@ -220,7 +229,7 @@ class Client:
         self.exchanges = Exchanges(self.known)
         self.budget = Budget(1 << 24)
         self.terms = Terms(self.known.transcript, self.known.verify, Budget(1 << 16), wall=made.wall)
-        options = {"network": made.name, "endpoint": "client", "delay_s": made.delay_s}
+        options = {"network": made.name, "endpoint": "client", **made.line}
         self.transport = Memory(Memory.Config.model_validate(options))
         self.tasks = made.tasks
 
