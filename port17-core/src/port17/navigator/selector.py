@@ -328,17 +328,18 @@ def _continent(text: str, value: str) -> str:
 
 
 def _network(text: str, value: str) -> str:
-    bare = value[1:-1] if value.startswith("[") and value.endswith("]") else value
+    bare = value.replace("[", "").replace("]", "")
     try:
-        return str(ipaddress.ip_network(bare))
-    except ValueError:
-        pass
-    try:
-        wider = ipaddress.ip_network(bare, strict=False)
+        network = ipaddress.ip_network(bare, strict=False)
+        address = ipaddress.ip_address(bare.partition("/")[0])
     except ValueError:
         wrong = f"{value!r} is neither an address nor a network such as 192.0.2.0/24"
         raise _bad(text, wrong) from None
-    raise _bad(text, f"{value} is an address inside a network; the network is ip:{wider}")
+    if network.network_address != address:
+        raise _bad(text, f"{value} is an address inside a network; the network is ip:{network}")
+    if isinstance(address, ipaddress.IPv6Address) and address.ipv4_mapped is not None:
+        raise _bad(text, f"nodes have such addresses as IPv4: write ip:{address.ipv4_mapped}")
+    return str(network)
 
 
 def _mark(text: str, value: str) -> str:

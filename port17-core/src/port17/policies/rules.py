@@ -23,8 +23,9 @@ RULES_CAP: Final = 1024
 """Most rules: each connection may be compared with all of them."""
 TEXT_CAP: Final = 200
 """Longest name or reason, characters: it stands in a line of a log."""
-DECISIONS_KEPT: Final = 64
-"""Connections whose rule is remembered: each of a route's candidates is asked about with the same one."""
+DECISIONS_KEPT: Final = 4
+"""Connections whose rule is remembered: thousands of nodes are asked about with the same one in a row, and no
+list of what was visited shall come of it."""
 
 LISTS: Final = (
     "only", "exclude", "entry_only", "entry_exclude",
