@@ -7,6 +7,7 @@ is the same, on whatever chart it is. What depends on a request is the search's 
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Final, TypeAlias, TypeVar
 
@@ -31,6 +32,8 @@ KEPT_LEAST: Final = 1024
 Families: TypeAlias = frozenset[str | bytes]
 """Of a node or of all of a route: names of families, and the fingerprints of the nodes themselves, since none
 is in a route twice."""
+Exits: TypeAlias = list[tuple[ExitRules, bool, list[ChartNode]]]
+"""Nodes by their exit rules, and by whether they are trusted with unencrypted connections."""
 Step: TypeAlias = tuple[float, ChartNode, Families]
 """What it costs to go there over the lane and have it serve there, microseconds; the node; its families."""
 T = TypeVar("T")
@@ -127,15 +130,29 @@ class Compiled:
         found = known[node] = self._look_onward(node, level, peers, chart)
         return found
 
+    def by_rules(self, nodes: Iterable[ChartNode], level: SecurityLevel) -> Exits:
+        """Those of some nodes that have exit rules, together with others that have the same."""
+        found: dict[tuple[int, bool], list[ChartNode]] = {}
+        sets: dict[int, ExitRules] = {}
+        for node in nodes:
+            rules = self.standing(node, level).rules
+            if rules is not None:
+                # They are one object per set; to compare them takes longer.
+                sets[id(rules)] = rules
+                found.setdefault((id(rules), node.plain_text), []).append(node)
+        return [(sets[which], plain, same) for (which, plain), same in found.items()]
+
     def _stand(self, node: ChartNode, level: SecurityLevel) -> Standing:
         policies = self.policies
         kin = policies.families(node, level)
         waiting = cost.waiting_us(node)
-        costs: list[float | None] = []
-        for position in POSITIONS:
+        costs: list[float | None] = [waiting, waiting, waiting]
+        for index, position in enumerate(POSITIONS):
             judgement = policies.judge_node(node, position, level)
-            out = kin.objections or judgement.objections
-            costs.append(None if out else waiting + cost.charged_us(judgement))
+            if kin.objections or judgement.objections:
+                costs[index] = None
+            elif judgement.cost_us:
+                costs[index] = waiting + cost.charged_us(judgement)
         rules = node.exit
         if rules is None or not node.addresses:
             costs[2] = rules = None
@@ -162,11 +179,9 @@ class Compiled:
             if judgement.objections:
                 onward.refused.append((target, judgement))
                 continue
-            us = (
-                cost.latency_us(lane, cost.apart_km(here.points, there.points))
-                + cost.piece_us(lane)
-                + cost.charged_us(judgement)
-            )
+            us = cost.latency_us(lane, cost.apart_km(here.points, there.points)) + cost.piece_us(lane)
+            if judgement.cost_us:
+                us += cost.charged_us(judgement)
             if there.middle_us is not None:
                 onward.middles.append((us + there.middle_us, target, there.families))
             if there.exit_us is not None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Final, TypeAlias
 
 from port17.navigator.chart import ChartNode, Lane
@@ -55,6 +56,10 @@ says 0 counts as an idle one, and nobody counts as less."""
 POLICY_CAP_US: Final = 1_000_000.0
 """The most that policies add for one node, lane or exit; more means never, and who means never excludes."""
 
+POINTS_KEPT: Final = 4_096
+"""Places that are kept as points, some hundred KiB: many nodes stand in a few cities, and where only
+countries are known there are 250."""
+
 Point: TypeAlias = tuple[float, float, float]
 """A place on the unit sphere."""
 
@@ -75,14 +80,20 @@ def point(place: Place) -> Point | None:
     """Where a place is; None if that is not known."""
     if place.latitude is None or place.longitude is None:
         return None
-    latitude, longitude = math.radians(place.latitude), math.radians(place.longitude)
-    level = math.cos(latitude)
-    return level * math.cos(longitude), level * math.sin(longitude), math.sin(latitude)
+    return _point(place.latitude, place.longitude)
+
+
+@lru_cache(maxsize=POINTS_KEPT)
+def _point(latitude: float, longitude: float) -> Point:
+    north, east = math.radians(latitude), math.radians(longitude)
+    level = math.cos(north)
+    return level * math.cos(east), level * math.sin(east), math.sin(north)
 
 
 def points(places: Iterable[Place]) -> tuple[Point, ...]:
     """All those that are known, each once."""
-    return tuple(dict.fromkeys(found for place in places if (found := point(place)) is not None))
+    found = {point(place): None for place in places}
+    return tuple(one for one in found if one is not None)
 
 
 def apart_km(ones: Sequence[Point], others: Sequence[Point]) -> float | None:

@@ -35,7 +35,7 @@ from port17.navigator.policy import (
 from port17.navigator.ranking import LEAST_NEAR, near_best, weigh
 from port17.navigator.ranking import Ranking as Ranking
 from port17.navigator.ranking import Scored as Scored
-from port17.navigator.walks import Admits, Backtrack, Ground, Walk, admitted, every, reach, sample
+from port17.navigator.walks import Admits, Backtrack, Every, Ground, Walk, reach, sample
 
 HOPS_LEAST: Final = 3
 """Least nodes of a route: with two, the entry and the exit would know each other."""
@@ -44,9 +44,10 @@ HOPS_CAP: Final = 5
 EVERY_CAP: Final = 10_000
 """Most walks that are all looked at; of more, a sample is. Three guards with 40 lanes each to nodes with 40
 make 4,800, which take some milliseconds, and are looked at once per survey and not per request."""
-TRIES: Final = 3_000
-"""Walks tried for a sample: where one in three nodes is an exit, some hundreds are left."""
-ENOUGH: Final = 64
+TRIES: Final = 1_000
+"""Walks tried for a sample; where nodes have about as many lanes each, a quarter of them is left. A first one
+meets a thousand nodes of which nothing is known yet, which takes a tenth of a second."""
+ENOUGH: Final = 32
 """With fewer in a sample, exits are rare: it is taken again, of ways that lead to one."""
 STEPS_CAP: Final = 50_000
 """Steps of the search through all walks that is made if no sample has any: some tenths of a second. It goes
@@ -129,7 +130,7 @@ class Survey:
         self._hops = hops
         self._max_hops = max_hops
         self._grounds: dict[tuple[SecurityLevel, int], Ground] = {}
-        self._every: dict[tuple[SecurityLevel, int], dict[ChartNode, list[Walk]] | None] = {}
+        self._every: dict[tuple[SecurityLevel, int], Every | None] = {}
         self._remembered: OrderedDict[Request, _Found] = OrderedDict()
 
     def draw(self, request: Request, rng: Random) -> Route:
@@ -236,11 +237,11 @@ class Survey:
     def _entry(self, node: ChartNode) -> float:
         return cost.entry_us(self._entry_us.get(node.fingerprint))
 
-    def _all_walks(self, ground: Ground) -> dict[ChartNode, list[Walk]] | None:
+    def _all_walks(self, ground: Ground) -> Every | None:
         """None if there are too many."""
         key = ground.level, ground.hops
         if key not in self._every:
-            self._every[key] = every(ground) if ground.within(EVERY_CAP) else None
+            self._every[key] = Every(ground) if ground.within(EVERY_CAP) else None
         return self._every[key]
 
     def _find(self, request: Request, rng: Random) -> _Found:
@@ -256,7 +257,7 @@ class Survey:
         walks = self._all_walks(ground)
         if walks is None:
             return self._find_some(demand, ground, admits, rng)
-        found = self._choose(_Found(demand, admitted(walks, admits), True))
+        found = self._choose(_Found(demand, walks.admitted(admits), True))
         self._remembered[request] = found
         if len(self._remembered) > REMEMBERED:
             self._remembered.popitem(last=False)
@@ -326,8 +327,8 @@ class Survey:
             if step is None or not families.isdisjoint(step[2]):
                 return None
             us, families = us + step[0], families | step[2]
-        extra, way = admits.exit_us(nodes[-1]), admits.way_us(nodes)
-        return None if extra is None or way is None else us + extra + way
+        extra = admits.walk_us(nodes)
+        return None if extra is None else us + extra
 
     def _parts(self, nodes: tuple[ChartNode, ...], request: Request) -> tuple[Part, ...]:
         policies = self._policies

@@ -6,17 +6,19 @@ What makes one way better than another is not this module's question.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 from random import Random
 from statistics import median_low
 from typing import Final, TypeAlias
 
 from port17.navigator import cost
 from port17.navigator.chart import Chart, ChartNode, Fingerprint
-from port17.navigator.compiled import Compiled, Families, Onward, Step
+from port17.navigator.compiled import Compiled, Exits, Families, Onward, Step
 from port17.navigator.explain import NETWORK
 from port17.navigator.policy import Judgement, Objection, Position, Request, SecurityLevel
+from port17.records.exit_rules import ExitRules
 
 Walk: TypeAlias = tuple[float, tuple[ChartNode, ...]]
 """What it costs, microseconds, and its nodes, from the entry to the exit."""
@@ -99,28 +101,19 @@ class Admits:
     def exit_us(self, node: ChartNode) -> float | None:
         """What the request's policies add for an exit, microseconds; None if it must not be the exit."""
         if node not in self._exits_asked:
-            self.admit_exits((node,))
+            self.admit_exits(self._compiled.by_rules((node,), self._request.level))
         return self._exits.get(node)
 
-    def admit_exits(self, nodes: Collection[ChartNode]) -> Mapping[ChartNode, float]:
-        """The same of many at once, those of them that may be the exit; maybe of others too."""
-        request, level, level_of = self._request, self._request.level, self._compiled.standing
-        plain, allowed = request.plain_text, self._rules
+    def admit_exits(self, exits: Exits) -> Mapping[ChartNode, float]:
+        """The same of many at once: those of them that may be the exit, and maybe others."""
+        request = self._request
         open_to: list[ChartNode] = []
-        for node in nodes:
-            rules = level_of(node, level).rules
-            if rules is None or (plain and not node.plain_text):
-                continue
-            # Most exits have one of a few sets of rules, and the compiled ones are one object per set.
-            allows = allowed.get(id(rules))
-            if allows is None:
-                allows = allowed[id(rules)] = rules.allows(request.host, request.port)
-            if allows:
-                open_to.append(node)
-        self._exits_asked.update(nodes)
+        for rules, plain, nodes in exits:
+            if (plain or not request.plain_text) and self._allows(rules):
+                open_to += nodes
+            self._exits_asked.update(nodes)
         if self._of_exits:
-            weighed = self._policies.weigh_exits(open_to, request)
-            cap = cost.POLICY_CAP_US
+            weighed, cap = self._policies.weigh_exits(open_to, request), cost.POLICY_CAP_US
             admitted = {node: us if us < cap else cap for node, us in weighed.items()}
         else:
             admitted = dict.fromkeys(open_to, 0.0)
@@ -153,16 +146,20 @@ class Admits:
         return self._lanes[key]
 
     def way_us(self, nodes: tuple[ChartNode, ...]) -> float | None:
-        """The same of all but the exit of a route."""
+        """The same of an entry and the nodes and lanes that follow on it, none of which is the exit."""
         total = self.node_us(nodes[0], "entry")
-        for index in range(1, len(nodes)):
-            if total is None:
-                return None
-            source, target = nodes[index - 1], nodes[index]
-            lane = self.lane_us(source, target)
-            here = 0.0 if index == len(nodes) - 1 else self.node_us(target, "middle")
-            total = None if lane is None or here is None else total + lane + here
+        for source, target in pairwise(nodes):
+            lane, here = self.lane_us(source, target), self.node_us(target, "middle")
+            total = None if total is None or lane is None or here is None else total + lane + here
         return total
+
+    def walk_us(self, nodes: tuple[ChartNode, ...]) -> float | None:
+        """The same of a whole route."""
+        extra = self.exit_us(nodes[-1])
+        if extra is None or not self.picky:
+            return extra
+        way, last = self.way_us(nodes[:-1]), self.lane_us(nodes[-2], nodes[-1])
+        return None if way is None or last is None else extra + way + last
 
     def refuses(self, node: ChartNode) -> list[Objection]:
         """Why the network lets a node not be the exit, whatever policies say."""
@@ -177,55 +174,59 @@ class Admits:
             return [Objection(NETWORK, "the charter does not trust it with unencrypted connections")]
         return []
 
+    def _allows(self, rules: ExitRules) -> bool:
+        # Most exits have one of a few sets of rules, and the compiled ones are one object per set.
+        allowed = self._rules.get(id(rules))
+        if allowed is None:
+            allowed = self._rules[id(rules)] = rules.allows(self._request.host, self._request.port)
+        return allowed
+
 
 def _us(judgement: Judgement) -> float | None:
     return None if judgement.objections else cost.charged_us(judgement)
 
 
-def every(ground: Ground) -> dict[ChartNode, list[Walk]]:
-    """All walks, by their exit, that may be used by some request."""
-    partial: list[tuple[float, tuple[ChartNode, ...], Families]] = [
-        (us, (node,), families) for us, node, families in ground.starts
-    ]
-    for left in range(ground.hops - 1, 1, -1):
-        partial = [
-            (us + more, (*nodes, target), families | theirs)
-            for us, nodes, families in partial
-            for more, target, theirs in ground.steps(nodes[-1], left)
-            if families.isdisjoint(theirs)
+class Every:
+    """All walks over a ground, but for what a request may not use."""
+
+    def __init__(self, ground: Ground) -> None:
+        """Look at all of them."""
+        partial: list[tuple[float, tuple[ChartNode, ...], Families]] = [
+            (us, (node,), families) for us, node, families in ground.starts
         ]
-    walks: dict[ChartNode, list[Walk]] = {}
-    exits: dict[ChartNode, list[Step]] = {}
-    for us, nodes, families in partial:
-        last = nodes[-1]
-        steps = exits.get(last)
-        if steps is None:
-            steps = exits[last] = ground.steps(last, 1)
-        for more, target, theirs in steps:
-            if families.isdisjoint(theirs):
-                walk = (us + more, (*nodes, target))
-                try:
-                    walks[target].append(walk)
-                except KeyError:
-                    walks[target] = [walk]
-    return walks
+        for left in range(ground.hops - 1, 1, -1):
+            partial = [
+                (us + more, (*nodes, target), families | theirs)
+                for us, nodes, families in partial
+                for more, target, theirs in ground.steps(nodes[-1], left)
+                if families.isdisjoint(theirs)
+            ]
+        self._partial = partial
+        """All but the exit."""
+        lasts = dict.fromkeys(nodes[-1] for _, nodes, _ in partial)
+        self._steps = {last: ground.steps(last, 1) for last in lasts}
+        exits = dict.fromkeys(target for steps in self._steps.values() for _, target, _ in steps)
+        self._exits = ground.compiled.by_rules(exits, ground.level)
 
-
-def admitted(walks: dict[ChartNode, list[Walk]], admits: Admits) -> list[Walk]:
-    """Of all walks those that the request may use, with what its policies add."""
-    found: list[Walk] = []
-    for exit_, extra in admits.admit_exits(walks).items():
-        group = walks[exit_]
-        if admits.picky:
-            for us, nodes in group:
-                way = admits.way_us(nodes)
-                if way is not None:
-                    found.append((us + way + extra, nodes))
-        elif extra:
-            found += [(us + extra, nodes) for us, nodes in group]
-        else:
-            found += group
-    return found
+    def admitted(self, admits: Admits) -> list[Walk]:
+        """Those that a request may use, with what its policies add."""
+        extra = admits.admit_exits(self._exits).get
+        found: list[Walk] = []
+        for us, nodes, families in self._partial:
+            apart, steps = families.isdisjoint, self._steps[nodes[-1]]
+            if not admits.picky:
+                found += [
+                    (us + more + there, (*nodes, target))
+                    for more, target, theirs in steps
+                    if (there := extra(target)) is not None and apart(theirs)
+                ]
+                continue
+            way = admits.way_us(nodes)
+            for more, target, theirs in steps if way is not None else ():
+                there, last = extra(target), admits.lane_us(nodes[-1], target)
+                if way is not None and there is not None and last is not None and apart(theirs):
+                    found.append((us + way + more + last + there, (*nodes, target)))
+        return found
 
 
 def reach(ground: Ground, admits: Admits) -> Reach:
@@ -273,7 +274,7 @@ def sample(
             nodes.append(node)
         else:
             walk = tuple(nodes)
-            extra = _extra(admits, walk)
+            extra = admits.walk_us(walk)
             if extra is not None:
                 met[walk] = (us + extra, odds)
     return _evened(met, rng)
@@ -309,7 +310,7 @@ class Backtrack:
             us, nodes, families = stack.pop()
             left = ground.hops - len(nodes)
             if left == 0:
-                extra = _extra(self.admits, nodes)
+                extra = self.admits.walk_us(nodes)
                 if extra is not None:
                     yield us + extra, nodes
                 continue
@@ -322,15 +323,6 @@ class Backtrack:
             self.rng.shuffle(longer)
             stack += longer
         self.exhausted = not stack
-
-
-def _extra(admits: Admits, nodes: tuple[ChartNode, ...]) -> float | None:
-    """What the request's policies add to a walk."""
-    extra = admits.exit_us(nodes[-1])
-    if extra is None or not admits.picky:
-        return extra
-    way = admits.way_us(nodes)
-    return None if way is None else extra + way
 
 
 def _evened(met: dict[tuple[ChartNode, ...], tuple[float, int]], rng: Random) -> list[Walk]:

@@ -153,6 +153,8 @@ class Panel:
         excludes = [ask for _, ask in self._asked("exclude_exit")[WITH]]
         costs = [ask for _, ask in self._asked("exit_cost")[WITH]]
         weighed: dict[ChartNode, float] = {}
+        if not excludes and not costs:
+            return dict.fromkeys(nodes, 0.0)
         for node in nodes:
             us = 0.0
             try:
@@ -162,10 +164,11 @@ class Panel:
                 else:
                     for ask in costs:
                         more = ask(node, request)
-                        if more is not None:
-                            if not _is_cost(more):
-                                break
-                            us += more
+                        if more is None:
+                            continue
+                        if not _is_cost(more):
+                            break
+                        us += more
                     else:
                         weighed[node] = us
             except Exception:  # noqa: BLE001 - what fails objects; judge_exit says how
@@ -300,7 +303,8 @@ def _both(one: Judgement, other: Judgement) -> Judgement:
 
 
 def _is_cost(value: object) -> TypeGuard[float]:
-    return isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value < math.inf
+    # Of these types alone: True is no number of microseconds, and this is asked thousands of times.
+    return (type(value) is float or type(value) is int) and 0 <= value < math.inf
 
 
 def _is_level(value: object) -> TypeGuard[SecurityLevel]:
