@@ -292,6 +292,18 @@ async def test_no_tunnel_is_a_general_failure(error: Exception, caplog: pytest.L
     assert SECRET not in caplog.text
 
 
+async def test_what_the_users_policies_forbid_is_not_allowed(caplog: pytest.LogCaptureFixture) -> None:
+    async def opening(request: Request) -> ConveyorStream:
+        raise NoRoute(f"no exit for {SECRET}", cure=SECRET, short="too few nodes", by_policy=True)
+
+    caplog.set_level(logging.DEBUG)
+    async with ingress(opening) as address, await program(address) as stream:
+        await stream.send(CONNECT)
+        assert await read_all(stream) == b"\x05\x00" + reply(Code.NOT_ALLOWED)
+    assert "NoRoute: too few nodes" in caplog.text
+    assert SECRET not in caplog.text
+
+
 async def test_a_refusal_arrives_although_the_program_goes_on_sending() -> None:
     async def refuse() -> None:
         raise ConveyorReset("refused", Reason.REFUSED)

@@ -116,6 +116,7 @@ class NoRoute(NetworkError):
         a policy says of it.
     :param mendable: there may be one of more nodes, or over what has just failed; otherwise looking on is no
         use.
+    :param by_policy: the user's own policies leave none.
     :param explain: the same with every reason; it may take seconds on a large chart, so it is called only for
         who wants to read it.
     """
@@ -127,11 +128,13 @@ class NoRoute(NetworkError):
         cure: str = "",
         short: str = "",
         mendable: bool = True,
+        by_policy: bool = False,
         explain: Callable[[], NoRoute] | None = None,
     ) -> None:
         super().__init__(message, cure=cure)
         self.short = short or "no route"
         self.mendable = mendable
+        self.by_policy = by_policy
         self._explain = explain
 
     def explained(self) -> NoRoute:

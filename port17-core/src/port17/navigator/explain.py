@@ -100,6 +100,7 @@ def explain(search: Search) -> NoRoute:
         cure=_cure(stage.policies, stage.cure),
         short=f"{stage.what}{said}",
         mendable=stage.mendable,
+        by_policy=bool(stage.policies),
         explain=lambda: _explained(search, stage),
     )
 
@@ -154,6 +155,7 @@ def _explained(search: Search, stage: _Stage) -> NoRoute:
         cure=_cure(policies, stage.cure),
         short=short,
         mendable=stage.mendable,
+        by_policy=bool(stage.policies),
     )
 
 

@@ -17,7 +17,7 @@ from pydantic import AfterValidator, Field
 
 from port17.client.ingress import Ingress, Open
 from port17.client.ingress.socks5_handshake import Asked, Code, Handshake, Refused, code_of, reply
-from port17.errors import ConveyorReset, NetworkError
+from port17.errors import ConveyorReset, NetworkError, NoRoute
 from port17.links.splice import splice
 from port17.links.tcp import TcpStream, bind, close, reset, split_address
 from port17.navigator.policy import Request
@@ -148,9 +148,12 @@ class Socks5(Ingress):
         """Answer with the true code. Only a conveyor's own end says something about the destination."""
         if isinstance(error, ConveyorReset):
             code, why = code_of(error.reason), Reason.read(error.reason).name
+        elif isinstance(error, NoRoute):
+            code = Code.NOT_ALLOWED if error.by_policy else Code.FAILURE
+            why = f"{type(error).__name__}: {error.short}"
         else:
             code, why = Code.FAILURE, type(error).__name__
-        # The error's text may name the destination, so only its kind is logged.
+        # An error's text may name the destination, so only its kind is logged, or what it has for logs.
         _log.info("a connection was refused: %s", why)
         await _last_words(stream, reply(code))
 
