@@ -18,6 +18,8 @@ FAMILIES_SHOWN = 6
 """Families, the largest first."""
 FAILED_SHOWN = 8
 """Changes that would not help, all in one line."""
+ALIKE = ("without the policy ", "at the level ", "if a route could have two nodes of one ")
+"""How changes begin of which there are several."""
 WORLD = ("network", "client")
 """Who objects and is no policy."""
 MORE = "--json has all of it."
@@ -33,9 +35,10 @@ def lines(found: dict[str, Any]) -> Iterator[str]:
         yield from _others(found)
     else:
         yield from _refusal(found)
-    if found["removed"]:
+    left_out = list(_removed(found))
+    if left_out:
         yield ""
-        yield from _removed(found)
+        yield from left_out
 
 
 def _asked(found: dict[str, Any]) -> Iterator[str]:
@@ -84,7 +87,8 @@ def _others(found: dict[str, Any]) -> Iterator[str]:
 
 
 def _refusal(found: dict[str, Any]) -> Iterator[str]:
-    yield f"NO ROUTE: {found['no_route']['short']}."
+    refused = [f"; {one['by']}: {one['reason']}" for one in found["removed"] if one["kind"] == "route"]
+    yield f"NO ROUTE: {found['no_route']['short']}{''.join(refused)}."
     changes = found["changes"]
     helping = [change for change in changes if change["helps"]]
     yield ""
@@ -100,20 +104,34 @@ def _refusal(found: dict[str, Any]) -> Iterator[str]:
     failed = [change["what"] for change in changes if not change["helps"]]
     if failed:
         more = f", and {len(failed) - FAILED_SHOWN} more" if len(failed) > FAILED_SHOWN else ""
-        yield f"Would not help: {'; '.join(failed[:FAILED_SHOWN])}{more}."
-    together = [f"{name}: {_listed(names)}" for name, names in found["families"].items()]
-    if together:
+        yield f"Would not help: {'; '.join(_merged(failed)[:FAILED_SHOWN])}{more}."
+    if any(change["kind"] == "family" for change in helping):
         yield ""
         yield "NOT TOGETHER in one route:"
-        yield from (f"  {family}" for family in together[:FAMILIES_SHOWN])
-        if len(together) > FAMILIES_SHOWN:
-            yield f"  and {len(together) - FAMILIES_SHOWN} more families"
+        families = list(found["families"].items())
+        yield from (f"  {name}: {_listed(names)}" for name, names in families[:FAMILIES_SHOWN])
+        if len(families) > FAMILIES_SHOWN:
+            yield f"  and {len(families) - FAMILIES_SHOWN} more families"
+
+
+def _merged(failed: list[str]) -> list[str]:
+    """Phrases that begin alike, in one."""
+    ends: dict[str, list[str]] = {}
+    for what in failed:
+        start = next((start for start in ALIKE if what.startswith(start)), what)
+        ends.setdefault(start, []).append(what.removeprefix(start))
+    return [start + _either(names) for start, names in ends.items()]
+
+
+def _either(names: list[str]) -> str:
+    return " or ".join(part for part in (", ".join(names[:-1]), names[-1]) if part)
 
 
 def _removed(found: dict[str, Any]) -> Iterator[str]:
-    nodes = found["nodes"]
-    yield f"LEFT OUT, of {nodes['known']} nodes that are known:"
     grouped = groups(found["removed"])
+    if not grouped:
+        return
+    yield f"LEFT OUT, of {found['nodes']['known']} nodes that are known:"
     rows = [
         [f"  {len(names)}", _what(kind, positions, len(names)), by, reason, _listed(names)]
         for (by, reason, kind), (positions, names) in grouped[:REASONS_SHOWN]
@@ -138,6 +156,8 @@ def groups(
     }
     found: dict[tuple[str, str, str], tuple[dict[str, None], dict[str, None]]] = {}
     for one in removed:
+        if one["kind"] == "route":
+            continue  # stands in the headline
         if one["by"] not in WORLD and one["position"] == "exit" and one["subject"] in no_exits:
             continue
         key = one["by"], one["reason"], one["kind"]

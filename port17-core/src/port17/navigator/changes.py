@@ -22,6 +22,9 @@ TRIALS_CAP: Final = 32
 ENCRYPTED_PORT: Final = 443
 """Tried in place of a port whose connections begin unencrypted."""
 
+KINDS: Final = {"as": "autonomous system", "net": "IP network", "yours": "family of your own"}
+"""Kinds of family whose names say too little; those of others are shown as their policies call them."""
+
 Kind: TypeAlias = Literal["failures", "level", "reason", "family", "policy", "port", "entries", "policies"]
 
 
@@ -131,7 +134,7 @@ def _single(
             yield _Trial("reason", what, replace(situation, policies=lenient), request, (name,))
     for kind in sorted({family.partition(":")[0] for family in kin}):
         lenient = Lenient(policies, families=frozenset([kind]))
-        what = f"if a route could have two nodes of one {kind}"
+        what = f"if a route could have two nodes of one {KINDS.get(kind, kind)}"
         yield _Trial("family", what, replace(situation, policies=lenient), request)
     if isinstance(policies, Parted):
         for name in policies.names:
