@@ -116,6 +116,7 @@ DISTRIBUTIONS = [
     "port17-cli",
     "plugins/port17-geoip",
     "plugins/port17-lan",
+    "plugins/port17-policy-alliances",
     "plugins/port17-policy-example",
     "plugins/port17-suite-mlkem",
 ]
@@ -126,6 +127,7 @@ IMPORTS = [
     "port17_cli",
     "port17_geoip",
     "port17_lan",
+    "port17_policy_alliances",
     "port17_policy_example",
     "port17_suite_mlkem",
 ]

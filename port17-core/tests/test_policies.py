@@ -315,7 +315,7 @@ def test_who_picks_by_place_is_refused_where_nobody_knows_places(
 
 
 def test_who_needs_no_places_is_not_refused() -> None:
-    options = {
+    options: dict[str, dict[str, Any]] = {
         "exclude": {"nodes": ["ip:192.0.2.0/24", "group:acme"]},
         "rules": {"rule": [{"level": "high"}]},
         "diversity": {"owners": {"friends": ["ash"]}},

@@ -14,6 +14,7 @@ from pydantic import BaseModel, ConfigDict
 
 from port17.navigator.chart import ChartNode, Lane
 from port17.navigator.geo import Place
+from port17.navigator.selector import needs_places
 
 PLAIN_TEXT_PORTS: Final = frozenset(
     {
@@ -275,10 +276,11 @@ class RoutePolicy:
     describes, from ``choose_level`` to ``veto_route``; each may leave out the arguments that it doesn't
     need. They are pure: same arguments, same answer; no I/O, no waiting.
 
-    Options are fields of a ``Config`` of its own::
+    Options are fields of a ``Config`` of its own; one that picks nodes is best a list of
+    :class:`~port17.navigator.selector.Selectors`::
 
         class Config(RoutePolicy.Config):
-            groups: list[str]
+            friends: Selectors = Selectors()
 
         config: Config
     """
@@ -287,7 +289,8 @@ class RoutePolicy:
     """Optional; if set, it is the entry point's name."""
     wants_places: bool = False
     """Whether it cannot do what its options ask for where no geo source says where nodes are. A client that
-    has none then doesn't start; a policy that silently did nothing would be worse."""
+    has none then doesn't start; a policy that silently did nothing would be worse. Where an option holds
+    selectors of AS, country or continent, it is set without further ado."""
     wants_program: bool = False
     """Whether it looks at ``request.program``, which is found out only if somebody wants it."""
 
@@ -300,3 +303,5 @@ class RoutePolicy:
 
     def __init__(self, config: Config | None = None) -> None:
         self.config = config if config is not None else self.Config()
+        if needs_places(self.config):
+            self.wants_places = True

@@ -7,12 +7,12 @@ from __future__ import annotations
 
 import ipaddress
 import re
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import Any, Final
 
-from pydantic import GetCoreSchemaHandler
+from pydantic import BaseModel, GetCoreSchemaHandler
 from pydantic_core import CoreSchema, core_schema
 
 from port17.errors import ConfigError, RecordError
@@ -252,6 +252,20 @@ class Selectors:
 
     def __repr__(self) -> str:
         return f"Selectors({[str(selector) for selector in self._selectors]})"
+
+
+def needs_places(options: object) -> bool:
+    """Whether there are selectors among some options of which only a geo source can say what they pick.
+
+    :param options: a policy's configuration, or part of one.
+    """
+    if isinstance(options, Selectors):
+        return options.needs_places
+    if isinstance(options, BaseModel):
+        return any(needs_places(value) for _, value in options)
+    if isinstance(options, Mapping):
+        return any(map(needs_places, options.values()))
+    return isinstance(options, list | tuple) and any(map(needs_places, options))
 
 
 def _addresses(node: ChartNode) -> list[Address | None]:

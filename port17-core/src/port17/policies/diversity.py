@@ -52,7 +52,8 @@ class Diversity(RoutePolicy):
         self._by_address = own.owner or own.prefix
         self._by_place = own.asn or own.country
         self._owners = tuple((f"yours:{name}", selectors) for name, selectors in own.owners.items())
-        self.wants_places = own.country or any(selectors.needs_places for _, selectors in self._owners)
+        if own.country:
+            self.wants_places = True
 
     @hookimpl
     def families(self, node: ChartNode) -> Collection[str]:

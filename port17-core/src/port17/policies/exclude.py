@@ -40,7 +40,6 @@ class Exclude(RoutePolicy):
             "middle": tuple(one for one in (everywhere, own.middle) if one),
             "exit": tuple(one for one in (everywhere, own.exit) if one),
         }
-        self.wants_places = any(one.needs_places for lists in self._lists.values() for one in lists)
 
     @hookimpl
     def exclude_node(self, node: ChartNode, position: Position) -> str | None:

@@ -46,7 +46,6 @@ class Only(RoutePolicy):
             "middle": tuple(one for one in (own.nodes, own.middle) if one),
             "exit": tuple(one for one in (own.nodes, own.exit) if one),
         }
-        self.wants_places = any(one.needs_places for lists in self._lists.values() for one in lists)
 
     @hookimpl
     def exclude_node(self, node: ChartNode, position: Position) -> str | None:

@@ -185,12 +185,6 @@ class Rules(RoutePolicy):
         super().__init__(config)
         rules = self.config.rule
         self.wants_program = any(rule.programs is not None for rule in rules)
-        self.wants_places = any(
-            selectors.needs_places
-            for rule in rules
-            for name in LISTS
-            if (selectors := getattr(rule, name)) is not None
-        )
         self._first = lru_cache(maxsize=DECISIONS_KEPT)(self._find)
 
     def rule_for(self, request: Request) -> tuple[int, Rule] | None:
