@@ -104,4 +104,8 @@ def _changes(this: dict[str, Any], that: dict[str, Any]) -> Iterator[list[str]]:
 
 def _change(name: str, this: float, that: float, form: str = "{:.1f}") -> list[str]:
     change = form.format(this - that)
-    return [name, form.format(this), form.format(that), change if this < that else f"+{change}"]
+    if not change.strip("-0."):
+        change = "="
+    elif this > that:
+        change = f"+{change}"
+    return [name, form.format(this), form.format(that), change]

@@ -4,22 +4,34 @@ from __future__ import annotations
 
 import math
 from collections.abc import Collection, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from itertools import combinations
 from typing import Final
 from xml.sax.saxutils import escape
 
-from port17.navigator.chart import Chart, ChartNode, Fingerprint
+from port17.navigator.chart import Chart, Fingerprint
 from port17.navigator.tally import Measures
 
 WIDTH: Final = 1440
 HEIGHT: Final = 720
-"""Pixels of the map: two to one, since a degree is as long either way (plate carree)."""
+"""Pixels of the map."""
+NORTH: Final = 80
+SOUTH: Final = -60
+"""Degrees of latitude between which it lies: beyond nobody has machines."""
 BAND: Final = 90
 """Pixels below the map for nodes of which nobody knows where they are, and for the key."""
 STEP: Final = 30
 """Degrees between two lines of the grid."""
-SPIRAL: Final = 2.6
-"""Pixels between nodes that are at one place: they are put around it as seeds in a sunflower."""
+SPIRAL: Final = 4.0
+"""Pixels between nodes of one country, at most: they are put around its middle as seeds in a sunflower."""
+ROOM: Final = 0.2
+"""Share of the map that all nodes may take: of many each takes less."""
+MARGIN: Final = 6.0
+"""Pixels between two countries."""
+PUSHES: Final = 120
+"""Times that countries which overlap are pushed apart. Europe's do; so the map is bent, and readable."""
+CELL: Final = 10
+"""Degrees within which nodes of no known country are taken for neighbours."""
 TURN: Final = math.pi * (3 - math.sqrt(5))
 """The golden angle."""
 LANES_CAP: Final = 600
@@ -43,13 +55,30 @@ class _Spot:
     y: float
 
 
+@dataclass(slots=True)
+class _Crowd:
+    """Nodes of one country.
+
+    :param x: where its middle is drawn.
+    :param radius: pixels that it takes.
+    """
+
+    name: str
+    x: float
+    y: float
+    nodes: list[Fingerprint] = field(default_factory=list)
+    radius: float = 0.0
+
+
 def picture(chart: Chart, measures: Measures, marked: Collection[Fingerprint] = ()) -> str:
     """The picture.
 
     :param marked: nodes of coalitions; they have a red rim.
     """
-    spots = _spots(chart)
-    unknown = sum(not _placed(node) for node in chart)
+    crowds, lost = _crowds(chart)
+    step = min(SPIRAL, math.sqrt(ROOM * WIDTH * HEIGHT / (math.pi * max(len(chart), 1))))
+    _push_apart(crowds, step)
+    spots = dict(_spots(crowds, lost, step))
     parts = [
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {HEIGHT + BAND}"'
         f' font-family="sans-serif" font-size="11" fill="{INK}">',
@@ -58,40 +87,70 @@ def picture(chart: Chart, measures: Measures, marked: Collection[Fingerprint] = 
         *_grid(),
         *_lanes(measures.flows, spots),
         *_examples(measures, spots),
-        *_nodes(chart, measures, spots, frozenset(marked)),
-        *_countries(chart),
-        *_key(unknown, marked=bool(marked)),
+        *_nodes(chart, measures, spots, frozenset(marked), step),
+        *_countries(crowds),
+        *_key(len(lost), marked=bool(marked)),
         "</svg>",
     ]
     return "\n".join(parts) + "\n"
 
 
-def _placed(node: ChartNode) -> bool:
-    return any(place.latitude is not None and place.longitude is not None for place in node.places)
-
-
 def _at(latitude: float, longitude: float) -> _Spot:
-    return _Spot((longitude + 180) / 360 * WIDTH, (90 - latitude) / 180 * HEIGHT)
+    return _Spot((longitude + 180) / 360 * WIDTH, (NORTH - latitude) / (NORTH - SOUTH) * HEIGHT)
 
 
-def _spots(chart: Chart) -> dict[Fingerprint, _Spot]:
-    """Where each node is drawn: around its place, those of one place beside each other."""
-    crowd: dict[tuple[float, float], int] = {}
-    found: dict[Fingerprint, _Spot] = {}
-    row = 0
+def _crowds(chart: Chart) -> tuple[list[_Crowd], list[Fingerprint]]:
+    """The nodes by country, and those of which nobody knows where they are."""
+    crowds: dict[str, _Crowd] = {}
+    lost = []
     for node in chart:
-        place = next((one for one in node.places if one.latitude is not None), None)
-        if place is None or place.latitude is None or place.longitude is None:
-            found[node.fingerprint] = _Spot(20 + row % 280 * 5, HEIGHT + 16 + row // 280 % 5 * 5)
-            row += 1
-            continue
-        key = (place.latitude, place.longitude)
-        nth = crowd[key] = crowd.get(key, -1) + 1
-        middle, reach, angle = _at(*key), SPIRAL * math.sqrt(nth), nth * TURN
-        found[node.fingerprint] = _Spot(
-            middle.x + reach * math.cos(angle), middle.y + reach * math.sin(angle)
-        )
-    return found
+        for place in node.places:
+            if place.latitude is None or place.longitude is None:
+                continue
+            cell = f"{place.latitude // CELL} {place.longitude // CELL}"
+            spot = _at(place.latitude, place.longitude)
+            crowd = crowds.setdefault(place.country or cell, _Crowd(place.country, spot.x, spot.y))
+            crowd.nodes.append(node.fingerprint)
+            break
+        else:
+            lost.append(node.fingerprint)
+    return sorted(crowds.values(), key=lambda crowd: (crowd.name, crowd.x, crowd.y)), lost
+
+
+def _push_apart(crowds: list[_Crowd], step: float) -> None:
+    """Move countries until none covers another, or they have been moved often enough."""
+    for crowd in crowds:
+        crowd.radius = step * math.sqrt(len(crowd.nodes)) + MARGIN
+    for _ in range(PUSHES):
+        moved = False
+        for one, other in combinations(crowds, 2):
+            x, y = other.x - one.x, other.y - one.y
+            apart, wanted = math.hypot(x, y), one.radius + other.radius
+            if apart >= wanted:
+                continue
+            if apart < 1.0:  # one upon the other: any direction will do, the same each time
+                x, y, apart = 1.0, 0.0, 1.0
+            # The smaller one gives way.
+            push, share = (wanted - apart) / apart / 2, other.radius / wanted
+            one.x, one.y = one.x - x * push * share, one.y - y * push * share
+            other.x, other.y = other.x + x * push * (1 - share), other.y + y * push * (1 - share)
+            moved = True
+        for crowd in crowds:
+            crowd.x = min(max(crowd.x, crowd.radius), WIDTH - crowd.radius)
+            crowd.y = min(max(crowd.y, crowd.radius), HEIGHT - crowd.radius)
+        if not moved:
+            break
+
+
+def _spots(crowds: list[_Crowd], lost: list[Fingerprint], step: float) -> Iterator[tuple[Fingerprint, _Spot]]:
+    """Where each node is drawn."""
+    for crowd in crowds:
+        for nth, fingerprint in enumerate(crowd.nodes):
+            reach, angle = step * math.sqrt(nth), nth * TURN
+            yield fingerprint, _Spot(crowd.x + reach * math.cos(angle), crowd.y + reach * math.sin(angle))
+    row = (WIDTH - 40) // 5
+    for nth, fingerprint in enumerate(lost):
+        yield fingerprint, _Spot(20 + nth % row * 5, HEIGHT + 18 + nth // row % 7 * 5)
 
 
 def _grid() -> Iterator[str]:
@@ -99,7 +158,7 @@ def _grid() -> Iterator[str]:
     for longitude in range(-180, 181, STEP):
         x = _at(0, longitude).x
         yield f'<line x1="{x:.0f}" y1="0" x2="{x:.0f}" y2="{HEIGHT}"/>'
-    for latitude in range(-90, 91, STEP):
+    for latitude in range(SOUTH, NORTH + 1, STEP):
         y = _at(latitude, 0).y
         yield f'<line x1="0" y1="{y:.0f}" x2="{WIDTH}" y2="{y:.0f}"/>'
     yield "</g>"
@@ -134,7 +193,11 @@ def _examples(measures: Measures, spots: Mapping[Fingerprint, _Spot]) -> Iterato
 
 
 def _nodes(
-    chart: Chart, measures: Measures, spots: Mapping[Fingerprint, _Spot], marked: frozenset[Fingerprint]
+    chart: Chart,
+    measures: Measures,
+    spots: Mapping[Fingerprint, _Spot],
+    marked: frozenset[Fingerprint],
+    step: float,
 ) -> Iterator[str]:
     """A dot per node, as large as its part of the work."""
     work = {
@@ -144,7 +207,7 @@ def _nodes(
         for node in chart
     }
     most = max((sum(shares.values()) for shares in work.values()), default=0.0) or 1.0
-    least, largest = DOT
+    least, largest = (radius * step / SPIRAL for radius in DOT)
     for node in sorted(chart, key=lambda one: -sum(work[one.fingerprint].values())):
         shares = work[node.fingerprint]
         total = sum(shares.values())
@@ -159,17 +222,11 @@ def _nodes(
         )
 
 
-def _countries(chart: Chart) -> Iterator[str]:
+def _countries(crowds: list[_Crowd]) -> Iterator[str]:
     """The codes of countries, where their nodes are."""
-    seen = {
-        place.country: _at(place.latitude, place.longitude)
-        for node in chart
-        for place in node.places
-        if place.country and place.latitude is not None and place.longitude is not None
-    }
-    yield '<g text-anchor="middle" font-weight="bold" paint-order="stroke" stroke="white" stroke-width="2">'
-    for country, spot in sorted(seen.items()):
-        yield f'<text x="{spot.x:.1f}" y="{spot.y + 4:.1f}">{escape(country)}</text>'
+    yield '<g text-anchor="middle" font-weight="bold" paint-order="stroke" stroke="white" stroke-width="3">'
+    for crowd in crowds:
+        yield f'<text x="{crowd.x:.1f}" y="{crowd.y + 4:.1f}">{escape(crowd.name)}</text>'
     yield "</g>"
 
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 BROKEN: Final = 1
 """Exit code where the network can't keep its promise."""
-NAMED: Final = 6
+NAMED: Final = 3
 """Networks, countries or operators that are named."""
 USUAL_LIMIT_EUR: Final = 1_000_000
 """A charter's, if it says nothing."""
@@ -139,7 +139,8 @@ def lines(found: Promise, prices: PriceList) -> Iterator[str]:
     yield f"    both     = e x min(1, {pull} x) x apart"
     yield f"    all      = both x min(1, {pull} m) ^ {found.hops - 2}"
     yield f"e, m, x: his share of guards, middles, exits; {pull}: what lying about speed wins at most;"
-    yield f"apart: share of his pairs that a route may have; {GUARDS} guards per client, {GUARD_DAYS:g} days each"
+    yield "apart: share of his pairs that a route may have."
+    yield f"A client has {GUARDS} guards, each for {GUARD_DAYS:g} days."
     yield ""
     yield "The cheapest attack that succeeds"
     head = ["ATTACKER", "COST", "HOW", "GUARDS", "EXITS", "BOTH", "ALL", "NEWCOMER", "SETTLED"]
