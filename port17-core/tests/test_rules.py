@@ -136,6 +136,9 @@ def test_programs() -> None:
     assert "programs: is empty" in refused({"programs": [], "level": "high"})
     assert rules({"programs": "curl", "level": "high"}).wants_program
     assert not rules({"to": "a.org", "level": "high"}).wants_program
+    table = {"programs": "curl", "level": "high"}
+    assert Registry().policies(["rules"], {"rules": {"rule": [table]}}).wants_program
+    assert not Registry().policies([]).wants_program
 
 
 # -- what a rule does ------------------------------------------------------------------------------------

@@ -98,6 +98,11 @@ class Panel:
         # Routes are always those of a request, whoever takes it.
         return frozenset(found | {"veto_route"} if any(self._asked("veto_route")) else found)
 
+    @property
+    def wants_program(self) -> bool:
+        """Whether a plugin looks at ``request.program``: what is called so of it, a policy or a module."""
+        return any(getattr(one, "wants_program", False) is True for one in self._board.manager.get_plugins())
+
     def judge_request(self, request: Request) -> Demand:
         """By ``choose_level``, and of the request with that level by ``refuse_request``, ``least_hops`` and
         ``choose_spread``."""
