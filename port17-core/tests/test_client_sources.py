@@ -13,12 +13,16 @@ import pytest
 from port17.bottles.rack import save_bottle
 from port17.bottles.sync import Scope
 from port17.client import sources
+from port17.client.entries import UNUSED_S
 from port17.client.opened import TRIES
 from port17.client.sources import WANTED, Source
+from port17.client.spares import USED_S
 from port17.client.tunnel import Tunnel
 from port17.errors import ConfigError, NoRoute
+from port17.navigator.guards import GUARDS
 from port17.navigator.policy import Request
 from port17.network import KnownNetwork
+from port17.plugins.loader import Registry
 from port17.wire.block import BLOCK_SIZE
 
 from .links_network import on_virtual_clock
@@ -54,6 +58,14 @@ class Guest:
     def groups(self) -> set[str]:
         return {source.group for source in self.sources}
 
+    @property
+    def followed(self) -> set[bytes]:
+        return {source.fingerprint for source in self.sources}
+
+    @property
+    def guards(self) -> set[bytes]:
+        return set(self.tunnel._keeper.active)
+
     async def built(self) -> list[str]:
         """The names of the nodes of a circuit that stands; what fails is tried again, as for a program."""
         for _ in range(TRIES):
@@ -72,11 +84,12 @@ async def guest(
 ) -> AsyncGenerator[Guest]:
     """A client that knows some nodes from a list."""
     client = Guest(made, name, **config)
-    client.known = KnownNetwork.load(client.config, made.net.registry, made.wall)
+    registry = Registry()
+    client.known = KnownNetwork.load(client.config, registry, made.wall)
     try:
         await client.known.offer([made.homes[one].first.encode() for one in known], LISTED)
         async with anyio.create_task_group() as tasks:
-            client.tunnel = Tunnel(client.config, made.net.registry, client.known, tasks)
+            client.tunnel = Tunnel(client.config, registry, client.known, tasks)
             await client.tunnel.run()
             yield client
             tasks.cancel_scope.cancel()
@@ -125,12 +138,17 @@ def test_a_client_that_knows_two_nodes_finds_all_and_keeps_sources_of_different_
                 assert status["nodes"]["known"] == status["nodes"]["usable"] == len(names)
                 assert status["nodes"]["lanes"] >= len(names)
                 assert len(status["sources"]) == WANTED
+                await made.until(lambda: client.followed == client.guards, 30, "not its guards")
                 entries = set()
                 for _ in range(10):
                     route = await client.built()
                     entries.add(route[0])
                     assert len(set(route)) == 3
                 assert entries <= {source.name for source in client.sources}, "links that stand"
+                assert len(client.guards) == GUARDS
+                await anyio.sleep(2 * UNUSED_S)
+                linked = {crane.peer for crane in client.tunnel._entries}
+                assert linked == client.guards, "it calls no more nodes than it must"
                 nodes = {home.fingerprint for home in made.running}
                 for home in made.running:
                     strangers = [crane for crane in home.running._cranes if crane.peer is None]
@@ -181,7 +199,7 @@ def test_what_a_client_costs_while_nobody_uses_it(tmp_path: Path) -> None:
             async with guest(made, names[:2]) as client:
                 await made.until(lambda: len(client.groups) == WANTED, 30, "too few sources")
                 await client.built()
-                await anyio.sleep(120)
+                await anyio.sleep(USED_S + 60)
                 cranes = list(client.tunnel._entries)
                 moved = [0]
                 for crane in cranes:

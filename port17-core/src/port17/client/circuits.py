@@ -188,7 +188,7 @@ class Circuits:
             now_s = anyio.current_time()
             self._turnover.end(self._all.values(), now_s)
             self._entries.tend(now_s, self._keeper.active)
-            self.spares.tidy(now_s)
+            self.spares.tidy(now_s, self._keeper.active)
             unused = sorted(
                 (b for b in self._all.values() if not b.busy and b not in self.spares), key=lambda b: b.used_s
             )

@@ -32,6 +32,9 @@ class Reached(Protocol):
     def failed(self, fingerprint: Fingerprint) -> None:
         """A node did not answer a call."""
 
+    def lost(self, fingerprint: Fingerprint) -> None:
+        """A link that stood is lost."""
+
 
 class Entries:
     """Cranes by entry node."""
@@ -126,6 +129,8 @@ class Entries:
                 del self._cranes[fingerprint]
                 if not crane.standing.is_set():
                     self._tell(fingerprint, stands=False)
+                elif self.reached is not None:
+                    self.reached.lost(fingerprint)
 
     async def _await_standing(self, fingerprint: bytes, crane: Crane) -> None:
         await crane.standing.wait()

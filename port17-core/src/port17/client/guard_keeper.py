@@ -108,6 +108,8 @@ class GuardKeeper:
         self._doors: Doors | None = None
         self._active: tuple[Fingerprint, ...] | None = None
         self._down: dict[Fingerprint, _Down] = {}
+        self._suspects: dict[Fingerprint, None] = {}
+        """Guards whose link was lost."""
         self._probes = 0
         """Since no guard answers; each waits longer."""
         self._probe_s = math.inf
@@ -273,9 +275,17 @@ class GuardKeeper:
             self._active = None
             self._tell()
 
+    def lost(self, fingerprint: Fingerprint) -> None:
+        """A link to a node stood, and is lost: if routes begin there, it is called at once, to see whether it
+        answers still."""
+        if fingerprint in self.active:
+            self._suspects[fingerprint] = None
+            self._tell()
+
     def woke(self) -> None:
         """The machine has slept, or is on another line: nothing is known of who can be reached."""
         self._down.clear()
+        self._suspects.clear()
         self._probe_s, self._probes = math.inf, 0
         self._active = None
         self._tell()
@@ -316,7 +326,7 @@ class GuardKeeper:
 
     async def _call_again(self) -> None:
         while True:
-            if not self._down:
+            if not self._down and not self._suspects:
                 await self._change.wait()
             one = self._due(anyio.current_time())
             if one is not None:
@@ -324,8 +334,13 @@ class GuardKeeper:
             await anyio.sleep(TICK_S)
 
     def _due(self, now_s: float) -> Fingerprint | None:
-        """Whom to call now: where no guard answers, one of all in turn; otherwise whoever would be in use
+        """Whom to call now: whose link was lost; where no guard answers, one of all in turn; otherwise whoever would be in use
         if he answered, once his time has come."""
+        while self._suspects:
+            suspect = next(iter(self._suspects))
+            del self._suspects[suspect]
+            if suspect in self.active:
+                return suspect
         if not self._down:
             return None
         entrances = self._now().entrances()

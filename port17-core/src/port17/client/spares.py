@@ -5,7 +5,7 @@ stand.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from random import SystemRandom
 from typing import Final, Protocol
 
@@ -15,6 +15,7 @@ from port17.client.build_pace import BuildPace
 from port17.client.built import Built
 from port17.errors import NetworkError
 from port17.navigator.agreement import Standing
+from port17.navigator.chart import Fingerprint
 from port17.navigator.policy import PLAIN_TEXT_PORTS, Request, Route, SecurityLevel
 from port17.wire.reasons import Reason
 
@@ -22,8 +23,9 @@ SPARES: Final = 2
 """Spare circuits: a page and its first other host. More would be of use for a moment and cost nodes room."""
 SPARE_S: Final = 1800.0
 """Seconds for which a spare waits for its use; then another takes its place, over today's best routes."""
-USED_S: Final = 600.0
-"""Seconds after the last connection for which spares are kept: who uses nothing has none, and costs none."""
+USED_S: Final = 300.0
+"""Seconds after the last connection for which spares are kept: a link with a circuit is asked for a sign of
+life every two seconds, 4 KB/s."""
 SOON_S: Final = (0.1, 1.0)
 """Least and most seconds before a spare that was taken is replaced: what took it comes first."""
 AGAIN_S: Final = 5.0
@@ -122,11 +124,15 @@ class Spares:
             self._spares.remove(built)
             self._news.set()
 
-    def tidy(self, now_s: float) -> None:
-        """End those that have waited too long, or that nobody wants any more."""
+    def tidy(self, now_s: float, entries: Collection[Fingerprint]) -> None:
+        """End those that have waited too long, or that nobody wants any more.
+
+        :param entries: where routes begin now.
+        """
         for spare in list(self._spares):
             old = now_s - spare.made_s > SPARE_S or spare.standing is not Standing.GOOD or spare.retired
-            if old or not self._wanted(now_s):
+            elsewhere = bool(entries) and spare.route.entry.fingerprint not in entries
+            if old or elsewhere or not self._wanted(now_s):
                 self._spares.remove(spare)
                 spare.circuit.close(Reason.DONE)
                 self._news.set()
