@@ -124,6 +124,23 @@ def machines() -> Iterator[Machines]:
         yield three
 
 
+@pytest.fixture(scope="module", autouse=True)
+def claim(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Village]:
+    """A village on machines of its own, one of whose nodes claims another's address. To look into that takes
+    most of a minute: it begins before all tests, which run meanwhile."""
+    with Machines("d", "e") as machines:
+        machines.wire("d", "e", ipv4="10.77.1")
+        village = Village(machines, tmp_path_factory.mktemp("v"))
+        village.settle("ash", "d", "--listen", f"*:{PORT}", "--local")
+        village.settle("elm", "e", "--listen", f"*:{PORT}", "--local")
+        village.settle("oak", "e", "--listen", f"*:{PORT + 1}", "--local")
+        # Beacons say where it is; its bottle says that it is where elm is.
+        claimed = "--advertise", f"10.77.1.2:{PORT}"
+        village.settle("fig", "d", "--listen", f"*:{PORT + 1}", *claimed, "--local")
+        village.start("ash", "elm", "oak", "fig")
+        yield village
+
+
 LISTEN = """
 import anyio
 from port17_lan import Multicast
@@ -235,27 +252,6 @@ def test_what_is_local_crosses_no_further(machines: Machines, directory: Path) -
     assert set(village.known("yew")) == {"yew", "fir", "oak"}
 
 
-def test_an_address_that_is_claimed_and_not_held_is_distrusted_by_all(
-    machines: Machines, directory: Path
-) -> None:
-    machines.wire("a", "b", ipv4="10.77.1")
-    village = Village(machines, directory)
-    village.settle("ash", "a", "--listen", f"*:{PORT}", "--local")
-    village.settle("elm", "b", "--listen", f"*:{PORT}", "--local")
-    village.settle("oak", "b", "--listen", f"*:{PORT + 1}", "--local")
-    # Beacons say where it is; its bottle says that it is where elm is.
-    village.settle("fig", "a", "--listen", f"*:{PORT + 1}", "--advertise", f"10.77.1.2:{PORT}", "--local")
-    village.start("ash", "elm", "oak", "fig")
-    village.wait(
-        "it is distrusted",
-        *(lambda name=name: village.known(name).get("fig", "") != "" for name in ("ash", "elm", "oak")),
-        limit=DISTRUSTED_S,
-    )
-    for name in ("ash", "elm", "oak"):
-        known = village.known(name)
-        assert [one for one, why in known.items() if why] == ["fig"]
-
-
 def test_a_client_finds_its_neighbours_and_fetches_through_them(machines: Machines, directory: Path) -> None:
     machines.wire("a", "b", ipv4="10.77.1")
     village = Village(machines, directory)
@@ -292,3 +288,14 @@ def test_a_client_finds_its_neighbours_and_fetches_through_them(machines: Machin
         return done.stdout == "through three neighbours"
 
     until(fetched, "a page through three neighbours", FOUND_S)
+
+
+def test_an_address_that_is_claimed_and_not_held_is_distrusted_by_all(claim: Village) -> None:
+    honest = ("ash", "elm", "oak")
+    claim.wait(
+        "it is distrusted",
+        *(lambda name=name: claim.known(name).get("fig", "") != "" for name in honest),
+        limit=DISTRUSTED_S,
+    )
+    for name in honest:
+        assert [one for one, why in claim.known(name).items() if why] == ["fig"]
