@@ -5,52 +5,74 @@ from __future__ import annotations
 import ast
 import inspect
 import random
-from itertools import permutations
+from ipaddress import ip_address
 from pathlib import Path
+
+import pytest
 
 import port17_policy_example
 from port17.navigator.chart import Chart, ChartNode
+from port17.navigator.geo import Place
 from port17.navigator.policy import Request
 from port17.navigator.route import Survey
 from port17.plugins.loader import Registry
+from port17.plugins.panel import Panel
 from port17.records.exit_rules import ExitRules
 
 README = Path(__file__).parents[1] / "README.md"
+OPTIONS = {"home": ["country:DE"], "liked": ["name:elm", "country:IS"]}
 
 
-def chart(*names: str) -> Chart:
-    nodes = [
-        ChartNode(
-            fingerprint=bytes([index]) * 32,
-            node_id=name,
-            name=name,
-            addresses={"tcp": ("192.0.2.1:1",)},
-            exit=ExitRules.parse(["accept *:*"]),
-        )
-        for index, name in enumerate(names)
-    ]
+def node(name: str, country: str) -> ChartNode:
+    index = len(name)
+    address = f"{80 + index}.1.0.1"
+    return ChartNode(
+        fingerprint=bytes([index]) * 32,
+        node_id=name,
+        name=name,
+        addresses={"tcp": (f"{address}:1",)},
+        exit=ExitRules.parse(["accept *:*"]),
+        places=(Place(ip_address(address), 0, country),),
+    )
+
+
+HOME, LIKED, NAMED, OTHER = (node("o", "DE"), node("ic", "IS"), node("elm", "US"), node("oaks", "FR"))
+
+
+def survey(panel: Panel) -> Survey:
+    nodes = (HOME, LIKED, NAMED, OTHER)
     lanes = {a.fingerprint: [(b.fingerprint, 1, 1) for b in nodes if b is not a] for a in nodes}
-    return Chart.build(nodes, lanes)
+    return Survey(Chart.build(nodes, lanes), panel)
 
 
-def test_it_keeps_to_the_ending_and_likes_some_exits_better() -> None:
-    options = {"ending": "-eu", "good_exits": ["a-eu"]}
-    panel = Registry().policies(["example"], {"example": options})
-    survey = Survey(chart("a-eu", "b-eu", "c-eu", "d-us"), panel)
-    rng = random.Random(1)
-    exits = [survey.draw(Request("example.com", 443), rng).exit.name for _ in range(500)]
-    assert set(exits) == {"a-eu", "b-eu", "c-eu"}
-    # The others have an eighth of its chance each: 400 of 500.
-    assert 360 < exits.count("a-eu") < 440
-    assert [(gone.subject, gone.by, gone.reason) for gone in survey.removed] == [
-        ("d-us", "example", "its name lacks -eu")
+def panel(options: dict[str, list[str]]) -> Panel:
+    return Registry().policies(["example"], {"example": options})
+
+
+def ends(options: dict[str, list[str]]) -> tuple[set[str], set[str]]:
+    """The names of all entries and all exits of some hundred routes."""
+    from_one, rng = survey(panel(options)), random.Random(1)
+    routes = [from_one.draw(Request("example.com", 443), rng) for _ in range(300)]
+    return {route.entry.name for route in routes}, {route.exit.name for route in routes}
+
+
+def test_no_route_begins_at_home() -> None:
+    entries, exits = ends(OPTIONS)
+    assert entries == {"ic", "elm", "oaks"}
+    assert "o" in exits, "home is no reason against any other position"
+    removed = survey(panel(OPTIONS)).removed(Request("example.com", 443))
+    assert [(gone.subject, gone.position, gone.by, gone.reason) for gone in removed] == [
+        ("o", "entry", "example", "routes don't begin in country:DE")
     ]
+
+
+@pytest.mark.parametrize(("one", "cost_us"), [(HOME, 60_000), (LIKED, 0), (NAMED, 0), (OTHER, 60_000)])
+def test_some_exits_are_liked_better(one: ChartNode, cost_us: float) -> None:
+    assert panel(OPTIONS).judge_exit(one, Request("example.com", 443)).cost_us == cost_us
 
 
 def test_without_options_it_takes_nothing_away() -> None:
-    survey = Survey(chart("a", "b", "c"), Registry().policies(["example"]))
-    routes = {survey.draw(Request("example.com", 443), random.Random(seed)).nodes for seed in range(100)}
-    assert {tuple(node.name for node in route) for route in routes} == set(permutations("abc"))
+    assert ends({}) == ({"o", "ic", "elm", "oaks"}, {"o", "ic", "elm", "oaks"})
 
 
 def test_it_has_25_lines_at_most_and_imports_only_what_is_public() -> None:

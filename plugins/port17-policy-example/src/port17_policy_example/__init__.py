@@ -1,23 +1,24 @@
-"""A route policy to copy: stay with nodes and exits whose name has a given ending."""
+"""A route policy to copy: nobody at home sees that you use the network, and you leave where you like it."""
 
 from __future__ import annotations
 
-from port17 import ChartNode, Request, RoutePolicy, hookimpl
+from port17 import ChartNode, Position, Request, RoutePolicy, Selectors, hookimpl
 
 
 class Example(RoutePolicy):
-    """Uses no node whose PortName lacks an ending; as exits, some are liked better."""
+    """Routes don't begin at home; as exits, some nodes are liked better."""
 
     class Config(RoutePolicy.Config):
-        ending: str = ""
-        good_exits: tuple[str, ...] = ()
+        home: Selectors = Selectors()
+        liked: Selectors = Selectors()
 
     config: Config
 
     @hookimpl
-    def exclude_node(self, node: ChartNode) -> str | None:
-        return None if node.name.endswith(self.config.ending) else f"its name lacks {self.config.ending}"
+    def exclude_node(self, node: ChartNode, position: Position) -> str | None:
+        found = self.config.home.touching(node)
+        return f"routes don't begin in {found}" if found and position == "entry" else None
 
     @hookimpl
     def exit_cost(self, node: ChartNode, request: Request) -> float:
-        return 0 if node.name in self.config.good_exits else 60_000  # microseconds: an eighth of the chance
+        return 0 if self.config.liked.covers(node) else 60_000  # microseconds: as if 60 ms farther away
