@@ -46,7 +46,8 @@ def survey(panel: Panel) -> Survey:
 
 
 def panel(options: dict[str, list[str]]) -> Panel:
-    return Registry().policies(["example"], {"example": options})
+    every_route = {"normal": {"share": 1, "ratio": 1}}
+    return Registry().policies(["example"], {"example": options, "levels": every_route})
 
 
 def ends(options: dict[str, list[str]]) -> tuple[set[str], set[str]]:
