@@ -11,7 +11,8 @@ from port17_cli import asking
 from port17_cli.main import main
 
 SOURCE = {"id": "id-ash", "name": "ash", "group": "trees", "scope": "near", "synced": False}
-ANSWER = {"revision": 3, "sources": [SOURCE], "nodes": {"known": 7, "usable": 5}}
+GUARD = {"id": "id-elm", "name": "elm", "state": "down", "days": 3.2, "days_left": 70.9, "again_s": 12.3}
+ANSWER = {"revision": 3, "sources": [SOURCE], "guards": [GUARD], "nodes": {"known": 7, "usable": 5}}
 
 
 def test_sources_have_a_table_and_the_rest_lines(
@@ -25,7 +26,9 @@ def test_sources_have_a_table_and_the_rest_lines(
     assert main(["client", "status"]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert lines[:4] == ["revision: 3", "nodes.known: 7", "nodes.usable: 5", ""]
-    assert lines[5].split() == ["ash", "trees", "id-ash", "near", "no"]
+    assert lines[4].split()[:3] == ["GUARD", "ID", "STATE"]
+    assert lines[5].split() == ["elm", "id-elm", "down,", "called", "again", "in", "12", "s", "3", "71"]
+    assert lines[8].split() == ["ash", "trees", "id-ash", "near", "no"]
     assert main(["client", "status", "--json"]) == 0
     assert json.loads(capsys.readouterr().out) == {"schema": "port17.client.status/1", **ANSWER}
     monkeypatch.setattr(asking, "answer", lambda *asked: {**ANSWER, "sources": []})

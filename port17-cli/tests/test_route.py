@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from port17_cli import asking
+from port17_cli import asking, route_new
 from port17_cli.main import main
 
 SUITES = ("p17-1-xwing-aes256gcm-sha256", "p17-1-x25519-chacha20poly1305-blake2s")
@@ -30,6 +30,8 @@ CIRCUITS = [
         "hops": [hop("ash", SUITES[0], 10, 12.4), hop("birch", SUITES[1], 20, None)],
         "state": "open",
         "standing": "superseded",
+        "spare": False,
+        "retired": False,
         "age_s": 61.2,
         "conveyors": 3,
         "bytes_up": 2048,
@@ -80,6 +82,26 @@ def test_circuits(show: Any) -> None:
     ]
     good = {**CIRCUITS[0], "standing": "good"}
     assert show(circuits=[good])[1][:3] == ["7", "open", "61"]
+    assert show(circuits=[{**good, "spare": True}])[1][:4] == ["7", "open,", "spare", "61"]
+    assert show(circuits=[{**good, "retired": True}])[1][:4] == ["7", "open,", "leaving", "61"]
+
+
+def test_a_new_identity(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    asked = []
+
+    def run(function: Any, path: Any, verb: str, args: dict[str, Any]) -> dict[str, int]:
+        asked.append((verb, args))
+        return {"ended": 1, "left": 0 if args["end"] else 2}
+
+    monkeypatch.setattr(route_new.loop, "run", run)
+    assert main(["route", "new", "--control", "sock"]) == 0
+    assert capsys.readouterr().out.split("\n")[:2] == [
+        "New connections take new routes; 1 circuit ended.",
+        "  2 circuits go on until what uses it is over; --end ends that, too",
+    ]
+    assert main(["route", "new", "--control", "sock", "--end", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out) == {"schema": "port17.route.new/1", "ended": 1, "left": 0}
+    assert asked == [("renew", {"end": False}), ("renew", {"end": True})]
 
 
 def test_hops_and_links_with_every_step(show: Any) -> None:

@@ -90,7 +90,7 @@ class Person:
         assert len(keys) == len(route)
         crane = await self.tunnel._entries.crane(route[0])
         ratchet_keys = [key.suite.generate() for key in keys]
-        budget = self.tunnel._circuits._budget
+        budget = self.tunnel._circuits._builder._budget
         made = Circuit(self.known.transcript(), keys, ratchet_keys, budget, self.known.wall())
         leg = crane.link.open(made)
         assert leg is not None

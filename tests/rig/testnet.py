@@ -17,11 +17,14 @@ from typing import Any, Self
 import anyio
 
 from port17 import control
+from rig.patience import until
 
 PROGRAM = (sys.executable, "-P", "-m", "port17_cli")
 """``port17`` by this interpreter, whatever the search path; -P: no stray module here stands in for ours."""
 READY_S = 90.0
 """How long a network may take until its first fetch works, seconds."""
+SETTLE_S = 60.0
+"""How long its lanes may take to stand and to be known, seconds."""
 END_S = 8.0
 """How long it may take to end, seconds: the promise is 5, the rest is for a loaded machine to notice."""
 ASK_S = 30.0
@@ -82,6 +85,20 @@ class Testnet:
                 self.process.stdout.close()
         return time.monotonic() - begun
 
+    def settle(self) -> None:
+        """Wait until each node has a lane to every other and the client knows of all lanes, in a network that is
+        so small that this comes about: who begins before may find that too many nodes are set aside."""
+        names = [node["name"] for node in self.state["nodes"]]
+
+        def stand() -> bool:
+            return all(self.ask("status", of=name)["lanes"]["standing"] >= len(names) - 1 for name in names)
+
+        until(stand, "all lanes stand", SETTLE_S)
+        lanes = len(names) * (len(names) - 1) // 2
+        until(
+            lambda: self.ask("status")["nodes"]["lanes"] >= lanes, "the client knows of all lanes", SETTLE_S
+        )
+
     @property
     def socks(self) -> tuple[str, int]:
         """Where its client listens."""
@@ -108,10 +125,11 @@ class Testnet:
         return anyio.run(control.ask, path, verb, args, timeout)
 
     def circuits(self) -> dict[int, list[str]]:
-        """The client's open circuits: names of the nodes by the circuit's id."""
+        """The client's open circuits that connections have used: names of the nodes by the circuit's id."""
         return {
             circuit["id"]: [hop["name"] for hop in circuit["hops"]]
             for circuit in self.ask("circuits")["circuits"]
+            if not circuit["spare"]
         }
 
 

@@ -208,6 +208,11 @@ def _route(groups: Groups) -> None:
     level(parser)
     parser.add_argument("--program", default="", metavar="PATH", help="as if this program asked")
     parser = add_command(
+        group, "new", "route_new:new", "Let new connections of a running client take new routes."
+    )
+    control(parser)
+    parser.add_argument("--end", action="store_true", help="end what is open as well")
+    parser = add_command(
         group, "chart", "route_chart:chart", "Write the map that routes are searched on to a file."
     )
     config_file(parser)

@@ -35,15 +35,21 @@ def show(args: argparse.Namespace) -> int:
 def _row(circuit: dict[str, Any]) -> list[str]:
     return [
         str(circuit["id"]),
-        str(circuit["state"])
-        if circuit["standing"] == "good"
-        else f"{circuit['state']}, {circuit['standing']}",
+        _state(circuit),
         f"{circuit['age_s']:.0f} s",
         " > ".join(hop["name"] for hop in circuit["hops"]),
         str(circuit["conveyors"]),
         output.size(circuit["bytes_up"]),
         output.size(circuit["bytes_down"]),
     ]
+
+
+def _state(circuit: dict[str, Any]) -> str:
+    said = [circuit["state"]]
+    said += [circuit["standing"]] if circuit["standing"] != "good" else []
+    said += ["spare"] if circuit["spare"] else []
+    said += ["leaving"] if circuit["retired"] else []
+    return ", ".join(said)
 
 
 def _hops(circuit: dict[str, Any]) -> list[list[str]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from typing import Any
 
 from port17_cli import asking, output
 
@@ -24,9 +25,12 @@ def client(args: argparse.Namespace) -> int:
     if args.json:
         print(output.document("port17.client.status/1", answer))
         return 0
-    sources = answer.pop("sources")
+    sources, guards = answer.pop("sources"), answer.pop("guards")
     for name, value in output.flat(answer):
         print(f"{name}: {value}")
+    if guards:
+        head = ["GUARD", "ID", "STATE", "DAYS", "DAYS LEFT"]
+        print(f"\n{output.table(head, list(map(_guard, guards)))}")
     if not sources:
         print("\nNo node tells it of the network.")
         return 0
@@ -37,3 +41,10 @@ def client(args: argparse.Namespace) -> int:
     ]
     print(f"\n{output.table(head, rows)}")
     return 0
+
+
+def _guard(guard: dict[str, Any]) -> list[str]:
+    state = guard["state"]
+    if guard["again_s"] is not None:
+        state += f", called again in {guard['again_s']:.0f} s"
+    return [guard["name"], guard["id"], state, f"{guard['days']:.0f}", f"{guard['days_left']:.0f}"]

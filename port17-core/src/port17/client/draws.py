@@ -89,7 +89,7 @@ class Draws:
         question = (entries, replace(request, isolation=b""))
         known = self._none.get(question)
         if known is not None:
-            raise NoRoute(known.message, cure=known.cure, short=known.short, mendable=known.mendable)
+            raise known.with_traceback(None) from None
         try:
             return survey.draw(request, _random)
         except NoRoute as error:

@@ -25,6 +25,7 @@ from port17.navigator.compiled import Compiled
 from port17.navigator.guards import GUARDS
 from port17.navigator.policy import Request, SecurityLevel
 from port17.network import KnownNetwork
+from port17.records.identity import node_id
 
 LOOK_S: Final = 60.0
 """Seconds between looks at the list, for what only time changes."""
@@ -175,8 +176,8 @@ class GuardKeeper:
                 state = "in use" if guard.fingerprint in active else "waiting"
             rows.append(
                 {
-                    "id": node.node_id if node is not None else None,
-                    "name": node.name if node is not None else None,
+                    "id": node_id(guard.fingerprint),
+                    "name": node.name if node is not None else "?",
                     "state": state,
                     "days": round((wall_s - guard.since_s) / 86400, 1),
                     "days_left": round(max(0.0, guard.until_s - wall_s) / 86400, 1),
@@ -334,8 +335,8 @@ class GuardKeeper:
             await anyio.sleep(TICK_S)
 
     def _due(self, now_s: float) -> Fingerprint | None:
-        """Whom to call now: whose link was lost; where no guard answers, one of all in turn; otherwise whoever would be in use
-        if he answered, once his time has come."""
+        """Whom to call now: whose link was lost; where no guard answers, one of all in turn; otherwise who
+        would be in use if he answered, once his time has come."""
         while self._suspects:
             suspect = next(iter(self._suspects))
             del self._suspects[suspect]

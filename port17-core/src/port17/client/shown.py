@@ -1,5 +1,5 @@
-"""A client's circuits and links as its control socket shows them; destinations are nobody's business, not
-even there.
+"""A client's circuits, links and sources as its control socket shows them; destinations are nobody's
+business, not even there.
 """
 
 from __future__ import annotations
@@ -7,14 +7,18 @@ from __future__ import annotations
 from typing import Any
 
 from port17.client.built import Built
+from port17.client.sources import Source
 from port17.links.crane import Crane
 from port17.network import KnownNetwork
 from port17.records.identity import node_id
 from port17.wire.ratchet import Session
 
 
-def described(built: Built, now_s: float) -> dict[str, Any]:
-    """A circuit."""
+def described(built: Built, now_s: float, *, spare: bool) -> dict[str, Any]:
+    """A circuit.
+
+    :param spare: it waits for its first use.
+    """
     circuit = built.circuit
     return {
         "id": built.ident,
@@ -32,7 +36,7 @@ def described(built: Built, now_s: float) -> dict[str, Any]:
         ],
         "state": "open" if circuit.confirmed_s is not None else "building",
         "standing": built.standing.name.lower(),
-        "spare": built.first_s is None,
+        "spare": spare,
         "retired": built.retired,
         "build_ms": (
             round((circuit.confirmed_s - circuit.written_s) * 1e3, 3)
@@ -43,6 +47,17 @@ def described(built: Built, now_s: float) -> dict[str, Any]:
         "bytes_up": circuit.last.mux.sent,
         "bytes_down": circuit.last.mux.got,
         "conveyors": len(circuit.last.mux.conveyors),
+    }
+
+
+def described_source(source: Source) -> dict[str, Any]:
+    """A node that tells the client of the network."""
+    return {
+        "id": node_id(source.fingerprint),
+        "name": source.name,
+        "group": source.group,
+        "scope": str(source.scope),
+        "synced": source.synced,
     }
 
 

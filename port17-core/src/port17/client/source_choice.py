@@ -98,9 +98,7 @@ class SourceChoice:
                 return node.fingerprint, group
         return None
 
-    def _other(
-        self, chart: Chart, taken: Mapping[Fingerprint, str]
-    ) -> tuple[Fingerprint, str] | None:
+    def _other(self, chart: Chart, taken: Mapping[Fingerprint, str]) -> tuple[Fingerprint, str] | None:
         """A random node that can be called. First those that have not failed, and can be called by a prekey
         that is held."""
         fit = [node for node in chart if self._callable(node.addresses)]

@@ -29,12 +29,13 @@ from port17.client.ingress import Ingress
 from port17.client.opened import TRIES, OpenedStream
 from port17.client.prekeys import Prekeys
 from port17.client.seagulls import Seagulls
-from port17.client.shown import described, described_link
+from port17.client.shown import described_source
 from port17.client.sleep import Sleep
 from port17.client.sources import Sources
+from port17.client.verbs import Verbs
 from port17.client.words import AGREEING
 from port17.config.settings import ClientConfig
-from port17.errors import ConfigError, NetworkError, NoRoute, UsageError
+from port17.errors import ConfigError, NetworkError, NoRoute
 from port17.links.batch import BATCH
 from port17.links.crane import Terms
 from port17.links.process import allow_descriptors, forbid_core_dumps, keep_buffers, settle
@@ -47,7 +48,6 @@ from port17.neighbourhood import Means, Neighbourhood
 from port17.network import KnownNetwork
 from port17.plugins.loader import Registry
 from port17.records import cbor
-from port17.records.identity import node_id
 from port17.refreshing import Refresher
 from port17.showing import bottles
 from port17.watching import Watch
@@ -65,10 +65,6 @@ GRANTS_SHARE = 0.5
 conveyors that hold memory."""
 YOUNG_S = 15.0
 """Seconds after the start for which a program waits until sources have told of the network."""
-BUILDS_CAP = 1000
-"""Most circuits that one control request may build."""
-BUILD_S = 20.0
-"""Seconds after which a circuit that was asked for by itself counts as failed."""
 SLEEP_LOOK_S = 5.0
 """Seconds between looks whether this machine has slept; whoever asks for a connection looks, too."""
 
@@ -170,6 +166,8 @@ class Tunnel:
         self._ingresses: dict[str, Ingress] = {
             name: registry.make("port17.ingress", name, options) for name, options in config.ingress.items()
         }
+        for ingress in self._ingresses.values():
+            ingress.wants_program = panel.wants_program
 
     def _is_local(self, remote: str) -> bool:
         return self._neighbourhood is not None and self._neighbourhood.is_local(remote)
@@ -287,15 +285,14 @@ class Tunnel:
                     f"the ingress {name} cannot listen: {error}",
                     cure=f"Set listen in [ingress.{name}] to an address of this machine that is free.",
                 ) from error
-        verbs = {
+        verbs = Verbs(self._network, self._circuits, self._entries, self._config.level)
+        answering = {
+            **verbs.by_name,
             "status": self.status,
-            "circuits": self.circuits,
-            "build": self.build,
             "explain": explain(self._draws.situation, self._place, self._config.level),
-            "renew": self.renew,
             "bottles": bottles(self._network),
         }
-        await self._tasks.start(self._serve_control, verbs)
+        await self._tasks.start(self._serve_control, answering)
         return {"ingress": bound}
 
     async def _serve(self, ingress: Ingress, *, task_status: TaskStatus[str]) -> None:
@@ -311,16 +308,7 @@ class Tunnel:
         return {
             "revision": network.revision.seq,
             "suites": list(network.suites),
-            "sources": [
-                {
-                    "id": node_id(source.fingerprint),
-                    "name": source.name,
-                    "group": source.group,
-                    "scope": str(source.scope),
-                    "synced": source.synced,
-                }
-                for source in self._sources
-            ],
+            "sources": [described_source(source) for source in self._sources],
             "guards": self._keeper.described(),
             "nodes": {
                 "known": len(network.rack),
@@ -337,52 +325,6 @@ class Tunnel:
             "circuits": len(list(self._circuits)),
             "spares": len(self._circuits.spares),
         }
-
-    async def circuits(self, args: dict[str, Any]) -> dict[str, Any]:
-        """What the control verb ``circuits`` answers."""
-        now_s = anyio.current_time()
-        return {
-            "circuits": [described(built, now_s) for built in self._circuits],
-            "links": [described_link(crane, self._network, now_s) for crane in self._entries],
-        }
-
-    async def renew(self, args: dict[str, Any]) -> dict[str, Any]:
-        """What the control verb ``renew`` does: nothing new uses what stands now.
-
-        Arguments: ``end``, to end what is open as well.
-        """
-        end = args.get("end", False)
-        if type(end) is not bool:
-            raise UsageError("renew takes end, true or false.")
-        ended, left = self._circuits.renew(end=end)
-        return {"ended": ended, "left": left}
-
-    async def build(self, args: dict[str, Any]) -> dict[str, Any]:
-        """What the control verb ``build`` does: fresh circuits, one after the other, timed and ended.
-
-        Arguments: ``count``, and ``host`` and ``port`` that the exits are to allow.
-        """
-        count, host, port = args.get("count", 1), args.get("host", "127.0.0.1"), args.get("port", 443)
-        if type(count) is not int or not 1 <= count <= BUILDS_CAP or not isinstance(host, str):
-            raise UsageError(f"build takes a count from 1 to {BUILDS_CAP}, a host and a port.")
-        if type(port) is not int or not 0 < port < 65536:
-            raise UsageError("build takes a port from 1 to 65535.")
-        answered_ms: list[float] = []
-        whole_ms: list[float] = []
-        for _ in range(count):
-            begun_s = anyio.current_time()
-            built = await self._circuits.build(Request(host, port, level=self._config.level))
-            with anyio.move_on_after(BUILD_S):
-                await built.waiting.wait()
-            circuit = built.circuit
-            if circuit.confirmed_s is None or circuit.written_s is None:
-                self._circuits.end(built)
-                raise NetworkError("a circuit could not be built")
-            answered_ms.append((circuit.confirmed_s - circuit.written_s) * 1e3)
-            whole_ms.append((circuit.confirmed_s - begun_s) * 1e3)
-            self._circuits.end(built)
-            await anyio.sleep(0.15)
-        return {"build_ms": answered_ms, "whole_ms": whole_ms}
 
 
 async def run(

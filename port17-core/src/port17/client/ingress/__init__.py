@@ -35,6 +35,10 @@ class Ingress(ABC):
 
         model_config = ConfigDict(extra="forbid", frozen=True)
 
+    wants_program: bool = False
+    """Set before :meth:`serve` if a policy looks at :attr:`Request.program`: then it is to be filled in,
+    where that can be told."""
+
     def __init__(self, config: Config | None = None) -> None:
         self.config = config if config is not None else self.Config()
 

@@ -12,10 +12,12 @@ from ipaddress import ip_address
 from typing import Annotated, ClassVar
 
 import anyio
+import anyio.to_thread
 from anyio.abc import TaskStatus
 from pydantic import AfterValidator, Field
 
 from port17.client.ingress import Ingress, Open
+from port17.client.ingress.programs import Programs
 from port17.client.ingress.socks5_handshake import Asked, Code, Handshake, Refused, code_of, reply
 from port17.errors import ConveyorReset, NetworkError, NoRoute
 from port17.links.splice import splice
@@ -65,6 +67,7 @@ class Socks5(Ingress):
     def __init__(self, config: Config | None = None) -> None:
         super().__init__(config)
         self._connections = 0
+        self._programs = Programs()
 
     async def serve(self, open: Open, *, task_status: TaskStatus[str] = anyio.TASK_STATUS_IGNORED) -> None:  # noqa: A002
         """Serve programs until cancelled.
@@ -108,7 +111,8 @@ class Socks5(Ingress):
         if asked is None:
             return
         try:
-            conveyor = await open_conveyor(Request(asked.host, asked.port, asked.isolation))
+            program = await self._program(stream) if self.wants_program else ""
+            conveyor = await open_conveyor(Request(asked.host, asked.port, asked.isolation, program=program))
         except NetworkError as error:
             await self._refuse(stream, error)
             return
@@ -129,6 +133,10 @@ class Socks5(Ingress):
             await splice(stream, conveyor, ahead=asked.ahead, ready=accepted)
         except NetworkError as error:
             await self._refuse(stream, error)
+
+    async def _program(self, stream: TcpStream) -> str:
+        """The program's path. It takes a thread some milliseconds: the event loop does not wait."""
+        return await anyio.to_thread.run_sync(self._programs.of, stream.beneath)
 
     async def _shake_hands(self, stream: TcpStream) -> Asked | None:
         """The program's request, or None if it got its last answer."""
