@@ -25,7 +25,7 @@ def values(node: ChartNode) -> list[object]:
     return [getattr(node, field.name) for field in fields(node) if field.name != "slots"]
 
 
-@settings(max_examples=15)
+@settings(max_examples=15, deadline=None)
 @given(nodes=st.integers(0, 80), seed=st.integers(0, 100))
 def test_what_is_written_is_read_again(nodes: int, seed: int) -> None:
     chart = simulated_chart(nodes, seed=seed, hostile=Hostile(0.2, "bad"))

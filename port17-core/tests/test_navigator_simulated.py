@@ -44,7 +44,7 @@ def shown(chart: Chart) -> list[object]:
     ]
 
 
-@settings(max_examples=25)
+@settings(max_examples=25, deadline=None)
 @given(nodes=st.integers(0, 120), seed=st.integers(0, 5), share=st.floats(0, 1))
 def test_equal_seeds_give_equal_charts_whose_lanes_both_ends_have(
     nodes: int, seed: int, share: float

@@ -30,6 +30,7 @@ def judge(args: argparse.Namespace) -> int:
         coalitions = _coalitions(args.coalition, ground.chart)
         level = args.level or ground.level
         specs = trials.chosen(args.policy) if args.policy else ground.specs
+        others = specs if args.against is None else trials.chosen(args.against)
         clients = CLIENTS if args.clients is None else args.clients
         found = _measure(ground, specs, _trial(args, ground, level, clients), coalitions)
         judgement: dict[str, Any] = {
@@ -47,7 +48,6 @@ def judge(args: argparse.Namespace) -> int:
             "against": None,
         }
         if args.against is not None or args.against_level is not None:
-            others = specs if args.against is None else trials.chosen(args.against)
             other_level = args.against_level or level
             trial = _trial(args, ground, other_level, clients)
             other = _measure(ground, others, trial, coalitions)

@@ -30,6 +30,8 @@ MARGIN: Final = 6.0
 """Pixels between two countries."""
 PUSHES: Final = 120
 """Times that countries which overlap are pushed apart. Europe's do; so the map is bent, and readable."""
+HOME: Final = 0.1
+"""Part of the way home that a country goes before each of the first half of these pushes."""
 CELL: Final = 10
 """Degrees within which nodes of no known country are taken for neighbours."""
 TURN: Final = math.pi * (3 - math.sqrt(5))
@@ -121,8 +123,12 @@ def _push_apart(crowds: list[_Crowd], step: float) -> None:
     """Move countries until none covers another, or they have been moved often enough."""
     for crowd in crowds:
         crowd.radius = step * math.sqrt(len(crowd.nodes)) + MARGIN
-    for _ in range(PUSHES):
-        moved = False
+    homes = [(crowd.x, crowd.y) for crowd in crowds]
+    for turn in range(PUSHES):
+        moved = turn < PUSHES // 2
+        for crowd, (home_x, home_y) in zip(crowds, homes, strict=True) if moved else ():
+            crowd.x += (home_x - crowd.x) * HOME
+            crowd.y += (home_y - crowd.y) * HOME
         for one, other in combinations(crowds, 2):
             x, y = other.x - one.x, other.y - one.y
             apart, wanted = math.hypot(x, y), one.radius + other.radius

@@ -77,7 +77,7 @@ def measure(
             chart,
             policies,
             transports=trial.transports,
-            entries=_guards(chart, compiled, trial, rng),
+            entries=guards_of(chart, compiled, trial, rng),
             hops=trial.hops,
             max_hops=trial.max_hops,
             compiled=compiled,
@@ -99,8 +99,8 @@ def measure(
     return tally.measures()
 
 
-def _guards(chart: Chart, compiled: Compiled, trial: Trial, rng: Random) -> tuple[Fingerprint, ...]:
-    """Those that a new client would have."""
+def guards_of(chart: Chart, compiled: Compiled, trial: Trial, rng: Random) -> tuple[Fingerprint, ...]:
+    """The guards that a new client of a trial has."""
     level = trial.requests[0].level
 
     def families(one: Fingerprint) -> frozenset[str] | None:
