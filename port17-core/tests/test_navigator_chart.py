@@ -41,6 +41,7 @@ def bottle(
     *,
     seq: int = NOW,
     flags: Sequence[str] = (),
+    load: int = 0,
     **label: Any,
 ) -> Bottle:
     """As a rack holds it: verified before, so nothing here needs a true signature."""
@@ -52,6 +53,7 @@ def bottle(
         seq=seq,
         lanes=claimed,
         flags=list(flags),
+        load=load,
         slots={suite: [tuple(one) for one in found] for suite, found in held.items()},
     )
     return Bottle.of(
@@ -138,12 +140,12 @@ def test_the_core_s_own_policy_excludes_by_name_id_and_group() -> None:
     reasons = {
         node.name: [(said.by, said.reason) for said in judged.objections]
         for node in chart
-        if (judged := panel.judge_node(node)) != Judgement()
+        if (judged := panel.judge_node(node, "middle", "normal")) != Judgement()
     }
     assert reasons == {
-        "n1": [("exclude", "you excluded the node")],
-        "n2": [("exclude", "you excluded the node")],
-        "n3": [("exclude", "you excluded the group theirs")],
+        "n1": [("exclude", "you excluded n1")],
+        "n2": [("exclude", f"you excluded {identity(2).node_id}")],
+        "n3": [("exclude", "you excluded group:theirs")],
     }
 
 

@@ -8,9 +8,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections import OrderedDict
 from collections.abc import Iterable, Mapping
-from dataclasses import replace
 from typing import Final
 
 from port17.errors import ConfigError
@@ -24,6 +22,7 @@ KEPT_CAP: Final = 65_536
 ASN_CAP: Final = (1 << 32) - 1
 """The largest number of an autonomous system (RFC 6793)."""
 
+_NOT_ASKED: Final = "not asked yet"
 _COUNTRY = re.compile(r"[A-Z]{2}\Z")
 
 
@@ -37,7 +36,7 @@ class Atlas:
 
     def __init__(self, source: GeoSource | None = None) -> None:
         self.source: Final = source if source is not None else Nowhere()
-        self._kept: OrderedDict[Address, Place | str | None] = OrderedDict()
+        self._kept: dict[Address, Place | str | None] = {}
 
     @property
     def is_empty(self) -> bool:
@@ -52,13 +51,11 @@ class Atlas:
         """
         if self.is_empty:
             return None
-        if ip in self._kept:
-            self._kept.move_to_end(ip)
-            found = self._kept[ip]
-        else:
+        found = self._kept.get(ip, _NOT_ASKED)
+        if found is _NOT_ASKED:
             found = self._kept[ip] = self._ask(ip)
             if len(self._kept) > KEPT_CAP:
-                self._kept.popitem(last=False)
+                del self._kept[next(iter(self._kept))]
         if isinstance(found, str):
             raise Unplaceable(found, cure="Get its file anew, or name another source in [geo].")
         return found
@@ -113,4 +110,4 @@ def _checked(said: Place, ip: Address) -> Place:
             latitude, longitude = float(known.latitude), float(known.longitude)
     if not (country or continent or said.asn or latitude is not None):
         raise ValueError("it names a place and says nothing of it")
-    return replace(said, ip=ip, continent=continent, latitude=latitude, longitude=longitude)
+    return Place(ip, said.asn, country, continent, latitude, longitude)

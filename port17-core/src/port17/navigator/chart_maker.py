@@ -11,7 +11,7 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from itertools import chain
 from types import MappingProxyType
-from typing import Final
+from typing import Final, TypeAlias
 
 from port17.bottles.rack import BottleStore
 from port17.navigator.agreement import (
@@ -21,15 +21,16 @@ from port17.navigator.agreement import (
     agree,
     preference,
 )
-from port17.navigator.atlas import Atlas, Unplaceable
+from port17.navigator.atlas import Atlas
 from port17.navigator.chart import Chart, ChartNode, Fingerprint, Lane, LeftOut
-from port17.navigator.geo import Place
-from port17.records.bottle import OFFLINE, Bottle, Slot
-from port17.records.exit_rules import ExitRules
+from port17.navigator.said import Said
+from port17.records.bottle import Bottle
 from port17.records.identity import node_id
 from port17.records.moderation import Action
 from port17.records.revision import Revision
 
+Claim: TypeAlias = tuple[Fingerprint, int, int]
+"""Of a lane: the node at its other end as the bottle names it, latency in microseconds, bytes per second."""
 LOOK_S: Final = 10.0
 """Seconds after which all of a rack is looked at, though somebody tells what changes: what he has missed is
 not missed for ever."""
@@ -95,65 +96,19 @@ class ChartTerms:
         )
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class _Said:
-    """What of a bottle the chart is made of."""
-
-    sequence: tuple[int, int]
-    node_id: str
-    name: str
-    group: str
-    addresses: Mapping[str, tuple[str, ...]]
-    suites: tuple[str, ...]
-    exit: ExitRules | None
-    slots: Mapping[str, tuple[Slot, ...]]
-    lanes: tuple[tuple[Fingerprint, int, int], ...]
-    load: int
-    offline: bool
-    places: tuple[Place, ...]
-    misplaced: str
-    """Why nobody can tell where it is, although that is asked; empty if that is not so."""
-
-    @classmethod
-    def by(cls, bottle: Bottle, atlas: Atlas) -> _Said:
-        label, contents = bottle.label, bottle.contents
-        places: tuple[Place, ...] = ()
-        misplaced = ""
-        try:
-            places = atlas.places(label.addresses)
-        except Unplaceable as error:
-            misplaced = error.message
-        addresses = {transport: tuple(found) for transport, found in label.addresses.items()}
-        return cls(
-            bottle.sequence,
-            label.identity.node_id,
-            label.name,
-            label.group,
-            MappingProxyType(addresses),
-            tuple(label.suites),
-            None if label.exit is None else ExitRules.parse(label.exit),
-            contents.slots,
-            tuple((peer, latency_us, capacity) for peer, latency_us, capacity in contents.lanes),
-            contents.load,
-            OFFLINE in contents.flags,
-            places,
-            misplaced,
-        )
-
-
 class ChartMaker:
     """Takes bottles one by one and draws the chart of those that it has."""
 
     def __init__(self, atlas: Atlas | None = None) -> None:
         """:param atlas: says where nodes are; without one nobody does."""
         self._atlas = atlas or Atlas()
-        self._said: dict[Fingerprint, _Said] = {}
+        self._said: dict[Fingerprint, Said] = {}
         self._distrusted: dict[Fingerprint, str] = {}
         self._nodes: dict[Fingerprint, ChartNode] = {}
         """With their lanes; in the order of fingerprints."""
         self._left_out: dict[Fingerprint, LeftOut] = {}
-        self._claims: dict[Fingerprint, dict[Fingerprint, tuple[int, int]]] = {}
-        """Of the nodes that are on the chart."""
+        self._claims: dict[Fingerprint, dict[Fingerprint, Claim]] = {}
+        """Of the nodes that are on the chart, by the node at the other end now."""
         self._expiries: dict[Fingerprint, int] = {}
         """Unix second at which a node's last prekey expires."""
         self._changed: set[Fingerprint] = set()
@@ -173,7 +128,7 @@ class ChartMaker:
 
     def take(self, bottle: Bottle) -> None:
         """Use a verified bottle, instead of any other of its node."""
-        self._said[bottle.fingerprint] = _Said.by(bottle, self._atlas)
+        self._said[bottle.fingerprint] = Said.by(bottle, self._atlas)
         self._changed.add(bottle.fingerprint)
 
     def drop(self, fingerprint: Fingerprint) -> None:
@@ -271,8 +226,7 @@ class ChartMaker:
                 places=said.places,
             )
             self._expiries[fingerprint] = max(slot.expiry for slot in slots)
-            heirs = terms.heirs
-            claims = {heirs.get(peer, peer): (latency, rate) for peer, latency, rate in said.lanes}
+            claims = _claims(said.lanes, terms.heirs)
             claims.pop(fingerprint, None)
             self._claims[fingerprint] = claims
             near.update(claims)
@@ -287,22 +241,38 @@ class ChartMaker:
             if fingerprint not in bare:
                 known.pop(fingerprint, None)
         strangers = not bare.keys() <= known.keys()
+        drawn: dict[Fingerprint, dict[Fingerprint, Lane]] = {}
         for fingerprint, node in bare.items():
-            known[fingerprint] = replace(node, lanes=self._lanes(fingerprint))
+            known[fingerprint] = replace(node, lanes=MappingProxyType(self._lanes(fingerprint, drawn)))
         for fingerprint in near:
             if fingerprint in known and fingerprint not in bare:
-                known[fingerprint] = replace(known[fingerprint], lanes=self._lanes(fingerprint))
+                node, lanes = known[fingerprint], self._lanes(fingerprint, drawn)
+                if node.lanes != lanes:  # else it stays the same object, and what is known of it holds
+                    known[fingerprint] = replace(node, lanes=MappingProxyType(lanes))
         if strangers:
             self._nodes = {fingerprint: known[fingerprint] for fingerprint in sorted(known)}
 
-    def _lanes(self, fingerprint: Fingerprint) -> Mapping[Fingerprint, Lane]:
-        """Of a node, the lanes that both ends claim."""
-        lanes = {}
-        for peer, (latency_us, capacity) in sorted(self._claims[fingerprint].items()):
-            back = self._claims.get(peer, _NO_CLAIMS).get(fingerprint)
+    def _lanes(
+        self, fingerprint: Fingerprint, drawn: dict[Fingerprint, dict[Fingerprint, Lane]]
+    ) -> dict[Fingerprint, Lane]:
+        """Of a node, the lanes that both ends claim.
+
+        :param drawn: those of other nodes: the two ends of a lane share it. Gets this node's.
+        """
+        lanes: dict[Fingerprint, Lane] = {}
+        claims = self._claims
+        for peer, (_, latency_us, capacity) in claims[fingerprint].items():
+            others = drawn.get(peer)
+            if others is not None:
+                lane = others.get(fingerprint)
+                if lane is not None:
+                    lanes[peer] = lane
+                continue
+            back = claims.get(peer, _NO_CLAIMS).get(fingerprint)
             if back is not None:
-                lanes[peer] = Lane(max(latency_us, back[0]), min(capacity, back[1]))
-        return MappingProxyType(lanes)
+                lanes[peer] = Lane(max(latency_us, back[1]), min(capacity, back[2]))
+        drawn[fingerprint] = lanes
+        return lanes
 
 
 class ChartKeeper:
@@ -370,7 +340,14 @@ def chart_of(bottles: Iterable[Bottle], terms: ChartTerms, now: float, atlas: At
     return maker.draw(terms, now)
 
 
-_NO_CLAIMS: Final[Mapping[Fingerprint, tuple[int, int]]] = MappingProxyType({})
+def _claims(lanes: Iterable[Claim], heirs: Mapping[Fingerprint, Fingerprint]) -> dict[Fingerprint, Claim]:
+    """What a node claims of its lanes, in the order of the other ends."""
+    if not heirs:
+        return {claim[0]: claim for claim in sorted(lanes)}
+    return dict(sorted((heirs.get(claim[0], claim[0]), claim) for claim in lanes))
+
+
+_NO_CLAIMS: Final[Mapping[Fingerprint, Claim]] = MappingProxyType({})
 
 
 _TRUSTED: Final = frozenset({Action.TRUSTED_EXIT.value})
@@ -382,7 +359,7 @@ def _differing(one: Mapping[Fingerprint, object], other: Mapping[Fingerprint, ob
     return {who for who in chain(one, other) if one.get(who) != other.get(who)}
 
 
-def _unusable(said: _Said, agreed: Agreement, now: float) -> str:
+def _unusable(said: Said, agreed: Agreement, now: float) -> str:
     """Why a node cannot be used whoever asks; empty if it can."""
     if said.offline:
         return "it has said that it is going offline"
