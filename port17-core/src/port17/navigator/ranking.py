@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 from typing import Final
 
 from port17.navigator.cost import Part
@@ -17,6 +18,10 @@ from port17.navigator.policy import Request, Route, Spread
 LEAST_NEAR: Final = 8
 """Routes that are drawn from at least, if there are as many: an eighth of a dozen would be one, and everybody
 would use it."""
+
+TIE_US: Final = 1.0
+"""Microseconds that are no difference. Of routes that cost the same all are near-best or none: in a network
+that nobody has measured yet most do, and an order by name or fingerprint would choose for everybody."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,8 +47,10 @@ class Ranking:
     :param request: with the level that holds.
     :param scored: the cheapest first.
     :param exact: these are all; otherwise a sample in which each had the same chance to be.
-    :param near: one of the first so many is drawn.
-    :param weights: of these, how likely each is: from 1 down to 1 by the spread's ratio.
+    :param near: one of the first so many is drawn: of the share that the spread says, and of what costs the
+        same as the last of these.
+    :param weights: of these, how likely each is: from 1 down to 1 by the spread's ratio, times what it counts
+        if a node on it has too many ways on.
     :param spread: what the policies want.
     """
 
@@ -58,6 +65,18 @@ class Ranking:
 def near_best(routes: int, spread: Spread) -> int:
     """How many of so many routes are drawn from."""
     return min(routes, max(LEAST_NEAR, math.ceil(routes * spread.share)))
+
+
+def near_by_chance(chances: Sequence[float], spread: Spread) -> int:
+    """The same where not all routes count as whole ones.
+
+    :param chances: how much each counts, the cheapest route's first.
+    """
+    wanted = sum(chances) * spread.share
+    for near, counted in enumerate(accumulate(chances), 1):
+        if counted >= wanted and near >= LEAST_NEAR:
+            return near
+    return len(chances)
 
 
 def weigh(costs_us: Sequence[float], spread: Spread) -> list[float]:

@@ -32,7 +32,7 @@ from port17.navigator.policy import (
     Route,
     SecurityLevel,
 )
-from port17.navigator.ranking import LEAST_NEAR, near_best, weigh
+from port17.navigator.ranking import LEAST_NEAR, TIE_US, near_best, near_by_chance, weigh
 from port17.navigator.ranking import Ranking as Ranking
 from port17.navigator.ranking import Scored as Scored
 from port17.navigator.walks import Admits, Backtrack, Every, Ground, Walk, reach, sample
@@ -177,8 +177,7 @@ class Survey:
             return True
         found = self._find(request, _same())
         slack = 1.0 if found.exact else SAMPLED_SLACK
-        # Sums in another order differ in their last digits.
-        return bool(found.near) and us <= found.walks[found.near - 1][0] * slack + 1e-3
+        return bool(found.near) and us <= found.walks[found.near - 1][0] * slack + TIE_US
 
     def removed(self, request: Request) -> list[Removal]:
         """Every node that cannot be part of a route for the request or not everywhere in it, and every lane
@@ -257,7 +256,7 @@ class Survey:
         walks = self._all_walks(ground)
         if walks is None:
             return self._find_some(demand, ground, admits, rng)
-        found = self._choose(_Found(demand, walks.admitted(admits), True))
+        found = self._choose(_Found(demand, walks.admitted(admits), True), None if walks.is_even else walks)
         self._remembered[request] = found
         if len(self._remembered) > REMEMBERED:
             self._remembered.popitem(last=False)
@@ -285,28 +284,36 @@ class Survey:
         last.steps = search.steps
         return self._choose(last, vetoed=True)
 
-    def _choose(self, found: _Found, *, vetoed: bool = False) -> _Found:
+    def _choose(self, found: _Found, uneven: Every | None = None, *, vetoed: bool = False) -> _Found:
         """Put the near-best in front, without those that policies refuse.
 
+        :param uneven: says how much each walk counts; None if all do alike.
         :param vetoed: policies have been asked already.
         """
         found.walks.sort(key=_COST)
         demand = found.demand
-        near = near_best(len(found.walks), demand.spread)
-        if vetoed or "veto_route" not in self._policies.by_request:
-            kept = found.walks[:near]
+        if uneven is None:
+            near = near_best(len(found.walks), demand.spread)
         else:
-            kept, asked = [], 0
-            while asked < len(found.walks) and len(kept) < near:
-                walk = found.walks[asked]
-                asked += 1
-                vetoes = self._vetoes(walk[1], demand.request)
-                found.vetoes += vetoes
-                if not vetoes:
-                    kept.append(walk)
-            found.walks[:asked] = kept
+            near = near_by_chance([uneven.chance(nodes) for _, nodes in found.walks], demand.spread)
+        kept: list[Walk] = []
+        asked = 0
+        for walk in found.walks:
+            # Of those that cost the same none is left out: it would be for its fingerprint.
+            if len(kept) >= near and walk[0] > kept[near - 1][0] + TIE_US:
+                break
+            asked += 1
+            vetoes = [] if vetoed else self._vetoes(walk[1], demand.request)
+            found.vetoes += vetoes
+            if not vetoes:
+                kept.append(walk)
+        found.walks[:asked] = kept
         found.near = len(kept)
         found.weights = weigh([us for us, _ in kept], demand.spread) if kept else []
+        if uneven is not None:
+            found.weights = [
+                weight * uneven.chance(nodes) for weight, (_, nodes) in zip(found.weights, kept, strict=True)
+            ]
         return found
 
     def _vetoes(self, nodes: tuple[ChartNode, ...], request: Request) -> list[Removal]:

@@ -25,9 +25,12 @@ Walk: TypeAlias = tuple[float, tuple[ChartNode, ...]]
 Reach: TypeAlias = Sequence[frozenset[Fingerprint]]
 """Per number of lanes, from which nodes an exit that is admitted may be so many lanes away."""
 
-LOPSIDED: Final = 4
-"""How many times more ways on than usual count. Of ways on every node has about as many as its lanes; who has
-more than so many times the usual is met less often than its share, never more."""
+LOPSIDED: Final = 2
+"""How many times more ways on than usual count. Of ways on every node has about as many as its lanes, and of
+those twice the usual at most; but who has many nodes can name lanes among them that nobody else sees. Routes
+by a node with more are the less likely each, and together as likely as by one with so many."""
+WAYS_LEAST: Final = 12
+"""So many always count: of a few exits near a node it is chance how many there are."""
 
 
 @dataclass(frozen=True)
@@ -203,10 +206,26 @@ class Every:
             ]
         self._partial = partial
         """All but the exit."""
+        self._shares = _shares(
+            ground, [[nodes[at] for _, nodes, _ in partial] for at in range(ground.hops - 1)]
+        )
         lasts = dict.fromkeys(nodes[-1] for _, nodes, _ in partial)
         self._steps = {last: ground.steps(last, 1) for last in lasts}
         exits = dict.fromkeys(target for steps in self._steps.values() for _, target, _ in steps)
         self._exits = ground.compiled.by_rules(exits, ground.level)
+
+    @property
+    def is_even(self) -> bool:
+        """No node has so many ways on that not all of them count."""
+        return not any(self._shares)
+
+    def chance(self, nodes: tuple[ChartNode, ...]) -> float:
+        """How much a walk counts: 1, or less if a node on it has too many ways on."""
+        counts = 1.0
+        for node, shares in zip(nodes, self._shares, strict=False):
+            if node in shares:
+                counts *= shares[node]
+        return counts
 
     def admitted(self, admits: Admits) -> list[Walk]:
         """Those that a request may use, with what its policies add."""
@@ -227,6 +246,29 @@ class Every:
                 if way is not None and there is not None and last is not None and apart(theirs):
                     found.append((us + way + more + last + there, (*nodes, target)))
         return found
+
+
+def _shares(ground: Ground, ranks: Sequence[Sequence[ChartNode]]) -> list[dict[ChartNode, float]]:
+    """Per place in a route but the last, the nodes whose ways on don't all count, and how much each does.
+
+    What is usual the neighbours of each entry show; of several entries that counts where there are fewest: an
+    entry of an attacker's may have none but his nodes for neighbours.
+
+    :param ranks: the nodes that are met, per place.
+    """
+    found: list[dict[ChartNode, float]] = []
+    for at, rank in enumerate(ranks):
+        left = ground.hops - 1 - at
+        kind = min(left, 2)  # whether exits are next; all other ways on are alike
+        usual = [
+            median_low(len(ground.steps(peer, kind)) for _, peer, _ in steps)
+            for _, start, _ in ground.starts
+            if (steps := ground.steps(start, ground.hops - 1))
+        ]
+        most = max(LOPSIDED * min(usual, default=0), WAYS_LEAST)
+        ways = {node: len(ground.steps(node, left)) for node in dict.fromkeys(rank)}
+        found.append({node: most / count for node, count in ways.items() if count > most})
+    return found
 
 
 def reach(ground: Ground, admits: Admits) -> Reach:
