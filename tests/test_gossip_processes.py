@@ -100,6 +100,7 @@ def test_a_node_added_later_is_used_in_routes_and_leaves_in_order(network: Testn
         network, tmp_path, "late", "--listen", f"{HOST}:{free_ports(1)[0]}", "--exit", "--allow-private"
     )
     try:
+        network.settle()
         with Destination() as destination, Traffic(network, destination) as traffic:
             until(lambda: "late" in drawn(network, destination), "the late node is used", SETTLED_S)
             late.process.send_signal(signal.SIGTERM)

@@ -19,7 +19,7 @@ import pytest
 from python_socks import ProxyConnectionError, ProxyError
 from rig.destination import ENDLESS, Check, Destination, content, order, receive_exactly
 from rig.patience import until
-from rig.program import End, connect, read_to_end, upload
+from rig.program import End, connect, echoes, read_to_end, upload
 from rig.testnet import PROGRAM, Testnet, read_line
 from rig.watched import watched
 
@@ -138,16 +138,6 @@ class Idle(Transfer):
         return self.sent == 1
 
 
-def echoes(network: Testnet, destination: Destination, isolation: str) -> bool:
-    """A new connection works."""
-    try:
-        with connect(network.socks, destination.port, isolation=isolation, timeout=ERROR_S) as program:
-            program.sendall(order(b"E") + b"?")
-            return receive_exactly(program, 1) == b"?"
-    except (ProxyError, OSError):
-        return False
-
-
 @contextmanager
 def transfers(
     network: Testnet, destination: Destination, name: str
@@ -204,6 +194,7 @@ def assert_ended_with_errors(running: list[Transfer], begun: float, destination:
 def network(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Testnet]:
     """A network that loses nodes in the course of these tests."""
     with Testnet(tmp_path_factory.mktemp("kills") / "net", NODES, ["--lanes", "6"]) as made:
+        made.settle()
         yield made
 
 
@@ -216,7 +207,11 @@ def test_a_node_is_killed(network: Testnet, destination: Destination, place: str
             begun = time.monotonic()
             assert_ended_with_errors(running, begun, destination)
             before = other.check.got
-            until(lambda: echoes(network, destination, f"after {place}"), "a new connection works", WAIT_S)
+            until(
+                lambda: echoes(network.socks, destination.port, f"after {place}", ERROR_S),
+                "a new connection works",
+                WAIT_S,
+            )
             until(lambda: other.check.got > before + UNDER_WAY, "a circuit elsewhere goes on", WAIT_S)
             assert other.check.right
             assert other.going_on
@@ -230,7 +225,11 @@ def test_a_node_hangs(network: Testnet, destination: Destination) -> None:
         try:
             begun = time.monotonic()
             assert_ended_with_errors(running, begun, destination)
-            until(lambda: echoes(network, destination, "after stop"), "a new connection works", WAIT_S)
+            until(
+                lambda: echoes(network.socks, destination.port, "after stop", ERROR_S),
+                "a new connection works",
+                WAIT_S,
+            )
         finally:
             os.kill(pid, signal.SIGCONT)
     name = route[1]
@@ -309,7 +308,11 @@ def test_the_client_is_killed(network: Testnet, destination: Destination) -> Non
     )
     try:
         assert read_line(again, WAIT_S)
-        until(lambda: echoes(network, destination, "after client"), "a new connection works", WAIT_S)
+        until(
+            lambda: echoes(network.socks, destination.port, "after client", ERROR_S),
+            "a new connection works",
+            WAIT_S,
+        )
     finally:
         again.terminate()
         assert again.wait(ERROR_S) == 0

@@ -58,13 +58,11 @@ class Watched:
 
 @pytest.fixture
 def watched(tmp_path: Path) -> Iterator[Watched]:
-    with (
-        Destination() as destination,
-        Testnet(tmp_path / "net", NODES) as network,
-        Traffic(network, destination) as traffic,
-    ):
-        yield Watched(network, traffic)
-        assert not traffic.failures, "no fetch fails for it"
+    with Destination() as destination, Testnet(tmp_path / "net", NODES) as network:
+        network.settle()
+        with Traffic(network, destination) as traffic:
+            yield Watched(network, traffic)
+            assert not traffic.failures, "no fetch fails for it"
 
 
 def test_a_blocked_node_and_a_cheat_leave_every_route(watched: Watched, tmp_path: Path) -> None:

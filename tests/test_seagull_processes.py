@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from python_socks import ProxyError
 from rig.destination import Destination
 from rig.house import House, command
 from rig.patience import until
@@ -65,7 +66,7 @@ def fetch(house: House, destination: Destination) -> bool:
     try:
         with connect(house.socks, destination.port) as connection:
             check = download(connection, b"gull", 100_000)
-    except OSError:
+    except (ProxyError, OSError):
         return False
     return check.right and check.got == 100_000
 

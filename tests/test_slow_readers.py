@@ -47,6 +47,7 @@ CIRCUIT = 192 * 1024
 def network(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Testnet]:
     """Fresh processes, whose memory no earlier traffic has stretched; every route uses all three."""
     with Testnet(tmp_path_factory.mktemp("slow") / "net", 3, ["--lanes", "2"]) as made:
+        made.settle()
         yield made
 
 

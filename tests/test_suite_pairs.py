@@ -14,11 +14,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from python_socks import ProxyError
-from rig.destination import ENDLESS, HOST, Check, Destination, content, order, receive_all, receive_exactly
+from rig.destination import ENDLESS, HOST, Check, Destination, content, order, receive_all
 from rig.house import command
 from rig.patience import until
-from rig.program import End, connect, download, read_to_end, upload
+from rig.program import End, connect, download, echoes, read_to_end, upload
 from rig.testnet import PROGRAM, Testnet, read_line
 
 from port17.plugins.loader import Registry
@@ -72,16 +71,6 @@ def hops(network: Testnet) -> list[dict[str, Any]]:
     return [hop for circuit in shown["circuits"] for hop in circuit["hops"]]
 
 
-def echoes(network: Testnet, destination: Destination, isolation: str) -> bool:
-    """A new connection works."""
-    try:
-        with connect(network.socks, destination.port, isolation=isolation, timeout=ERROR_S) as program:
-            program.sendall(order(b"E") + b"?")
-            return receive_exactly(program, 1) == b"?"
-    except (ProxyError, OSError):
-        return False
-
-
 def test_every_key_and_record_is_of_the_pair(
     network: Testnet, pair: tuple[str, str], destination: Destination
 ) -> None:
@@ -93,12 +82,12 @@ def test_every_key_and_record_is_of_the_pair(
     def is_whole() -> bool:
         """Whether the client can use every node. Of who was not on its bootstrap list it learns by gossip,
         and has the prekeys once a route goes there."""
-        assert echoes(network, destination, f"whole {next(attempts)}")
+        works = echoes(network.socks, destination.port, f"whole {next(attempts)}", ERROR_S)
         told = command("suites", "explain", "--config", config)["nodes"]
         for node in told:
             assert [one["name"] for one in node["suites"]] == [suite]
             assert node["suite"] == suite
-        return len(told) == len(network.state["nodes"]) and all(node["usable"] for node in told)
+        return works and len(told) == len(network.state["nodes"]) and all(node["usable"] for node in told)
 
     until(is_whole, "every node can be used", WAIT_S)
     listed = command("suites", "list", "--config", config)
@@ -190,7 +179,7 @@ def test_a_node_is_killed(network: Testnet, destination: Destination) -> None:
     assert ended[0].how == "ConnectionResetError"
     assert ended[0].at - begun < ERROR_S
     assert check.right
-    until(lambda: echoes(network, destination, "after"), "a new connection works", WAIT_S)
+    until(lambda: echoes(network.socks, destination.port, "after", ERROR_S), "a new connection works", WAIT_S)
 
 
 def test_switching_suites_is_one_line_of_configuration(tmp_path: Path, destination: Destination) -> None:
@@ -202,7 +191,11 @@ def test_switching_suites_is_one_line_of_configuration(tmp_path: Path, destinati
         file = network.directory / "client" / "client.toml"
         before = file.read_text()
         os.kill(network.pids["client"], signal.SIGTERM)
-        until(lambda: not echoes(network, destination, "gone"), "the client has ended", ERROR_S)
+        until(
+            lambda: not echoes(network.socks, destination.port, "gone", ERROR_S),
+            "the client has ended",
+            ERROR_S,
+        )
         for suite in (others[-1], others[0]):
             file.write_text(f'suites = ["{suite}"]\n{before}')
             client = subprocess.Popen(

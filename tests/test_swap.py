@@ -91,6 +91,7 @@ def test_a_suite_is_swapped_under_traffic(
     tmp_path: Path, destination: Destination, old: str, new: str
 ) -> None:
     with Testnet(tmp_path / "net", NODES, ("--suite", old)) as network:
+        network.settle()
         swapped = Swapped(network, old, new)
         begun = {pid: psutil.Process(pid).create_time() for pid in network.pids.values()}
         endless = SlowDownload(network, destination, "endless")

@@ -6,9 +6,10 @@ import socket
 import time
 from dataclasses import dataclass
 
+from python_socks import ProxyError
 from python_socks.sync import Proxy
 
-from rig.destination import HOST, PIECE, Check, content, order, receive_all
+from rig.destination import HOST, PIECE, Check, content, order, receive_all, receive_exactly
 
 PATIENCE_S = 30.0
 """How long any single step of a program may take, seconds, where a test sets no limit of its own."""
@@ -31,6 +32,18 @@ def connect(
     connection = made.connect(host, port, timeout=timeout)
     connection.settimeout(timeout)
     return connection
+
+
+def echoes(
+    proxy: tuple[str, int], port: int, isolation: str | None = None, timeout: float = PATIENCE_S
+) -> bool:
+    """Whether a new connection works; as :func:`connect`."""
+    try:
+        with connect(proxy, port, isolation=isolation, timeout=timeout) as program:
+            program.sendall(order(b"E") + b"?")
+            return receive_exactly(program, 1) == b"?"
+    except (ProxyError, OSError):
+        return False
 
 
 @dataclass(frozen=True)

@@ -86,8 +86,8 @@ class Testnet:
         return time.monotonic() - begun
 
     def settle(self) -> None:
-        """Wait until each node has a lane to every other and the client knows of all lanes, in a network that is
-        so small that this comes about: who begins before may find that too many nodes are set aside."""
+        """Wait until each node has a lane to every other and the client knows of all lanes, in a network that
+        is so small that this comes about: who begins before may find that too many nodes are set aside."""
         names = [node["name"] for node in self.state["nodes"]]
 
         def stand() -> bool:
