@@ -9,6 +9,7 @@ from __future__ import annotations
 from difflib import get_close_matches
 from functools import lru_cache
 from typing import Annotated, Any, Final
+from weakref import WeakKeyDictionary
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
@@ -26,6 +27,10 @@ TEXT_CAP: Final = 200
 DECISIONS_KEPT: Final = 4
 """Connections whose rule is remembered: thousands of nodes are asked about with the same one in a row, and no
 list of what was visited shall come of it."""
+
+OPINIONS_KEPT: Final = 48
+"""Rules times positions whose answers are remembered, of all nodes: sixteen rules in use, a few MiB for ten
+thousand nodes each."""
 
 LISTS: Final = (
     "only", "exclude", "entry_only", "entry_exclude",
@@ -185,6 +190,8 @@ class Rules(RoutePolicy):
         super().__init__(config)
         rules = self.config.rule
         self.wants_program = any(rule.programs is not None for rule in rules)
+        self._known: dict[tuple[int, Position], WeakKeyDictionary[ChartNode, str | None]] = {}
+        """What was answered of each node, since that is the same for all connections of one rule."""
         self._first = lru_cache(maxsize=DECISIONS_KEPT)(self._find)
 
     def rule_for(self, request: Request) -> tuple[int, Rule] | None:
@@ -203,8 +210,15 @@ class Rules(RoutePolicy):
         found = self.rule_for(request)
         if found is None:
             return None
-        reason = found[1].objection(node, position)
-        return f"{_called(*found)}: {reason}" if reason else None
+        known = self._known.get((found[0], position))
+        if known is None:
+            if len(self._known) >= OPINIONS_KEPT:
+                self._known.clear()
+            known = self._known[found[0], position] = WeakKeyDictionary()
+        if node not in known:
+            reason = found[1].objection(node, position)
+            known[node] = f"{_called(*found)}: {reason}" if reason else None
+        return known[node]
 
     @hookimpl
     def refuse_request(self, request: Request) -> str | None:
