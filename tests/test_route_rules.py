@@ -129,6 +129,7 @@ class Scene:
     config: Path
     socks: str
     log: Path
+    client: subprocess.Popen[str]
 
     def countries(self) -> dict[str, str]:
         """By node."""
@@ -204,7 +205,7 @@ def scene(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scene]:
             return state["nodes"]["usable"] == len(nodes) and state["prekeys"]["usable"] == len(nodes)
 
         until(settled, "the client knows of all nodes", READY_S)
-        yield Scene(network, *servers, config, socks, log)
+        yield Scene(network, *servers, config, socks, log, process)
 
 
 def _end(process: subprocess.Popen[str]) -> None:
@@ -271,3 +272,21 @@ def test_the_chart_is_written_as_the_client_has_it(scene: Scene, tmp_path: Path)
     assert made["nodes"] == len(chart)
     assert made["lanes"] == sum(len(node.lanes) for node in chart) // 2 > 0
     assert {node.name: node.places[0].country for node in chart} == scene.countries()
+
+
+def test_a_client_that_does_not_run_is_explained_from_its_files(scene: Scene) -> None:
+    """The last one: it ends the client."""
+    wanted = f"{NAMES[1]}:{scene.open.port}"
+    _, before = scene.explain(wanted)
+    _end(scene.client)
+    written = {path: path.stat().st_mtime_ns for path in (scene.config.parent / "own-state").rglob("*")}
+    code, found = scene.explain(wanted)
+    assert (code, found["source"]) == (0, "files")
+    for same in ("destination", "level", "hops", "nodes", "entries", "policies", "removed"):
+        assert found[same] == before[same], same
+    assert {tuple(route["nodes"]) for route in found["routes"]["list"]} == {
+        tuple(route["nodes"]) for route in before["routes"]["list"]
+    }
+    code, found = scene.explain(f"{NAMES[1]}:{scene.blocked.port}")
+    assert (code, found["no_route"]["short"]) == (5, "the connection is refused (policies: rules)")
+    assert {path: path.stat().st_mtime_ns for path in written} == written

@@ -14,6 +14,8 @@ REASONS_SHOWN = 12
 """Reasons; of more, the number is said. What is left out most comes first."""
 ROUTES_SHOWN = 6
 """Routes beside the one that was drawn: what they have in common shows by then."""
+REASON_CAP = 100
+"""Longest reason in the table, characters; a longer one is cut."""
 FAMILIES_SHOWN = 6
 """Families, the largest first."""
 FAILED_SHOWN = 8
@@ -87,7 +89,9 @@ def _others(found: dict[str, Any]) -> Iterator[str]:
 
 
 def _refusal(found: dict[str, Any]) -> Iterator[str]:
-    refused = [f"; {one['by']}: {one['reason']}" for one in found["removed"] if one["kind"] == "route"]
+    refused = [
+        f"; {one['by']}: {_shown(one['reason'])}" for one in found["removed"] if one["kind"] == "route"
+    ]
     yield f"NO ROUTE: {found['no_route']['short']}{''.join(refused)}."
     changes = found["changes"]
     helping = [change for change in changes if change["helps"]]
@@ -97,7 +101,7 @@ def _refusal(found: dict[str, Any]) -> Iterator[str]:
         for change in helping:
             number = f"{change['routes']}" if change["exact"] else f"more than {change['routes']}"
             noun = "route" if number == "1" else "routes"
-            yield f"  {change['what']}: {number} {noun}, like {' > '.join(change['example'])}"
+            yield f"  {_shown(change['what'])}: {number} {noun}, like {' > '.join(change['example'])}"
     elif changes:
         yield "No change that is yours to make would bring one."
         yield found["no_route"]["cure"]
@@ -133,7 +137,7 @@ def _removed(found: dict[str, Any]) -> Iterator[str]:
         return
     yield f"LEFT OUT, of {found['nodes']['known']} nodes that are known:"
     rows = [
-        [f"  {len(names)}", _what(kind, positions, len(names)), by, reason, _listed(names)]
+        [f"  {len(names)}", _what(kind, positions, len(names)), by, _shown(reason), _listed(names)]
         for (by, reason, kind), (positions, names) in grouped[:REASONS_SHOWN]
     ]
     yield output.table(["  ", "", "BY", "REASON", "WHICH"], rows)
@@ -191,6 +195,12 @@ def _position(place: int, count: int) -> str:
 
 def _joined(host: str, port: int) -> str:
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
+def _shown(reason: str) -> str:
+    """A reason, whoever gave it, as part of a line."""
+    line = "".join(letter if letter.isprintable() else " " for letter in reason)
+    return line if len(line) <= REASON_CAP else f"{line[: REASON_CAP - 3]}..."
 
 
 def _listed(names: list[str]) -> str:
