@@ -28,6 +28,7 @@ from port17.navigator.walks import Admits, sample
 from .route_charts import (
     HTTPS,
     LANES,
+    OPEN,
     OPINIONS,
     Opinion,
     brute,

@@ -371,7 +371,10 @@ class Survey:
         demand = found.demand
         ground = self._ground(demand.request.level, min(demand.hops, self._max_hops))
         admits = Admits(ground, demand.request)
-        exits = [] if demand.objections else [one for one in self.chart if _may_exit(ground, admits, one)]
+        usable = (
+            () if demand.objections else (one for one in self.chart if one.fingerprint not in self._avoided)
+        )
+        exits = [one for one in usable if _may_exit(ground, admits, one)]
         return Search(
             chart=self.chart,
             hops=demand.hops,
