@@ -16,10 +16,11 @@ from port17.navigator.countries import CONTINENTS, COUNTRIES
 from port17.navigator.geo import GeoSource, Place
 from port17.records.ip_space import Address, Network
 
-FILE_CAP: Final = 16 << 20
-"""Longest table, bytes: what is larger belongs into a database file, which is not read as a whole."""
-NETWORKS_CAP: Final = 100_000
-"""Most networks: some 50 MiB in memory."""
+FILE_CAP: Final = 4 << 20
+"""Longest table, bytes: 200 for each network."""
+NETWORKS_CAP: Final = 20_000
+"""Most networks: they are read in a second or two. More belong into a database file, which is not read as a
+whole."""
 
 
 class Entry(BaseModel):
