@@ -13,8 +13,10 @@ from port17.navigator.chart import Chart, ChartNode
 from port17.navigator.compiled import Compiled
 from port17.navigator.geo import Place
 from port17.navigator.policy import Policies, Position, Request
-from port17.navigator.simulated import OPEN
+from port17.records.exit_rules import ExitRules
 
+OPEN: Final = ExitRules.parse(["accept *:*"])
+"""What a hostile exit allows: everything."""
 TRIED_PLACES: Final = 64
 """Countries in which a machine is thought of being rented, the most usual first."""
 
