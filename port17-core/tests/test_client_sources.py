@@ -158,22 +158,29 @@ def test_a_client_that_knows_two_nodes_finds_all_and_keeps_sources_of_different_
     on_virtual_clock(run)
 
 
-def test_a_source_that_is_gone_is_replaced_and_routes_go_on(tmp_path: Path) -> None:
+def test_of_three_guards_one_may_go_and_a_second_one_is_replaced(tmp_path: Path) -> None:
     async def run() -> None:
         async with town(tmp_path) as made:
             names = await standing(made)
             async with guest(made, names[:2]) as client:
-                await made.until(lambda: len(client.groups) == WANTED, 30, "too few sources")
-                gone = client.sources[0].name
-                await made.homes[gone].kill()
-                took_s = await made.until(
-                    lambda: len(client.groups) == WANTED and gone not in {one.name for one in client.sources},
-                    30,
-                    "nobody takes its place",
+                await made.until(
+                    lambda: len(client.groups) == WANTED and client.followed == client.guards, 30, "no guards"
                 )
-                print("replaced after", took_s)
+                first, second, third = client.tunnel._keeper.active
+                await made.by(first).kill()
+                await made.until(lambda: client.guards == {second, third}, 30, "nobody notices")
+                await anyio.sleep(60)
+                assert client.guards == client.followed == {second, third}, "nobody more gets to know it"
                 for _ in range(3):
-                    assert (await client.built())[0] != gone
+                    assert (await client.built())[0] != made.by(first).name
+                await made.by(second).kill()
+                await made.until(lambda: len(client.guards) == 2 and second not in client.guards, 30, "alone")
+                took_s = await made.until(lambda: client.followed == client.guards, 30, "no second source")
+                print("replaced after", took_s)
+                assert len(await client.built()) == 3
+                await made.by(second).start(names[:2])
+                await made.until(lambda: client.guards == {second, third}, 60, "who is back is not used")
+                await made.until(lambda: client.followed == client.guards, 60, "nor followed")
 
     on_virtual_clock(run)
 

@@ -36,6 +36,7 @@ from .amended_network import X25519, XWING, Amended
 
 NAMES = ("ash", "elm", "oak")
 OVERLAP_S = 50
+POLICIES = NoPolicies()
 REQUEST = Request("192.0.2.1", 443)
 
 
@@ -54,6 +55,7 @@ class Link:
 
     def __init__(self) -> None:
         self.legs = self.background = 0
+        self.round_trip_s = 0.01
 
     def open(self, circuit: object) -> Leg:
         return Leg()
@@ -96,7 +98,7 @@ class Client:
             self.net.publish(ring, name, lanes, exit={"enabled": True})
         self.known = self.net.known()
         self.dialled: Callable[[], Awaitable[None]] | None = None
-        compiled = Compiled(NoPolicies())
+        compiled = Compiled(POLICIES)
         file = GuardsFile(folder / "client-state", self.known.charter.network_id)
         cranes: Any = self
         self.keeper = GuardKeeper(self.known, cranes, compiled, ["tcp"], file, whole=lambda: True)

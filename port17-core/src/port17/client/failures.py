@@ -16,7 +16,7 @@ ASIDE_CAP_S: Final = 1800.0
 """Most seconds; a node that was restarted is used again within half an hour, whatever was before."""
 FORGIVEN_S: Final = 3600.0
 """Seconds without another failure after which one of those that were counted is forgotten."""
-FAILURES_CAP: Final = 4096
+FAILURES_CAP: Final = 1024
 """Most nodes and lanes remembered; past it the oldest goes."""
 
 Lane: TypeAlias = tuple[Fingerprint, Fingerprint]

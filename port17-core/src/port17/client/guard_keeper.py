@@ -22,7 +22,7 @@ from port17.client.sources import Cranes
 from port17.errors import NetworkError
 from port17.navigator.chart import Chart, Fingerprint
 from port17.navigator.compiled import Compiled
-from port17.navigator.guards import GUARDS
+from port17.navigator.guards import DAY_S, GUARDS
 from port17.navigator.policy import Request, SecurityLevel
 from port17.network import KnownNetwork
 from port17.records.identity import node_id
@@ -42,7 +42,7 @@ PROBE_CAP_S: Final = 60.0
 JITTER: Final = (0.5, 1.5)
 """Least and most factor on every pause, so that clients of one line that is back don't all call at once."""
 TICK_S: Final = 0.25
-"""Seconds between looks whom to call, while somebody does not answer."""
+"""Least seconds between two calls."""
 ANSWER_S: Final = 8.0
 """Seconds for a guard's handshake."""
 PATIENCE_S: Final = 8.0
@@ -179,8 +179,8 @@ class GuardKeeper:
                     "id": node_id(guard.fingerprint),
                     "name": node.name if node is not None else "?",
                     "state": state,
-                    "days": round((wall_s - guard.since_s) / 86400, 1),
-                    "days_left": round(max(0.0, guard.until_s - wall_s) / 86400, 1),
+                    "days": _days(0.0 if guard.used_s is None else wall_s - guard.used_s),
+                    "days_left": _days(guard.life_s if guard.used_s is None else guard.until_s - wall_s),
                     "again_s": round(max(0.0, down.until_s - now_s), 1) if down is not None else None,
                 }
             )
@@ -214,6 +214,7 @@ class GuardKeeper:
         changed = self._guards.look(
             doors.entrances(),
             self._network.wall(),
+            down=self._down,
             settled=whole or self._alone,
             heirs=self._network.successors.heirs,
         )
@@ -327,12 +328,19 @@ class GuardKeeper:
 
     async def _call_again(self) -> None:
         while True:
-            if not self._down and not self._suspects:
-                await self._change.wait()
             one = self._due(anyio.current_time())
             if one is not None:
                 await self._call(one)
-            await anyio.sleep(TICK_S)
+                await anyio.sleep(TICK_S)
+            elif not self._suspects:
+                with anyio.move_on_after(max(TICK_S, self._next_s() - anyio.current_time())):
+                    await self._change.wait()
+
+    def _next_s(self) -> float:
+        """When somebody may have to be called."""
+        if math.isfinite(self._probe_s):
+            return self._probe_s
+        return min((down.until_s for down in self._down.values()), default=math.inf)
 
     def _due(self, now_s: float) -> Fingerprint | None:
         """Whom to call now: whose link was lost; where no guard answers, one of all in turn; otherwise who
@@ -352,10 +360,11 @@ class GuardKeeper:
             probed = fit[self._probes % len(fit)]
             self._probes += 1
             return probed
-        for one in self._guards.active(entrances):
-            down = self._down.get(one)
-            if down is not None and down.until_s <= now_s:
+        first = self._guards.active(entrances)
+        for one in [one for one, down in self._down.items() if down.until_s <= now_s]:
+            if one in first:
                 return one
+            del self._down[one]  # not needed now; whoever is needed is called
         return None
 
     async def _call(self, fingerprint: Fingerprint) -> None:
@@ -370,3 +379,7 @@ class GuardKeeper:
                 self.stood(fingerprint)
         except NetworkError as error:
             _log.debug("a guard does not answer yet: %s", error.message)
+
+
+def _days(seconds: float) -> float:
+    return round(max(0.0, seconds) / DAY_S, 1)

@@ -35,7 +35,8 @@ class _Row(BaseModel):
 
     id: Annotated[str, Field(pattern=rf"^[0-9a-f]{{{2 * HASH_SIZE}}}$")]
     since_s: _Seconds
-    until_s: _Seconds
+    life_s: _Seconds
+    used_s: _Seconds | None
     gone_s: _Seconds | None
 
 
@@ -92,13 +93,22 @@ class GuardsFile:
             )
         if len({row.id for row in contents.guards}) != len(contents.guards):
             raise self._unusable("is damaged: it names a guard twice")
-        held = [Guard(bytes.fromhex(row.id), row.since_s, row.until_s, row.gone_s) for row in contents.guards]
+        held = [
+            Guard(bytes.fromhex(row.id), row.since_s, row.life_s, row.used_s, row.gone_s)
+            for row in contents.guards
+        ]
         return Guards(held, rng=rng, dropped_s=contents.dropped_s)
 
     def save(self, guards: Guards) -> None:
         """Keep a list. If it can't be written, the log tells; until the next start it is kept in memory."""
         rows = [
-            _Row(id=one.fingerprint.hex(), since_s=one.since_s, until_s=one.until_s, gone_s=one.gone_s)
+            _Row(
+                id=one.fingerprint.hex(),
+                since_s=one.since_s,
+                life_s=one.life_s,
+                used_s=one.used_s,
+                gone_s=one.gone_s,
+            )
             for one in guards.listed
         ]
         contents = _Contents(version=VERSION, network=self._network, dropped_s=guards.dropped_s, guards=rows)

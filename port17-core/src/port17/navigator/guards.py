@@ -6,6 +6,7 @@ is the client's. The reasoning, with numbers, is in ``docs/guards.md``.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from random import Random
@@ -14,18 +15,20 @@ from typing import Final, TypeAlias
 from port17.navigator.chart import Fingerprint
 
 GUARDS: Final = 3
-"""Guards in use: two must be of different groups, since it takes two to agree on a prekey, and one may fail
-without a second one being called for the first time."""
-SAMPLED: Final = 9
-"""Guards on the list: of nine nodes that are up nine tenths of the time, fewer than three are up once in
-three hundred thousand looks. Each one more is one more for whoever can block all the others."""
-LIST_CAP: Final = 18
+"""Guards in use: two must be of different groups, since it takes two to agree on a prekey; one may fail."""
+ENOUGH: Final = 2
+"""Guards that have to answer: while fewer of those in use do, the next ones on the list stand in for them. So
+of three one may be down for days, and no node more gets to know the client."""
+SAMPLED: Final = 6
+"""Guards on the list: of six nodes that are up nine tenths of the time, fewer than two are up for half an
+hour a year. Each one more is one more for whoever can block all the others."""
+LIST_CAP: Final = 12
 """Most guards on the list: where policies or rules leave too few of it some more are drawn, and no more than
 so many are there ever."""
 DAY_S: Final = 86400.0
 LIFETIME_S: Final = (60 * DAY_S, 120 * DAY_S)
-"""Least and most seconds that one guard is kept, drawn for each: a quarter of a year on average, so that
-whoever runs nodes waits long to be drawn; and not for ever, so that bad luck ends."""
+"""Least and most seconds that one guard is kept from its first use, drawn for each: a quarter of a year on
+average, so that whoever runs nodes waits long to be drawn; and not for ever, so that bad luck ends."""
 GONE_S: Final = 7 * DAY_S
 """Seconds off the chart after which a guard is dropped: longer than a holiday weekend or a broken disk."""
 APART_S: Final = 1 * DAY_S
@@ -46,14 +49,21 @@ class Guard:
     """One of the list.
 
     :param since_s: when it was drawn, Unix seconds.
-    :param until_s: when it will have served its time.
+    :param life_s: for how many seconds it serves.
+    :param used_s: since when; None if routes have never begun there.
     :param gone_s: since when it is off the chart; None if it is on it.
     """
 
     fingerprint: Fingerprint
     since_s: float
-    until_s: float
+    life_s: float
+    used_s: float | None = None
     gone_s: float | None = None
+
+    @property
+    def until_s(self) -> float:
+        """When it will have served its time; infinite if it has not begun."""
+        return math.inf if self.used_s is None else self.used_s + self.life_s
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +103,7 @@ class Guards:
         self._rng = rng
         self.dropped_s = dropped_s
         self._wanted = wanted
+        self._enough = min(ENOUGH, wanted)
         self._sampled = sampled
 
     @property
@@ -109,36 +120,47 @@ class Guards:
 
     # -- in use ---------------------------------------------------------------------------------------
     def active(self, entrances: Entrances, down: Collection[Fingerprint] = ()) -> tuple[Fingerprint, ...]:
-        """Where routes begin now: the first of the list that can be used, no two of one family.
+        """Where routes begin now: the first of the list, no two of one family, as far as they answer. If too
+        few do, the next ones stand in for them, until they are back.
 
-        :param down: those that cannot be reached. The next ones stand in for them, until they are back.
+        :param down: those that cannot be reached.
         """
-        return self._first(self._fit(entrances, down), self._wanted)
+        first, _ = self._first(entrances)
+        chosen = [one for one in first if one not in down]
+        if len(chosen) < self._enough:
+            taken = _families(entrances, chosen)
+            for one in self.fit(entrances, {*down, *chosen}):
+                families = _families(entrances, (one,))
+                if len(chosen) < self._enough and taken.isdisjoint(families):
+                    chosen.append(one)
+                    taken |= families
+        return tuple(chosen)
 
     def fit(self, entrances: Entrances, down: Collection[Fingerprint] = ()) -> tuple[Fingerprint, ...]:
         """All of the list that routes may begin at now, in its order."""
-        return tuple(fingerprint for fingerprint, _ in self._fit(entrances, down))
+        return tuple(
+            guard.fingerprint
+            for guard in self._list
+            if guard.fingerprint not in down and entrances.families(guard.fingerprint) is not None
+        )
 
-    def _fit(
-        self, entrances: Entrances, down: Collection[Fingerprint] = ()
-    ) -> list[tuple[Fingerprint, frozenset[Family]]]:
-        fit = []
-        for guard in self._list:
-            if guard.fingerprint not in down:
-                families = entrances.families(guard.fingerprint)
-                if families is not None:
-                    fit.append((guard.fingerprint, families))
-        return fit
-
-    @staticmethod
-    def _first(fit: Iterable[tuple[Fingerprint, frozenset[Family]]], count: int) -> tuple[Fingerprint, ...]:
-        chosen: list[Fingerprint] = []
+    def _first(self, entrances: Entrances) -> tuple[list[Fingerprint], int]:
+        """Whose turn it is whether they answer or not, and how many places nobody has."""
+        first: list[Fingerprint] = []
         taken: set[Family] = set()
-        for fingerprint, families in fit:
-            if len(chosen) < count and taken.isdisjoint(families):
-                chosen.append(fingerprint)
+        places = self._wanted
+        for guard in self._list:
+            families = entrances.families(guard.fingerprint)
+            if not places:
+                break
+            if families is None:
+                # Who is off the chart may be back tomorrow: the place is not another's at once.
+                places -= not entrances.on_chart(guard.fingerprint)
+            elif taken.isdisjoint(families):
+                places -= 1
+                first.append(guard.fingerprint)
                 taken |= families
-        return tuple(chosen)
+        return first, places
 
     # -- kept -----------------------------------------------------------------------------------------
     def look(
@@ -146,12 +168,14 @@ class Guards:
         entrances: Entrances,
         now_s: float,
         *,
+        down: Collection[Fingerprint] = (),
         settled: bool = True,
         heirs: Mapping[Fingerprint, Fingerprint] | None = None,
     ) -> bool:
         """Drop whoever has served his time or is gone for good, and draw others in their place.
 
         :param now_s: Unix seconds.
+        :param down: those that cannot be reached.
         :param settled: the chart is whole: who is not on it is gone, and not only unknown to us; and of all
             there are can be drawn.
         :param heirs: nodes that have taken another identity; their places are theirs.
@@ -165,6 +189,7 @@ class Guards:
         self._retire(now_s)
         if settled or not self._list:
             self._top_up(entrances, now_s)
+        self._begin(self.active(entrances, down), now_s)
         return before != tuple(self._list)
 
     def add(self, fingerprints: Iterable[Fingerprint], now_s: float) -> tuple[Fingerprint, ...]:
@@ -179,6 +204,13 @@ class Guards:
         chosen = self._rng.choice(fresh)
         self._append(chosen, now_s)
         return (chosen,)
+
+    def _begin(self, active: Collection[Fingerprint], now_s: float) -> None:
+        """Those in use begin to serve their time."""
+        self._list = [
+            replace(guard, used_s=now_s) if guard.used_s is None and guard.fingerprint in active else guard
+            for guard in self._list
+        ]
 
     def _inherit(self, heirs: Mapping[Fingerprint, Fingerprint]) -> None:
         kept: dict[Fingerprint, Guard] = {}
@@ -212,9 +244,8 @@ class Guards:
             if drawn is None:
                 break
             self._append(drawn, now_s)
-        while len(active := self.active(entrances)) < self._wanted:
-            taken = frozenset[Family]().union(*(entrances.families(one) or () for one in active))
-            drawn = self._draw(entrances, taken)
+        while self._first(entrances)[1] or len(self.active(entrances)) < self._enough:
+            drawn = self._draw(entrances, _families(entrances, self.active(entrances)))
             if drawn is None or not self._room(entrances):
                 break
             self._append(drawn, now_s)
@@ -229,7 +260,7 @@ class Guards:
                 return True
         return False
 
-    def _draw(self, entrances: Entrances, taken: frozenset[Family]) -> Fingerprint | None:
+    def _draw(self, entrances: Entrances, taken: Collection[Family]) -> Fingerprint | None:
         """A random node that is not on the list, and of none of some families."""
         candidates = entrances.candidates()
         listed = {guard.fingerprint for guard in self._list}
@@ -238,7 +269,7 @@ class Guards:
             if one in listed:
                 return False
             families = entrances.families(one)
-            return families is not None and taken.isdisjoint(families)
+            return families is not None and families.isdisjoint(taken)
 
         if not candidates:
             return None
@@ -250,4 +281,9 @@ class Guards:
         return self._rng.choice(left) if left else None
 
     def _append(self, fingerprint: Fingerprint, now_s: float) -> None:
-        self._list.append(Guard(fingerprint, now_s, now_s + self._rng.uniform(*LIFETIME_S)))
+        self._list.append(Guard(fingerprint, now_s, self._rng.uniform(*LIFETIME_S)))
+
+
+def _families(entrances: Entrances, nodes: Iterable[Fingerprint]) -> set[Family]:
+    """Of some nodes together."""
+    return {family for node in nodes for family in entrances.families(node) or ()}
