@@ -7,11 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
-from itertools import islice
-from random import Random
-from typing import Any, Final, Literal, Protocol, TypeAlias, runtime_checkable
+from typing import Any, Final, Literal, Protocol, TypeAlias, get_args, runtime_checkable
 
-from port17.errors import NoRoute
 from port17.navigator.explain import NO_POLICY, Removal
 from port17.navigator.lenient import Lenient
 from port17.navigator.policy import LEVELS, Policies, Request, Route
@@ -22,10 +19,12 @@ TRIALS_CAP: Final = 32
 ENCRYPTED_PORT: Final = 443
 """Tried in place of a port whose connections begin unencrypted."""
 
-KINDS: Final = {"as": "autonomous system", "net": "IP network", "yours": "family of your own"}
+FAMILIES: Final = {"as": "autonomous system", "net": "IP network", "yours": "family of your own"}
 """Kinds of family whose names say too little; those of others are shown as their policies call them."""
 
 Kind: TypeAlias = Literal["failures", "level", "reason", "family", "policy", "port", "entries", "policies"]
+KINDS: Final = get_args(Kind)
+"""What gives up least first."""
 
 
 @runtime_checkable
@@ -88,58 +87,62 @@ class _Trial:
     names: tuple[str, ...] = ()
 
     def outcome(self) -> Change:
-        survey = self.situation.survey()
-        try:
-            # Seeded, as equal questions deserve equal answers.
-            example = survey.draw(self.request, Random(0))
-        except NoRoute:
-            return Change(self.kind, self.what, self.names, 0, True, None)
-        ranking = survey.rank(self.request)
-        return Change(self.kind, self.what, self.names, max(1, len(ranking.scored)), ranking.exact, example)
+        walks, exact = self.situation.survey().usable(self.request)
+        example = Route(walks[0][1]) if walks else None
+        return Change(self.kind, self.what, self.names, len(walks), exact, example)
 
 
 def changes(
     situation: Situation, request: Request, removed: Sequence[Removal], kin: Collection[str]
-) -> Iterator[Change]:
-    """Try what could be otherwise, one thing at a time, what gives up least first; then, if nothing helps
-    alone, policies together.
+) -> list[Change]:
+    """Try what could be otherwise, one thing at a time; then, if nothing helps alone, policies together.
 
     :param removed: what a search for the request has left out.
-    :param kin: families with several nodes.
+    :param kin: families with several nodes, if these may stand in the way.
+    :returns: what gives up least first.
     """
-    helped = False
-    for trial in islice(_single(situation, request, removed, kin), TRIALS_CAP):
-        change = trial.outcome()
-        helped = helped or change.helps
-        yield change
-    if not helped:
-        yield from _together(situation, request)
+    policies = situation.policies
+    found = [trial.outcome() for trial in _without_policies(situation, request)]
+    # What a policy says stands in the way only if the policy does.
+    guilty = {change.names[0] for change in found if change.helps}
+    trials = [*_elsewise(situation, request, kin), *_without_reasons(situation, request, removed, guilty)]
+    found += [trial.outcome() for trial in trials[:TRIALS_CAP]]
+    found.sort(key=lambda change: KINDS.index(change.kind))
+    if isinstance(policies, Parted) and not any(change.helps for change in found):
+        found += _together(situation, policies, request)
+    return found
 
 
-def _single(
-    situation: Situation, request: Request, removed: Sequence[Removal], kin: Collection[str]
+def _without_policies(situation: Situation, request: Request) -> Iterator[_Trial]:
+    policies = situation.policies
+    if isinstance(policies, Parted):
+        for name in policies.names[:TRIALS_CAP]:
+            without = replace(situation, policies=policies.without([name]))
+            yield _Trial("policy", f"without the policy {name}", without, request, (name,))
+
+
+def _without_reasons(
+    situation: Situation, request: Request, removed: Sequence[Removal], guilty: Collection[str]
 ) -> Iterator[_Trial]:
+    for name, reasons in _reasons(removed).items():
+        # Where there is but one, the policy itself says as much.
+        for reason in reasons if name in guilty and len(reasons) > 1 else ():
+            lenient = Lenient(situation.policies, objections=frozenset([(name, reason)]))
+            what = f"if {name} did not say: {reason}"
+            yield _Trial("reason", what, replace(situation, policies=lenient), request, (name,))
+
+
+def _elsewise(situation: Situation, request: Request, kin: Collection[str]) -> Iterator[_Trial]:
+    """Whatever is no policy's."""
     if situation.avoid or situation.avoid_lanes:
         what = "once what has just failed works again"
         yield _Trial("failures", what, replace(situation, avoid=(), avoid_lanes=()), request)
     for level in reversed(LEVELS[: LEVELS.index(request.level)]):
         yield _Trial("level", f"at the level {level}", situation, replace(request, level=level))
-    policies = situation.policies
-    said = _reasons(removed)
-    for name, reasons in said.items():
-        # Where there is but one, the policy itself says as much.
-        for reason in reasons if len(reasons) > 1 else ():
-            lenient = Lenient(policies, objections=frozenset([(name, reason)]))
-            what = f"if {name} did not say: {reason}"
-            yield _Trial("reason", what, replace(situation, policies=lenient), request, (name,))
     for kind in sorted({family.partition(":")[0] for family in kin}):
-        lenient = Lenient(policies, families=frozenset([kind]))
-        what = f"if a route could have two nodes of one {KINDS.get(kind, kind)}"
+        lenient = Lenient(situation.policies, families=frozenset([kind]))
+        what = f"if a route could have two nodes of one {FAMILIES.get(kind, kind)}"
         yield _Trial("family", what, replace(situation, policies=lenient), request)
-    if isinstance(policies, Parted):
-        for name in policies.names:
-            without = replace(situation, policies=policies.without([name]))
-            yield _Trial("policy", f"without the policy {name}", without, request, (name,))
     if request.plain_text:
         what = f"to an encrypted port, like {ENCRYPTED_PORT}"
         yield _Trial("port", what, situation, replace(request, port=ENCRYPTED_PORT))
@@ -148,11 +151,10 @@ def _single(
         yield _Trial("entries", what, replace(situation, entries=None), request)
 
 
-def _together(situation: Situation, request: Request) -> Iterator[Change]:
+def _together(situation: Situation, policies: Parted, request: Request) -> list[Change]:
     """The fewest policies that have to go at once; whether there is a route without any, if all must."""
-    policies = situation.policies
-    if not isinstance(policies, Parted) or len(policies.names) < 2:
-        return
+    if len(policies.names) < 2:
+        return []
     gone = list(policies.names)
     best = _without(situation, policies, gone, request)
     for name in policies.names if best.helps else ():
@@ -160,7 +162,7 @@ def _together(situation: Situation, request: Request) -> Iterator[Change]:
         change = _without(situation, policies, fewer, request)
         if change.helps:
             gone, best = fewer, change
-    yield best
+    return [best]
 
 
 def _without(situation: Situation, policies: Parted, names: Sequence[str], request: Request) -> Change:

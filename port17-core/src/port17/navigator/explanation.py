@@ -36,7 +36,7 @@ class Explanation:
     :param entries: names of the nodes that routes may begin at; None for any.
     :param policies: names of all that were asked.
     :param kin: families of which no route has two nodes, with the names of those that belong to them; only
-        families of several. Found out where there is no route.
+        families of several, and only where there is no route and they may be the reason.
     :param chosen: the route that was drawn; another connection may draw another. None if there is none.
     :param routes: routes that may be used, the quickest first; if not ``exact``, those of a sample.
     :param near: of these, how many one is drawn from, with ``chances`` that add up to 1.
@@ -123,7 +123,8 @@ def explain_request(situation: Situation, request: Request, rng: Random) -> Expl
     chosen = rng.choices(near, ranking.weights[: len(near)])[0] if near else None
     removed = (*(_left_out(one) for one in chart.left_out), *survey.removed(request))
     entries = situation.entries
-    kin = {} if refusal is None else _kin(situation, ranking.request.level)
+    # Families stand in the way only where entries and exits are left.
+    kin = _kin(situation, ranking.request.level) if refusal is not None and refusal.mendable else {}
     return Explanation(
         request=ranking.request,
         asked=request.level,
@@ -142,7 +143,7 @@ def explain_request(situation: Situation, request: Request, rng: Random) -> Expl
         chances=tuple(weight / total for weight in ranking.weights[: len(near)]),
         removed=removed,
         refusal=refusal,
-        changes=tuple(changes(situation, request, removed, kin)) if refusal is not None else (),
+        changes=() if refusal is None else tuple(changes(situation, request, removed, kin)),
     )
 
 

@@ -152,9 +152,7 @@ class Survey:
         """
         found = self._find(request, _same() if rng is None else rng)
         request = found.demand.request
-        walks = found.walks[: found.near]
-        walks += [walk for walk in found.walks[found.near :] if not self._vetoes(walk[1], request)]
-        scored = tuple(Scored(Route(nodes), self._parts(nodes, request)) for _, nodes in walks)
+        scored = tuple(Scored(Route(nodes), self._parts(nodes, request)) for _, nodes in self._allowed(found))
         return Ranking(request, scored, found.exact, found.near, tuple(found.weights), found.demand.spread)
 
     def near_best(self, request: Request, rng: Random | None = None) -> tuple[list[Walk], list[float]]:
@@ -166,6 +164,12 @@ class Survey:
         """
         found = self._find(request, _same() if rng is None else rng)
         return found.walks[: found.near], found.weights
+
+    def usable(self, request: Request) -> tuple[list[Walk], bool]:
+        """The routes that the request may use, the cheapest first, and whether these are all: :meth:`rank`
+        without all that people want to know."""
+        found = self._find(request, _same())
+        return self._allowed(found), found.exact
 
     def suits(self, route: Route, request: Request) -> bool:
         """Whether a route that stands may be used for a request: it might have been drawn for it."""
@@ -192,6 +196,12 @@ class Survey:
         return self._cost_us(route, self._demand(request)) is not None
 
     # -- the inside ------------------------------------------------------------------------------------
+    def _allowed(self, found: _Found) -> list[Walk]:
+        """What was found, without what policies veto."""
+        further = found.walks[found.near :]
+        request = found.demand.request
+        return found.walks[: found.near] + [walk for walk in further if not self._vetoes(walk[1], request)]
+
     def _cost_us(self, route: Route, demand: Demand) -> float | None:
         """What a route that stands costs; None if it must not be used."""
         current = [self.chart.nodes.get(node.fingerprint) for node in route.nodes]
