@@ -8,6 +8,7 @@ from typing import Final
 import anyio
 
 from port17.links.crane import Crane
+from port17.navigator.cost import USUAL_CAPACITY
 from port17.wire.lane import LaneState, LaneVerb
 
 CAPACITY_STEP: Final = 4
@@ -55,8 +56,13 @@ class NodeLink:
 
     @property
     def capacity(self) -> int:
-        """What is published of what it can carry; 0 says nothing."""
-        return coarse(max(self.best, self.speed))
+        """What is published of what it can carry; 0 says nothing.
+
+        What was carried says how much was wanted, and is no capacity: it counts where it is more than what a
+        lane is taken for of which nobody says anything.
+        """
+        proven = self.best if self.best >= USUAL_CAPACITY else 0
+        return coarse(max(proven, self.speed))
 
     def tested(self, speed: int) -> None:
         """It was tested: what it carried before tells nothing any more."""
