@@ -17,7 +17,7 @@ from port17.navigator.field import Field
 from port17.navigator.measure import Trial, measure
 from port17.navigator.policy import NoPolicies, Policies, Request
 from port17.navigator.prices import LIST_CAP, PriceList
-from port17.navigator.promise import MONTHS_CAP, Model, Promise, Terms, promise
+from port17.navigator.promise import MONTHS_CAP, Model, Promise, Terms, _Reckoning, promise
 from port17.navigator.simulated import HOSTILE_MARK, Hostile, simulated_chart
 from port17.plugins.loader import Registry
 
@@ -84,7 +84,8 @@ def test_rented_machines_by_hand(usual: Policies) -> None:
     assert entries == sum(bool(node.addresses) for node in chart)
     assert found.pull == pytest.approx(6)
 
-    e, x = servers / (entries + servers), servers / (exits + servers)
+    e = servers / (entries + servers)
+    assert attack.holding.exit == pytest.approx(servers / (exits + servers))
     draws = 3 * (1 + (365 / 12) / 90)
     assert attack.chances.newcomer == pytest.approx(1 - (1 - e) ** draws)
     assert attack.chances.newcomer >= 0.5
@@ -93,7 +94,7 @@ def test_rented_machines_by_hand(usual: Policies) -> None:
     assert attack.chances.settled == pytest.approx(1 - (1 - e) ** (draws - 3))
     providers = -(-servers // 10)
     assert attack.holding.apart == pytest.approx(1 - 1 / providers)
-    assert attack.chances.both == pytest.approx(e * min(1, 6 * x) * (1 - 1 / providers))
+    assert attack.chances.both == pytest.approx(e * (1 - 1 / providers))
     work = (servers * 1.5 + providers * 20) * 10
     assert attack.cost_eur == pytest.approx(servers * 4 + servers * 5 * 2 + work)
 
@@ -196,8 +197,10 @@ def test_what_is_said_of_both_ends_is_not_less_than_what_is_measured(lying: bool
     field = Field(chart, usual, HTTPS)
     holding = field.held(bad)
     assert holding.entry == pytest.approx(0.2, abs=0.03)
-    bound = holding.entry * min(1, 6 * holding.exit) * holding.apart
-    assert found.coalitions[0].both <= bound
+    reckoning = _Reckoning(field, PRICES, Terms())
+    assert found.coalitions[0].both <= reckoning.chances("servers", holding, 1, 9).both
+    assert found.coalitions[0].both <= reckoning.chances("networks", holding, 1, 9).both
+    assert found.coalitions[0].whole <= reckoning.chances("networks", holding, 1, 9).whole
     if not lying:
         assert found.coalitions[0].both == pytest.approx(
             holding.entry * holding.exit * holding.apart, rel=0.35

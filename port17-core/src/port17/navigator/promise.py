@@ -39,6 +39,9 @@ MODELS: Final[Mapping[Model, str]] = {
     "operators": "pay those who run nodes",
 }
 
+RUN: Final[tuple[Model, ...]] = ("servers", "operators")
+"""Those who run the nodes that they have; the others watch them."""
+
 
 @dataclass(frozen=True, slots=True)
 class Terms:
@@ -187,21 +190,26 @@ class _Reckoning:
         self._entries = frozenset(field.entries)
         self.pull = field.spread.ratio / field.spread.share
 
-    def chances(self, holding: Holding, months: int, *, there_before: bool) -> Chances:
+    def chances(self, model: Model, holding: Holding, months: int, hands: int) -> Chances:
         """What a part of the network is worth.
 
-        :param there_before: the nodes were there before the attack: guards that clients have already may be
-            among them.
+        :param hands: how many networks or operators his nodes belong to.
         """
-        both = holding.entry * min(1.0, self.pull * holding.exit) * holding.apart
+        exit_, middle = min(1.0, self.pull * holding.exit), min(1.0, self.pull * holding.middle)
+        if model in RUN and holding.exit > 0.0:
+            # His guards' lanes lead where he wants: to his own nodes, from where to his own exits.
+            exit_ = middle = 1.0
+        both = holding.entry * exit_ * holding.apart
+        enough = hands >= self._field.hops or holding.apart >= 1.0
         turns = months * MONTH_DAYS / GUARD_DAYS
-        begun, later = GUARDS * (1.0 + turns), GUARDS * (1.0 + turns if there_before else turns)
+        # Of rented machines none can be a guard that a client has already.
+        before = 0.0 if model == "servers" else 1.0
         entry = holding.entry if both > 0.0 else 0.0
         return Chances(
             both=both,
-            whole=both * min(1.0, self.pull * holding.middle) ** (self._field.hops - 2),
-            newcomer=1.0 - (1.0 - entry) ** begun,
-            settled=1.0 - (1.0 - entry) ** later,
+            whole=both * middle ** (self._field.hops - 2) if enough else 0.0,
+            newcomer=1.0 - (1.0 - entry) ** (GUARDS * (1.0 + turns)),
+            settled=1.0 - (1.0 - entry) ** (GUARDS * (before + turns)),
         )
 
     # -- rented machines -------------------------------------------------------------------------------
@@ -262,7 +270,7 @@ class _Reckoning:
             ("work", f"{hours:.0f} hours x {hour:.2f} EUR, {providers} providers", hours * hour),
         ]
         holding = self._field.bought(servers, providers)
-        chances = self.chances(holding, months, there_before=False)
+        chances = self.chances("servers", holding, months, providers)
         return Attack("servers", servers, (), months, tuple(bill), holding, chances)
 
     # -- nodes that there are ----------------------------------------------------------------------------
@@ -315,7 +323,7 @@ class _Reckoning:
             spent += prices[unit.name]
             entries += len((unit.nodes - nodes) & self._entries)
             nodes |= unit.nodes
-            if not spend and entries >= wanted and self._succeeds(nodes, months):
+            if not spend and entries >= wanted and self._succeeds(model, nodes, months):
                 break
         if not taken:
             return None
@@ -328,8 +336,8 @@ class _Reckoning:
         share: float = 1.0 - (1.0 - self._terms.chance) ** (1.0 / begun)
         return share * len(self._entries) * (1.0 - ROUNDING)
 
-    def _succeeds(self, nodes: set[ChartNode], months: int) -> bool:
-        chances = self.chances(self._field.held(nodes), months, there_before=True)
+    def _succeeds(self, model: Model, nodes: set[ChartNode], months: int) -> bool:
+        chances = self.chances(model, self._field.held(nodes), months, 0)
         return chances.newcomer >= self._terms.chance
 
     def _of_units(
@@ -343,7 +351,7 @@ class _Reckoning:
             months,
             self._bill(model, taken, months),
             holding,
-            self.chances(holding, months, there_before=True),
+            self.chances(model, holding, months, sum(unit.providers for unit in taken)),
         )
 
     def _unit_eur(self, model: Model, unit: _Unit, months: int) -> float:
