@@ -256,6 +256,7 @@ def test_a_refusal_says_at_once_how_far_the_search_came(
     assert short in error.short
     assert error.short in error.message
     assert (error.mendable, error.by_policy) == (mendable, by_policy)
+    assert error.lacks == ("entry" if "entries" in changes else "exit" if "exits" in changes else "")
     assert error.cure
     assert HTTPS.host not in f"{error} {error.short}"
 

@@ -117,6 +117,7 @@ class NoRoute(NetworkError):
     :param mendable: there may be one of more nodes, or over what has just failed; otherwise looking on is no
         use.
     :param by_policy: the user's own policies leave none.
+    :param lacks: ``entry`` or ``exit`` if no node can be that; empty if it is not for the lack of one.
     :param explain: the same with every reason; it may take seconds on a large chart, so it is called only for
         who wants to read it.
     """
@@ -129,12 +130,14 @@ class NoRoute(NetworkError):
         short: str = "",
         mendable: bool = True,
         by_policy: bool = False,
+        lacks: str = "",
         explain: Callable[[], NoRoute] | None = None,
     ) -> None:
         super().__init__(message, cure=cure)
         self.short = short or "no route"
         self.mendable = mendable
         self.by_policy = by_policy
+        self.lacks = lacks
         self._explain = explain
 
     def explained(self) -> NoRoute:

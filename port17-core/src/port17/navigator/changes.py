@@ -9,6 +9,7 @@ from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final, Literal, Protocol, TypeAlias, get_args, runtime_checkable
 
+from port17.errors import NoRoute
 from port17.navigator.explain import NO_POLICY, Removal
 from port17.navigator.lenient import Lenient
 from port17.navigator.policy import LEVELS, Policies, Request, Route
@@ -93,19 +94,27 @@ class _Trial:
 
 
 def changes(
-    situation: Situation, request: Request, removed: Sequence[Removal], kin: Collection[str]
+    situation: Situation,
+    request: Request,
+    removed: Sequence[Removal],
+    kin: Collection[str],
+    refusal: NoRoute,
 ) -> list[Change]:
     """Try what could be otherwise, one thing at a time; then, if nothing helps alone, policies together.
 
     :param removed: what a search for the request has left out.
     :param kin: families with several nodes, if these may stand in the way.
+    :param refusal: what the search has ended with.
     :returns: what gives up least first.
     """
     policies = situation.policies
     found = [trial.outcome() for trial in _without_policies(situation, request)]
     # What a policy says stands in the way only if the policy does.
     guilty = {change.names[0] for change in found if change.helps}
-    trials = [*_elsewise(situation, request, kin), *_without_reasons(situation, request, removed, guilty)]
+    trials = [
+        *_elsewise(situation, request, kin, refusal),
+        *_without_reasons(situation, request, removed, guilty),
+    ]
     found += [trial.outcome() for trial in trials[:TRIALS_CAP]]
     found.sort(key=lambda change: KINDS.index(change.kind))
     if isinstance(policies, Parted) and not any(change.helps for change in found):
@@ -132,7 +141,9 @@ def _without_reasons(
             yield _Trial("reason", what, replace(situation, policies=lenient), request, (name,))
 
 
-def _elsewise(situation: Situation, request: Request, kin: Collection[str]) -> Iterator[_Trial]:
+def _elsewise(
+    situation: Situation, request: Request, kin: Collection[str], refusal: NoRoute
+) -> Iterator[_Trial]:
     """Whatever is no policy's."""
     if situation.avoid or situation.avoid_lanes:
         what = "once what has just failed works again"
@@ -146,7 +157,8 @@ def _elsewise(situation: Situation, request: Request, kin: Collection[str]) -> I
     if request.plain_text:
         what = f"to an encrypted port, like {ENCRYPTED_PORT}"
         yield _Trial("port", what, situation, replace(request, port=ENCRYPTED_PORT))
-    if situation.entries is not None:
+    # From no entry a route leads to an exit that does not exist.
+    if situation.entries is not None and (refusal.mendable or refusal.lacks == "entry"):
         what = "through other entry nodes than the guards"
         yield _Trial("entries", what, replace(situation, entries=None), request)
 

@@ -101,6 +101,7 @@ def explain(search: Search) -> NoRoute:
         short=f"{stage.what}{said}",
         mendable=stage.mendable,
         by_policy=bool(stage.policies),
+        lacks=stage.position or "",
         explain=lambda: _explained(search, stage),
     )
 
@@ -156,6 +157,7 @@ def _explained(search: Search, stage: _Stage) -> NoRoute:
         short=short,
         mendable=stage.mendable,
         by_policy=bool(stage.policies),
+        lacks=stage.position or "",
     )
 
 

@@ -97,7 +97,12 @@ class Explanation:
             ],
             "no_route": None
             if refusal is None
-            else {"message": refusal.message, "cure": refusal.cure, "short": refusal.short},
+            else {
+                "message": refusal.message,
+                "cure": refusal.cure,
+                "short": refusal.short,
+                "lacks": refusal.lacks,
+            },
             "changes": [change.plain() for change in self.changes],
         }
 
@@ -143,7 +148,7 @@ def explain_request(situation: Situation, request: Request, rng: Random) -> Expl
         chances=tuple(weight / total for weight in ranking.weights[: len(near)]),
         removed=removed,
         refusal=refusal,
-        changes=() if refusal is None else tuple(changes(situation, request, removed, kin)),
+        changes=() if refusal is None else tuple(changes(situation, request, removed, kin, refusal)),
     )
 
 
