@@ -10,7 +10,7 @@ import os
 import subprocess
 import sys
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import islice
 from pathlib import Path
 
@@ -25,6 +25,7 @@ from simulator.world import World
 
 from port17.bottles.sync import Scope
 from port17.node.life import State
+from port17.records.bottle import Bottle
 from port17.records.moderation import Entry
 
 NODES = 200
@@ -39,8 +40,8 @@ HEALED_S = 240.0
 """The same after what has been broken is whole again: whoever found nobody has tried again by then."""
 FAR = 8
 """Lanes between any two nodes while others come and go: twice as many as at rest."""
-WAVES = 3
-"""Moments, ten seconds apart, at which nodes come and go."""
+KNOWN = 5
+"""Nodes on the list of who joins."""
 COMPARED_S = 730.0
 """Seconds after which every node has compared its rack with all its neighbours' once more."""
 CLOCKS_S = 60
@@ -92,9 +93,10 @@ def grown_small() -> World:
 
 
 @pytest.fixture
-def small(grown_small: World) -> World:
+def small(grown_small: World) -> Iterator[World]:
     rest(grown_small)
-    return grown_small
+    yield grown_small
+    grown_small.heal()
 
 
 @pytest.fixture
@@ -115,11 +117,70 @@ def test_every_node_has_lanes_enough_and_is_near_to_all(network: World) -> None:
     assert diameter(mutual(network.living)) <= 4
 
 
-def test_who_joins_fetches_nothing_twice(network: World) -> None:
-    known = tuple(node.signed for node in network.living[:5] if node.signed is not None)
-    newcomer = network.add(Node)
-    newcomer.boot(known)
+def test_two_halves_that_meet_again_agree_whoever_comes_and_goes(network: World) -> None:
+    """A tenth comes and goes: half of them while the halves are apart, the others when they meet."""
+    chance = network.heap.random
+    sides = network.living[::2], network.living[1::2]
+    known = [tuple(node.signed for node in side[:KNOWN] if node.signed is not None) for side in sides]
+    restless = [chance.sample(side[KNOWN:], NODES // 20) for side in sides]
+    steady = [[node for node in side if node not in some] for side, some in zip(sides, restless, strict=True)]
+    network.split(*sides)
+    for side, some, listed in zip(sides, restless, known, strict=True):
+        for newcomer in come_and_go(network, some[::2], listed):
+            network.move(newcomer, side)
+            side.append(newcomer)
+    network.heap.run(network.heap.now_s + 10)
+    for some in steady:
+        assert diameter(mutual(some)) <= FAR, "somebody is cut off"
+    for side in sides:
+        busy(side[:10], 700)
+        side[20].author.relabel(group="another-owner")
+        side[20].publish(side[20].author.bottle(sorted(side[20].lanes), side[20].wall_s))
+
+    def living() -> tuple[list[Node], ...]:
+        return tuple([node for node in side if node.up] for side in sides)
+
+    network.heap.run(network.heap.now_s + HEALED_S, lambda: all(agreed(one, one) for one in living()), 10.0)
+    for one in living():
+        assert list(islice(differences(one, one), 5)) == []
+    assert not agreed(*living())
+
+    network.heal()
+    for some, listed in zip(restless, known, strict=True):
+        come_and_go(network, some[1::2], listed)
+    network.heap.run(network.heap.now_s + 10)
+    for some in steady:
+        assert diameter(mutual(some)) <= FAR, "somebody is cut off"
     rest(network)
+    assert len(network.living) == NODES
+
+
+def come_and_go(network: World, restless: Sequence[Node], known: Sequence[Bottle]) -> list[Node]:
+    """Each of them leaves or crashes in this moment, and he or another is there some seconds later.
+
+    :param known: what whoever is new has on his list.
+    :returns: who is new.
+    """
+    chance, heap, newcomers = network.heap.random, network.heap, list[Node]()
+    for at, node in enumerate(restless):
+        begins_s = heap.now_s + MOMENT_S * chance.random()
+        if at % 4 < 2:
+            heap.at(begins_s, node.crash if at % 4 else node.leave)
+            newcomers.append(network.add(Node))
+            heap.at(begins_s, newcomers[-1].boot, known)
+        elif at % 4 == 2:
+            heap.at(begins_s, node.crash)
+            heap.at(begins_s + 10 * chance.random(), node.boot, known)
+        else:
+            heap.at(begins_s, network.restart, node, 10 * chance.random())
+    return newcomers
+
+
+def test_who_joins_fetches_nothing_twice(small: World) -> None:
+    known = tuple(node.signed for node in small.living[:KNOWN] if node.signed is not None)
+    newcomer = small.add(Node)
+    newcomer.boot(known)
+    rest(small)
     # Its first sources are asked for everything at the same time; what the others send are changes.
     held = sum(len(bottle.encode()) for bottle in newcomer.rack)
     came = newcomer.traffic_in.data
@@ -128,71 +189,37 @@ def test_who_joins_fetches_nothing_twice(network: World) -> None:
     before = newcomer.traffic_in.copy()
     kept = newcomer.rack.begun
     newcomer.crash()
-    network.heap.run(network.heap.now_s + 10)
+    small.heap.run(small.heap.now_s + 10)
     newcomer.boot((), kept)
-    rest(network)
+    rest(small)
     came = newcomer.traffic_in.minus(before).data
     assert came["bottle"] + came["contents"] <= 0.25 * held
 
 
-def test_a_tenth_that_comes_and_goes_leaves_the_others_right(network: World) -> None:
-    chance, before = network.heap.random, network.living
-    known = tuple(node.signed for node in before[:5] if node.signed is not None)
-    restless = chance.sample(before[5:], NODES // 10)
-    # Some at a time, since each sets all its neighbours looking for others: what they sign then costs most.
-    for at, node in enumerate(restless):
-        begins_s = network.heap.now_s + 10 * (at * WAVES // len(restless)) + MOMENT_S * chance.random()
-        match at % 4:
-            case 0:
-                network.heap.at(begins_s, node.leave)
-                network.heap.at(begins_s, network.add(Node).boot, known)
-            case 1:
-                network.heap.at(begins_s, node.crash)
-                network.heap.at(begins_s, network.add(Node).boot, known)
-            case 2:
-                network.heap.at(begins_s, node.crash)
-                network.heap.at(begins_s + 10 * chance.random(), node.boot, known)
-            case _:
-                network.heap.at(begins_s, network.restart, node, 10 * chance.random())
-    for _ in range(WAVES):
-        network.heap.run(network.heap.now_s + 10)
-        steady = [node for node in before if node not in restless]
-        assert diameter(mutual(steady)) <= FAR, "somebody is cut off"
-    rest(network)
-    assert len(network.living) == len(before)
-
-
-def test_two_halves_that_meet_again_agree(network: World) -> None:
-    halves = network.living[::2], network.living[1::2]
-    network.split(*halves)
-    network.heap.run(network.heap.now_s + 10)
+def test_of_two_who_took_a_name_apart_one_keeps_it(small: World) -> None:
+    halves = small.living[::2], small.living[1::2]
+    small.split(*halves)
     rivals = []
     for half in halves:
-        busy(half[:10], 700)
-        half[20].author.relabel(group="another-owner")
-        half[20].publish(half[20].author.bottle(sorted(half[20].lanes), half[20].wall_s))
-        rival = network.add(Node, name="rival", since=int(network.wall_s) - CLOCKS_S)
-        network.move(rival, half)
-        rival.boot(tuple(node.signed for node in half[:5] if node.signed is not None))
+        rival = small.add(Node, name="rival", since=int(small.wall_s) - CLOCKS_S)
+        small.move(rival, half)
+        rival.boot(tuple(node.signed for node in half[:KNOWN] if node.signed is not None))
         rivals.append(rival)
-        network.heap.run(network.heap.now_s + 20)
-    for half in halves:
-        assert list(islice(differences(half, half), 5)) == []
-    assert not agreed(halves[0], halves[1])
+        small.heap.run(small.heap.now_s + 20)
+        assert {node.intake.names.holder("rival", small.wall_s) for node in half} == {rival.fingerprint}
 
-    network.heal()
+    small.heal()
     # The one who claimed the name later is refused where it is not known: it has to take another name.
     winner, loser = rivals
-    network.heap.run(
-        network.heap.now_s + HEALED_S, lambda: agreed(network.living, [*halves[0], *halves[1], winner]), 5.0
-    )
-    assert list(islice(differences(network.living, [*halves[0], *halves[1], winner]), 5)) == []
-    holders = {node.intake.names.holder("rival", network.wall_s) for node in network.living}
+    meant = [*halves[0], *halves[1], winner]
+    small.heap.run(small.heap.now_s + HEALED_S, lambda: agreed(small.living, meant), 5.0)
+    assert list(islice(differences(small.living, meant), 5)) == []
+    holders = {node.intake.names.holder("rival", small.wall_s) for node in small.living}
     assert holders == {winner.fingerprint}
     loser.author.relabel(name="loser", since=int(loser.wall_s))
     loser.publish(loser.author.bottle(sorted(loser.lanes), loser.wall_s))
     loser.settle()
-    rest(network)
+    rest(small)
 
 
 def test_messages_that_are_lost_heal(small: World) -> None:
@@ -214,7 +241,7 @@ def test_messages_that_are_lost_heal(small: World) -> None:
 
 @pytest.mark.parametrize("scope", list(Scope))
 def test_a_client_learns_what_its_sources_know(small: World, scope: Scope) -> None:
-    known = tuple(node.signed for node in small.living[:5] if node.signed is not None)
+    known = tuple(node.signed for node in small.living[:KNOWN] if node.signed is not None)
     client = Client(small, scope)
     client.boot(small.living[10:13], known)
     small.heap.run(small.heap.now_s + 30)
@@ -229,7 +256,7 @@ def test_a_client_learns_what_its_sources_know(small: World, scope: Scope) -> No
 
 
 def test_who_equivocates_is_banned_by_all(small: World) -> None:
-    hostile = join(small)
+    (hostile,) = join(small)
     hostile.equivocate()
     small.heap.run(small.heap.now_s + 20)
     assert all(hostile.fingerprint in node.intake.bans for node in small.honest)
@@ -238,7 +265,7 @@ def test_who_equivocates_is_banned_by_all(small: World) -> None:
 
 
 def test_a_squatter_gets_a_name_everywhere_alike_and_pushes_nobody_out(small: World) -> None:
-    hostile = join(small)
+    (hostile,) = join(small)
     victim = small.honest[30]
     assert victim.signed is not None
     hostile.squat(victim.signed, since=1)
@@ -265,7 +292,7 @@ def test_a_squatter_gets_a_name_everywhere_alike_and_pushes_nobody_out(small: Wo
 
 
 def test_marks_of_a_few_make_nobody_distrusted(small: World) -> None:
-    band = [join(small) for _ in range(4)]
+    band = join(small, 4)
     victims = [node.signed for node in small.honest[:10] if node.signed is not None]
     for hostile in band:
         hostile.slander(victims)
@@ -277,14 +304,17 @@ def test_marks_of_a_few_make_nobody_distrusted(small: World) -> None:
         hostile.crash()
 
 
-def join(network: World) -> Hostile:
-    """A hostile node that all know and some have lanes with."""
-    hostile = network.add(Hostile)
-    hostile.boot(tuple(node.signed for node in network.honest[:5] if node.signed is not None))
+def join(network: World, count: int = 1) -> list[Hostile]:
+    """Hostile nodes that all know and some have lanes with."""
+    known = tuple(node.signed for node in network.honest[:KNOWN] if node.signed is not None)
+    band = [network.add(Hostile) for _ in range(count)]
+    for hostile in band:
+        hostile.boot(known)
     network.heap.run(network.heap.now_s + 30)
-    assert hostile.followers
-    assert all(node.rack.get(hostile.fingerprint) is not None for node in network.honest)
-    return hostile
+    for hostile in band:
+        assert hostile.followers
+        assert all(node.rack.get(hostile.fingerprint) is not None for node in network.honest)
+    return band
 
 
 def test_invented_nodes_push_nobody_out() -> None:
@@ -292,7 +322,7 @@ def test_invented_nodes_push_nobody_out() -> None:
     network.grow(20)
     network.heap.run(20.0)
     rest(network)
-    hostile = join(network)
+    (hostile,) = join(network)
     hostile.invent(3000)
     network.heap.run(network.heap.now_s + 60)
     assert agreed(network.honest, network.honest)
@@ -310,7 +340,7 @@ print(story(int(sys.argv[2])))
 
 def story(seed: int) -> str:
     """A network's short life, as a hash of all that happens in it, in its order."""
-    world = World(seed, slots=1, skew_s=20.0)
+    world = World(seed, slots=1, skew_s=20.0, traced=True)
     nodes = world.grow(14)
     client = Client(world, Scope.NEAR)
     world.heap.at(15.0, client.boot, nodes[:2])

@@ -33,8 +33,11 @@ class Event:
 class Heap:
     """One world's time: what happens at one moment happens in the order in which it was planned."""
 
-    def __init__(self, seed: int) -> None:
-        """:param seed: of all that is left to chance."""
+    def __init__(self, seed: int, *, traced: bool = False) -> None:
+        """
+        :param seed: of all that is left to chance.
+        :param traced: write down what happens, which takes time.
+        """
         self.now_s = 0.0
         self.random = random.Random(seed)
         self.happened = 0
@@ -42,6 +45,7 @@ class Heap:
         self._coming: list[tuple[float, int, Event]] = []
         self._planned = 0
         self._moment = 0
+        self.traced = traced
         self._trace = hashlib.sha256()
 
     def at(self, when_s: float, call: Call, *arguments: Any) -> Event:
@@ -59,11 +63,12 @@ class Heap:
         return self.at(self.now_s + delay_s, call, *arguments)
 
     def note(self, what: str, *parts: object) -> None:
-        """Write down what happens, for :attr:`trace`.
+        """Write down what happens, for :attr:`trace`; of no effect in a world that is not traced.
 
         :param parts: numbers, text and bytes, whose text is the same in every process.
         """
-        self._trace.update(f"{self.now_s!r} {what} {parts!r}\n".encode())
+        if self.traced:
+            self._trace.update(f"{self.now_s!r} {what} {parts!r}\n".encode())
 
     @property
     def trace(self) -> str:

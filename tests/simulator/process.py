@@ -24,7 +24,7 @@ from simulator.author import NETWORK
 from simulator.blocks import Traffic
 from simulator.heap import Event as Planned
 from simulator.interned import SharedRack
-from simulator.ship import Data, End, Open, Packet, Verb
+from simulator.ship import Data, End, Open, Packet
 
 if TYPE_CHECKING:
     from simulator.world import World
@@ -84,6 +84,8 @@ class Process:
         self.chance = random.Random(self.fingerprint + bytes([self.starts % 256]))
         self.ends: dict[int, End] = {}
         self.talks: dict[Key, Talk] = {}
+        self._crossing: dict[tuple[End, bool], Talk] = {}
+        """The same by the end that they cross, and whether this end follows; of several the first."""
         self._timer: tuple[float, Planned] | None = None
         self._terms: Terms | None = None
         self.rack = SharedRack(self.world.shelf, begun)
@@ -229,6 +231,7 @@ class Process:
         :param talks: gets it: a gossip may be ready before it has said what of.
         """
         self.talks[talk.key] = talk
+        self._crossing.setdefault((talk.end, talk.followed), talk)
         talks.append(talk)
         self._ready(talks)
 
@@ -250,24 +253,25 @@ class Process:
 
         :raises PeerViolation: the peer may not send that.
         """
-        note, now_s = self.world.heap.note, self.world.heap.now_s
-        match packet:
-            case Open():
-                note("open", end.name)
-                sender = Sender(end.name if end.peer is None else end.peer.hex())
-                talks: list[Talk] = []
-                key = self.gossip.serve(sender, lambda: self._ready(talks))
-                self._begin(Talk(key, end, followed=False), talks)
-            case Data(data, followed):
-                note("data", end.name, len(data), zlib.crc32(data))
-                talk = self.talk(end, followed=followed)
-                if talk is not None:
-                    self.gossip.heard(talk.key, data)
-                    while self.gossip.step(talk.key, now_s):
-                        pass
-            case Verb(code):
-                note("verb", end.name, code)
-                self.verb(end, code)
+        heap = self.world.heap
+        if isinstance(packet, Data):  # most are
+            if heap.traced:
+                heap.note("data", end.name, len(packet.data), zlib.crc32(packet.data))
+            talk = self._crossing.get((end, packet.followed))
+            if talk is not None:
+                gossip, key, now_s = self.gossip, talk.key, heap.now_s
+                gossip.heard(key, packet.data)
+                while gossip.step(key, now_s):
+                    pass
+        elif isinstance(packet, Open):
+            heap.note("open", end.name)
+            sender = Sender(end.name if end.peer is None else end.peer.hex())
+            talks: list[Talk] = []
+            key = self.gossip.serve(sender, lambda: self._ready(talks))
+            self._begin(Talk(key, end, followed=False), talks)
+        else:
+            heap.note("verb", end.name, packet.code)
+            self.verb(end, packet.code)
 
     def verb(self, end: End, code: int) -> None:
         """The peer says something of lanes.
@@ -278,10 +282,7 @@ class Process:
 
     def talk(self, end: End, *, followed: bool) -> Talk | None:
         """The SYNC that crosses a ship."""
-        for talk in self.talks.values():
-            if talk.end is end and talk.followed == followed:
-                return talk
-        return None
+        return self._crossing.get((end, followed))
 
     def _ready(self, talks: list[Talk]) -> None:
         for talk in talks:
@@ -314,6 +315,8 @@ class Process:
         for key in [key for key, talk in self.talks.items() if talk.end is end]:
             del self.talks[key]
             self.gossip.gone(key)
+        for followed in (False, True):
+            self._crossing.pop((end, followed), None)
         end.close()
 
     def lost(self, end: End) -> None:

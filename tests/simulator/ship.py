@@ -24,7 +24,7 @@ class Open:
     """A SYNC conveyor begins; the sender follows."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)  # not frozen: that takes several times as long to make, and there are millions
 class Data:
     """A piece of a SYNC conveyor.
 

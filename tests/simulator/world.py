@@ -75,13 +75,14 @@ class Intakes:
 class World:
     """See the module."""
 
-    def __init__(self, seed: int, *, skew_s: float = 0.0, slots: int = SLOTS) -> None:
+    def __init__(self, seed: int, *, skew_s: float = 0.0, slots: int = SLOTS, traced: bool = False) -> None:
         """
         :param skew_s: most by which a node's clock is ahead or behind.
         :param slots: prekey slots that nodes publish for each suite.
+        :param traced: as of :class:`~simulator.heap.Heap`.
         """
         self.slots = slots
-        self.heap = Heap(seed)
+        self.heap = Heap(seed, traced=traced)
         self.shelf = Shelf()
         self.intakes = Intakes()
         self.moderators = Moderators(self.heap.random)
