@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Callable
 from pathlib import Path
 
@@ -11,7 +12,7 @@ import pytest
 from port17.asking import ask
 from port17.errors import ConveyorReset, NetworkError
 from port17.links.stream import ConveyorStream
-from port17.node import speed_plan, speedtest
+from port17.node import lanes, speed_plan, speedtest
 from port17.node.manager import LATENCY_STEP
 from port17.node.node_link import NodeLink, coarse
 from port17.node.speed_plan import APART_S, BURST, PATIENCE_S, PER_PEER_BURST, PER_PEER_S, QUIET
@@ -317,3 +318,32 @@ def test_a_lane_in_use_is_not_measured_until_it_is_idle(tmp_path: Path) -> None:
 def test_what_is_published_says_little() -> None:
     assert [coarse(one) for one in (0, 1, 3, 4, 5_000_000, 1 << 44)] == [0, 1, 1, 4, 4**11, 1 << 44]
     assert PATIENCE_S * 1_250_000 < BURST < 1.2 * PATIENCE_S * 1_250_000, "10 Mbit/s"
+
+
+def free_port() -> int:
+    with socket.socket() as one:
+        one.bind(("127.0.0.1", 0))
+        return int(one.getsockname()[1])
+
+
+def test_lanes_over_real_sockets_are_measured_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(speed_plan, "STEADY_S", 0.1)
+    monkeypatch.setattr(speed_plan, "RETRY_S", 1.0)
+    monkeypatch.setattr(speed_plan, "APART_S", 1.0)
+    monkeypatch.setattr(speedtest, "LOOK_S", 0.3)
+    monkeypatch.setattr(lanes, "MEASURE_S", 0.5)
+
+    async def run() -> None:
+        async with town(tmp_path) as made:
+            for name in ("ash", "oak"):
+                made.home(name, listen={"tcp": f"127.0.0.1:{free_port()}"}, transports={"tcp": {}})
+            await made.start(["ash", "oak"], ["ash", "oak"])
+            ash, oak = made.homes["ash"], made.homes["oak"]
+            await made.until(lambda: ash.lanes == {oak.fingerprint} and oak.lanes == {ash.fingerprint}, 30)
+            await made.until(lambda: all(lane(*two).speed for two in ((ash, oak), (oak, ash))), 60)
+            for two in ((ash, oak), (oak, ash)):
+                assert MIB < lane(*two).speed <= BURST / speed_plan.LEAST_S, (
+                    "of loopback, as far as Python goes"
+                )
+
+    anyio.run(run)
