@@ -304,6 +304,8 @@ def test_rules_for_a_request_choose_among_the_list_and_draw_one_for_it_at_last(t
         assert keeper.entries(ssh) == (listed[-1],)
         others = [one.fingerprint for one in street.known.map if one.fingerprint not in listed]
         policies.allowed = set(others[:3])
+        assert set(keeper.entries(ssh, draw=False)) == policies.allowed, "a question draws none"
+        assert keeper.listed == listed
         (added,) = keeper.entries(ssh)
         assert added in others[:3]
         assert keeper.entries(ssh) == (added,), "the same from now on"

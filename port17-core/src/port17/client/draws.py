@@ -35,8 +35,11 @@ _random: Final = SystemRandom()
 class Entered(Protocol):
     """Where routes may begin; :class:`~port17.client.guard_keeper.GuardKeeper` says so."""
 
-    def entries(self, request: Request) -> tuple[Fingerprint, ...]:
-        """Where routes for a request may begin."""
+    def entries(self, request: Request, *, draw: bool = True) -> tuple[Fingerprint, ...]:
+        """Where routes for a request may begin.
+
+        :param draw: whether a guard may be drawn for it.
+        """
 
 
 class Draws:
@@ -135,7 +138,8 @@ class Draws:
         """What a route for a request would be drawn from now."""
         now_s = anyio.current_time()
         self.failures.version(now_s)
-        return Situation(**self._terms(frozenset(self._entered.entries(self.demand(request)))))
+        entries = self._entered.entries(self.demand(request), draw=False)
+        return Situation(**self._terms(frozenset(entries)))
 
     def _survey(
         self, now_s: float, entries: frozenset[Fingerprint], hops: int, *, over_failed: bool = False

@@ -141,9 +141,12 @@ class GuardKeeper:
         """They were drawn from the whole network, and are to last."""
         return bool(self._guards.listed) and not self._provisional
 
-    def entries(self, request: Request) -> tuple[Fingerprint, ...]:
+    def entries(self, request: Request, *, draw: bool = True) -> tuple[Fingerprint, ...]:
         """Where routes for a request may begin: the guards in use; if the user's rules for this very request
-        forbid these, others of the list, and if they forbid all of it one that is drawn for it."""
+        forbid these, others of the list, and if they forbid all of it one that is drawn for it.
+
+        :param draw: False draws none, and gives all that one would be drawn from.
+        """
         doors, active = self._now(), self.active
         allowed = tuple(one for one in active if doors.allows(one, request))
         if allowed or not active:
@@ -153,7 +156,10 @@ class GuardKeeper:
         if allowed or not self.chosen:
             return allowed[:GUARDS]
         others = [one for one in doors.chart.nodes if doors.families(one) is not None]
-        added = self._guards.add([one for one in others if doors.allows(one, request)], self._network.wall())
+        others = [one for one in others if doors.allows(one, request)]
+        if not draw:
+            return tuple(others)
+        added = self._guards.add(others, self._network.wall())
         if added:
             self._changed()
         return added
