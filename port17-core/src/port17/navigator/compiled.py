@@ -7,6 +7,7 @@ is the same, on whatever chart it is. What depends on a request is the search's 
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Final, TypeAlias, TypeVar
@@ -32,11 +33,23 @@ KEPT_LEAST: Final = 1024
 Families: TypeAlias = frozenset[str | bytes]
 """Of a node or of all of a route: names of families, and the fingerprints of the nodes themselves, since none
 is in a route twice."""
-Exits: TypeAlias = list[tuple[ExitRules, bool, list[ChartNode]]]
-"""Nodes by their exit rules, and by whether they are trusted with unencrypted connections."""
+Exits: TypeAlias = "list[tuple[ExitKind, list[ChartNode]]]"
+"""Nodes by what they are as exits."""
 Step: TypeAlias = tuple[float, ChartNode, Families]
 """What it costs to go there over the lane and have it serve there, microseconds; the node; its families."""
 T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ExitKind:
+    """What matters of an exit for whether it may open a connection: thousands have one of a few kinds. Of
+    equal ones there is one object.
+
+    :param plain_text: it is trusted with unencrypted connections.
+    """
+
+    rules: ExitRules
+    plain_text: bool
 
 
 @dataclass(slots=True, eq=False)
@@ -45,7 +58,7 @@ class Standing:
 
     :param families: its own fingerprint among them.
     :param entry_us: what it costs as entry, microseconds; None if it must not be one.
-    :param rules: its exit rules, of equal ones always the same object.
+    :param exit_kind: None if it is no exit.
     :param points: where on earth it may be.
     """
 
@@ -53,7 +66,7 @@ class Standing:
     entry_us: float | None
     middle_us: float | None
     exit_us: float | None
-    rules: ExitRules | None
+    exit_kind: ExitKind | None
     points: tuple[cost.Point, ...]
 
 
@@ -85,7 +98,7 @@ class Compiled:
         self.policies: Final = policies
         self._standings: Final[dict[SecurityLevel, dict[ChartNode, Standing]]] = {one: {} for one in LEVELS}
         self._onward: Final[dict[SecurityLevel, dict[ChartNode, Onward]]] = {one: {} for one in LEVELS}
-        self._rules: Final[dict[ExitRules, ExitRules]] = {}
+        self._kinds: Final[dict[tuple[ExitRules, bool], ExitKind]] = {}
         self._chart: Chart | None = None
 
     def compile(self, chart: Chart, level: SecurityLevel = "normal") -> None:
@@ -105,8 +118,8 @@ class Compiled:
         for level in LEVELS:
             _forget(self._standings[level], chart, most)
             _forget(self._onward[level], chart, most)
-        if len(self._rules) > most:
-            self._rules.clear()
+        if len(self._kinds) > most:
+            self._kinds.clear()
 
     def standing(self, node: ChartNode, level: SecurityLevel) -> Standing:
         """Where a node may serve, and at what cost."""
@@ -132,15 +145,12 @@ class Compiled:
 
     def by_rules(self, nodes: Iterable[ChartNode], level: SecurityLevel) -> Exits:
         """Those of some nodes that have exit rules, together with others that have the same."""
-        found: dict[tuple[int, bool], list[ChartNode]] = {}
-        sets: dict[int, ExitRules] = {}
+        known, found = self._standings[level], defaultdict[ExitKind, list[ChartNode]](list)
         for node in nodes:
-            rules = self.standing(node, level).rules
-            if rules is not None:
-                # They are one object per set; to compare them takes longer.
-                sets[id(rules)] = rules
-                found.setdefault((id(rules), node.plain_text), []).append(node)
-        return [(sets[which], plain, same) for (which, plain), same in found.items()]
+            standing = known.get(node) or self.standing(node, level)
+            if standing.exit_kind is not None:
+                found[standing.exit_kind].append(node)
+        return list(found.items())
 
     def _stand(self, node: ChartNode, level: SecurityLevel) -> Standing:
         policies = self.policies
@@ -153,13 +163,16 @@ class Compiled:
                 costs[index] = None
             elif judgement.cost_us:
                 costs[index] = waiting + cost.charged_us(judgement)
-        rules = node.exit
-        if rules is None or not node.addresses:
-            costs[2] = rules = None
+        kind: ExitKind | None = None
+        if node.exit is None or not node.addresses:
+            costs[2] = None
         else:
-            rules = self._rules.setdefault(rules, rules)
+            kind = self._kinds.get((node.exit, node.plain_text))
+            if kind is None:
+                kind = ExitKind(node.exit, node.plain_text)
+                self._kinds[node.exit, node.plain_text] = kind
         return Standing(
-            kin.families | {node.fingerprint}, costs[0], costs[1], costs[2], rules, cost.points(node.places)
+            kin.families | {node.fingerprint}, costs[0], costs[1], costs[2], kind, cost.points(node.places)
         )
 
     def _look_onward(

@@ -67,12 +67,12 @@ class Field:
             yield "entry"
         if standing.middle_us is not None:
             yield "middle"
-        rules = standing.rules
+        kind = standing.exit_kind
         if (
             standing.exit_us is not None
-            and rules is not None
-            and rules.allows(self._request.host, self._request.port)
-            and (node.plain_text or not self._request.plain_text)
+            and kind is not None
+            and kind.rules.allows(self._request.host, self._request.port)
+            and (kind.plain_text or not self._request.plain_text)
         ):
             yield "exit"
 

@@ -122,6 +122,7 @@ class Survey:
             raise LocalViolation("what is known is of other policies")
         self._policies = self._compiled.policies
         self._compiled.settle(chart)
+        self._vetoing = "veto_route" in self._policies.by_request
         self._transports = transports
         self._avoided = frozenset(avoid)
         self._closed = frozenset(way for a, b in avoid_lanes for way in ((a, b), (b, a)))
@@ -313,10 +314,12 @@ class Survey:
             if len(kept) >= near and walk[0] > kept[near - 1][0] + TIE_US:
                 break
             asked += 1
-            vetoes = [] if vetoed else self._vetoes(walk[1], demand.request)
-            found.vetoes += vetoes
-            if not vetoes:
-                kept.append(walk)
+            if self._vetoing and not vetoed:
+                vetoes = self._vetoes(walk[1], demand.request)
+                if vetoes:
+                    found.vetoes += vetoes
+                    continue
+            kept.append(walk)
         found.walks[:asked] = kept
         found.near = len(kept)
         found.weights = weigh([us for us, _ in kept], demand.spread) if kept else []
@@ -327,7 +330,7 @@ class Survey:
         return found
 
     def _vetoes(self, nodes: tuple[ChartNode, ...], request: Request) -> list[Removal]:
-        if "veto_route" not in self._policies.by_request:
+        if not self._vetoing:
             return []
         said = self._policies.judge_route(Route(nodes), request).objections
         between = " ".join(node.name for node in nodes) if said else ""

@@ -15,10 +15,9 @@ from typing import Final, TypeAlias
 
 from port17.navigator import cost
 from port17.navigator.chart import Chart, ChartNode, Fingerprint
-from port17.navigator.compiled import Compiled, Exits, Families, Onward, Step
+from port17.navigator.compiled import Compiled, ExitKind, Exits, Families, Onward, Step
 from port17.navigator.explain import NETWORK
 from port17.navigator.policy import Judgement, Objection, Position, Request, SecurityLevel
-from port17.records.exit_rules import ExitRules
 
 Walk: TypeAlias = tuple[float, tuple[ChartNode, ...]]
 """What it costs, microseconds, and its nodes, from the entry to the exit."""
@@ -94,7 +93,7 @@ class Admits:
         self._of_exits = not by_request.isdisjoint(("exclude_exit", "exit_cost"))
         self.picky = self._of_nodes or self._of_lanes
         """Nodes or lanes on the way have to be asked about."""
-        self._rules: dict[int, bool] = {}
+        self._kinds: dict[ExitKind, bool] = {}
         self._exits: dict[ChartNode, float] = {}
         """Of those that are admitted."""
         self._exits_asked: set[ChartNode] = set()
@@ -111,8 +110,8 @@ class Admits:
         """The same of many at once: those of them that may be the exit, and maybe others."""
         request = self._request
         open_to: list[ChartNode] = []
-        for rules, plain, nodes in exits:
-            if (plain or not request.plain_text) and self._allows(rules):
+        for kind, nodes in exits:
+            if self._allows(kind):
                 open_to += nodes
             self._exits_asked.update(nodes)
         if self._of_exits:
@@ -177,11 +176,11 @@ class Admits:
             return [Objection(NETWORK, "the charter does not trust it with unencrypted connections")]
         return []
 
-    def _allows(self, rules: ExitRules) -> bool:
-        # Most exits have one of a few sets of rules, and the compiled ones are one object per set.
-        allowed = self._rules.get(id(rules))
+    def _allows(self, kind: ExitKind) -> bool:
+        allowed, request = self._kinds.get(kind), self._request
         if allowed is None:
-            allowed = self._rules[id(rules)] = rules.allows(self._request.host, self._request.port)
+            trusted = kind.plain_text or not request.plain_text
+            allowed = self._kinds[kind] = trusted and kind.rules.allows(request.host, request.port)
         return allowed
 
 

@@ -10,7 +10,7 @@ from pydantic import Field
 
 from port17.hookspecs import hookimpl
 from port17.navigator.chart import ChartNode
-from port17.navigator.cost import DETOUR, LIGHT_US_PER_KM, USUAL_LANE_US, Point, apart_km, points
+from port17.navigator.cost import DETOUR, LIGHT_US_PER_KM, USUAL_LANE_US, Point, apart_km, point
 from port17.navigator.countries import COUNTRIES
 from port17.navigator.geo import Place
 from port17.navigator.policy import Request, RoutePolicy
@@ -67,19 +67,21 @@ class Proximity(RoutePolicy):
         not known counts as an ocean away, so that hiding it wins nothing."""
         country = ""
         if request.place is not None:
-            there = _points_of(request.place)
+            there = point(request.place)
         elif self.config.by_ending:
             country = country_of(request.host)
             there = _middle(country)
         else:
             return None
-        if not (there and self._us_per_km):
+        if there is None or not self._us_per_km:
             return None
         farthest, abroad = -1.0, not country
         for place in node.places:
             abroad = abroad or place.country != country
             if place.latitude is not None and place.longitude is not None:
-                farthest = max(farthest, _apart_km(place.latitude, place.longitude, there[0]))
+                apart = _apart_km(place.latitude, place.longitude, there)
+                if apart > farthest:
+                    farthest = apart
         if not abroad and node.places:
             return None  # where in its country a server is, its name doesn't say
         return self._unknown_us if farthest < 0.0 else farthest * self._us_per_km
@@ -97,17 +99,13 @@ def country_of(host: str) -> str:
 
 @lru_cache(maxsize=DISTANCES_KEPT)
 def _apart_km(latitude: float, longitude: float, there: Point) -> float:
-    return apart_km(points((Place(NOWHERE, latitude=latitude, longitude=longitude),)), (there,)) or 0.0
+    here = point(Place(NOWHERE, latitude=latitude, longitude=longitude))
+    return 0.0 if here is None else apart_km((here,), (there,)) or 0.0
 
 
 @lru_cache(maxsize=PLACES_KEPT)
-def _points_of(place: Place) -> tuple[Point, ...]:
-    return points((place,))
-
-
-@lru_cache(maxsize=PLACES_KEPT)
-def _middle(country: str) -> tuple[Point, ...]:
-    if not country:
-        return ()
-    found = COUNTRIES[country]
-    return points((Place(NOWHERE, latitude=found.latitude, longitude=found.longitude),))
+def _middle(country: str) -> Point | None:
+    found = COUNTRIES.get(country)
+    return (
+        None if found is None else point(Place(NOWHERE, latitude=found.latitude, longitude=found.longitude))
+    )
