@@ -23,7 +23,7 @@ ENDS_S = 60.0
 @pytest.fixture(scope="module")
 def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
     folder = tmp_path_factory.mktemp("boot")
-    ports = dict(zip(NAMES, free_ports(len(NAMES)), strict=True))
+    ports = dict(zip(NAMES, free_ports(*[HOST] * len(NAMES)), strict=True))
     with House(folder, NAMES, ports) as made:
         command("identity", "new", "--dir", str(folder / "publisher"))
         card = str(folder / "publisher.id")
@@ -56,7 +56,7 @@ def newcomer(house: House, folder: Path, pin: Path, *sources: str) -> Path:
     charter.write_bytes((house.directory / "house.charter").read_bytes())
     file = folder / "client.toml"
     words = [word for source in sources for word in ("--bootstrap", source)]
-    socks = f"{HOST}:{free_ports(1)[0]}"
+    socks = f"{HOST}:{free_ports(HOST)[0]}"
     words += ["--private-addresses"]
     command("client", "init", "--config", str(file), "--charter", str(charter), "--socks", socks, *words)
     file.write_text(file.read_text().replace("[bootstrap]", f'[bootstrap]\npin = "{pin}"\ntimeout_s = 5'))
@@ -121,7 +121,7 @@ def test_a_node_starts_from_the_list_alone(house: House, listed: bytes, tmp_path
     config = tmp_path / "fir.toml"
     command(
         *("node", "init", "--config", str(config), "--charter", str(charter), "--name", "fir"),
-        *("--listen", f"{HOST}:{free_ports(1)[0]}", "--bootstrap", str(sources)),
+        *("--listen", f"{HOST}:{free_ports(HOST)[0]}", "--bootstrap", str(sources)),
         *("--lane", house.fingerprints["ash"].hex()),
     )
     run = [*PROGRAM, "node", "run", "--config", str(config), "--json"]

@@ -76,7 +76,7 @@ class Scene:
 @pytest.fixture
 def scene(tmp_path: Path) -> Iterator[Scene]:
     """Three nodes with all their lanes; the client can be started."""
-    ports = dict(zip(NAMES, free_ports(len(NAMES)), strict=True))
+    ports = dict(zip(NAMES, free_ports(*[HOST] * len(NAMES)), strict=True))
     options = ["--suite", STRONG.name, "--suite", WEAK.name, "--identity", COMPOSITE.name]
     with ExitStack() as stack:
         men = {name: stack.enter_context(Man((HOST, port))) for name, port in ports.items()}

@@ -97,7 +97,7 @@ def drawn(network: Testnet, destination: Destination) -> list[str]:
 
 def test_a_node_added_later_is_used_in_routes_and_leaves_in_order(network: Testnet, tmp_path: Path) -> None:
     late = Late(
-        network, tmp_path, "late", "--listen", f"{HOST}:{free_ports(1)[0]}", "--exit", "--allow-private"
+        network, tmp_path, "late", "--listen", f"{HOST}:{free_ports(HOST)[0]}", "--exit", "--allow-private"
     )
     try:
         network.settle()
@@ -128,7 +128,7 @@ def test_a_node_without_an_address_serves_in_the_middle(network: Testnet, tmp_pa
 
 def test_a_node_that_is_killed_is_gone_around(network: Testnet, tmp_path: Path) -> None:
     late = Late(
-        network, tmp_path, "doomed", "--listen", f"{HOST}:{free_ports(1)[0]}", "--exit", "--allow-private"
+        network, tmp_path, "doomed", "--listen", f"{HOST}:{free_ports(HOST)[0]}", "--exit", "--allow-private"
     )
     try:
         with Destination() as destination:

@@ -12,7 +12,7 @@ from contextlib import ExitStack, contextmanager, suppress
 import pytest
 from rig.destination import Destination, order, receive_exactly
 from rig.patience import until
-from rig.program import connect, download
+from rig.program import connect, download, echoes
 from rig.recorder import Crossing
 from rig.testnet import resident
 from rig.watched import Watched, watched
@@ -67,10 +67,11 @@ def network(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Watched]:
 
 @pytest.fixture(autouse=True)
 def alive(network: Watched, destination: Destination) -> Iterator[None]:
-    """After every attack nobody has died, all lanes stand and new connections work."""
+    """After every attack nobody has died, all lanes stand and, soon, new connections work."""
     yield
     network.house.wait_for_lanes()
     assert all(process.poll() is None for process in network.house.processes.values())
+    until(lambda: echoes(network.house.socks, destination.port, "new"), "new connections work", WAIT_S)
     with connect(network.house.socks, destination.port, isolation="new") as program:
         assert download(program, b"new", MIB).got == MIB
 

@@ -13,7 +13,7 @@ from port17.node.keyring import Keyring
 from port17.plugins.loader import Registry
 from port17.records.charter import Charter
 from port17_cli import drivers
-from port17_cli.network import free_ports
+from port17_cli.network import HOST, free_ports
 
 FORBIDDEN = "p17-1-x25519-chacha20poly1305-blake2s"
 """A suite that the house's charter does not allow: it did once, in this story."""
@@ -21,7 +21,7 @@ LIFETIME_S = 3600
 
 
 def test_dead_prekeys_are_erased_at_the_next_start_and_stop_nothing(tmp_path: Path) -> None:
-    with House(tmp_path, ["oak"], {"oak": free_ports(1)[0]}) as house:
+    with House(tmp_path, ["oak"], {"oak": free_ports(HOST)[0]}) as house:
         registry = Registry()
         schemes = drivers.schemes(registry)
         charter = Charter.load(tmp_path / "house.charter", schemes)

@@ -37,7 +37,7 @@ def public(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
     """A network whose exits refuse addresses that are not public, as they do unless told otherwise."""
     names = ("ash", "birch", "cedar")
     directory: Path = tmp_path_factory.mktemp("public")
-    ports = dict(zip(names, free_ports(len(names)), strict=True))
+    ports = dict(zip(names, free_ports(*[HOST] * len(names)), strict=True))
     with House(directory, names, ports, private=False) as house:
         house.start(*names)
         house.wait_for_lanes()
@@ -47,8 +47,8 @@ def public(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
 
 
 def test_a_port_that_nobody_listens_on(testnet: Testnet) -> None:
-    assert refusal(testnet.socks, HOST, free_ports(1)[0]) == REFUSED
-    assert refusal(testnet.socks, "localhost", free_ports(1)[0]) == REFUSED
+    assert refusal(testnet.socks, HOST, free_ports(HOST)[0]) == REFUSED
+    assert refusal(testnet.socks, "localhost", free_ports(HOST)[0]) == REFUSED
 
 
 def test_a_name_that_has_no_address(testnet: Testnet) -> None:

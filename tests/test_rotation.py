@@ -42,7 +42,7 @@ def destination() -> Iterator[Destination]:
 
 @pytest.fixture
 def house(tmp_path: Path) -> Iterator[House]:
-    ports = dict(zip(NAMES, free_ports(len(NAMES)), strict=True))
+    ports = dict(zip(NAMES, free_ports(*[HOST] * len(NAMES)), strict=True))
     with House(tmp_path, NAMES, ports) as made:
         yield made
 

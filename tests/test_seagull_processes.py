@@ -19,7 +19,7 @@ from port17.bottles.sqlite_rack import SqliteRack
 from port17.records.bottle import SLOTS_CAP
 from port17.records.charter_file import CharterFile
 from port17.records.revision import PREKEY_LIFETIME_FLOOR_S
-from port17_cli.network import free_ports
+from port17_cli.network import HOST, free_ports
 from port17_crypto.schemes import Ed25519
 
 SUITE = "p17-1-x25519-chacha20poly1305-blake2s"
@@ -36,7 +36,7 @@ DEAD_S = (SLOTS_CAP + 1) * PREKEY_LIFETIME_FLOOR_S + OVERLAP_S
 @pytest.fixture(scope="module")
 def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
     folder = tmp_path_factory.mktemp("gull")
-    ports = dict(zip(NAMES, free_ports(len(NAMES)), strict=True))
+    ports = dict(zip(NAMES, free_ports(*[HOST] * len(NAMES)), strict=True))
     terms = ("--prekey-lifetime", str(PREKEY_LIFETIME_FLOOR_S), "--overlap", str(OVERLAP_S), "--suite", SUITE)
     with House(folder, NAMES, ports, options=terms) as made:
         exits = [word for one in made.fingerprints.values() for word in ("--plain-text-exit", one.hex())]

@@ -47,7 +47,7 @@ def printed(*words: str) -> str:
 
 
 def test_no_process_says_a_secret(tmp_path: Path) -> None:
-    ports = dict(zip(NAMES, free_ports(len(NAMES)), strict=True))
+    ports = dict(zip(NAMES, free_ports(*[HOST] * len(NAMES)), strict=True))
     with House(tmp_path, NAMES, ports) as house, Destination() as destination:
         # The key that is to be locked is a secret too: it is told of before.
         secrets = keys_of(house)

@@ -15,7 +15,7 @@ from rig.patience import until
 from rig.program import connect, download
 
 from port17_cli.main import main
-from port17_cli.network import free_ports
+from port17_cli.network import HOST, free_ports
 
 DOCUMENT = Path(__file__).resolve().parent.parent / "docs" / "switching-suites.md"
 BLOCK = re.compile(r"^```sh\n(.*?)^```$", re.MULTILINE | re.DOTALL)
@@ -32,7 +32,7 @@ def harbour(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[House]:
     """The network of the document, running; the present folder is the one that it lies in."""
     folder = tmp_path / "harbour"
     folder.mkdir()
-    ports = dict(zip(NODES, free_ports(len(NODES)), strict=True))
+    ports = dict(zip(NODES, free_ports(*[HOST] * len(NODES)), strict=True))
     with House(folder, NODES, ports, options=("--suite", OLD), network="harbour") as house:
         shutil.copy(house.config("client"), folder / "me.toml")
         house.start(*NODES, "client")

@@ -33,7 +33,7 @@ from port17.records.identity import node_id
 from port17.records.prekey import PrekeyRecord
 from port17.wire.suite import CipherSuite
 from port17_cli import drivers
-from port17_cli.network import free_ports
+from port17_cli.network import HOST, free_ports
 
 NAMES = ("ash", "birch", "cedar", "dogwood")
 BAD = "dogwood"
@@ -120,7 +120,7 @@ def test_a_node_does_not_fail_to_start_for_its_neighbours_bottle(
 @pytest.fixture
 def house(tmp_path: Path) -> Iterator[House]:
     """Four nodes and a client, of which nothing runs yet."""
-    ports = dict(zip(NAMES, free_ports(len(NAMES)), strict=True))
+    ports = dict(zip(NAMES, free_ports(*[HOST] * len(NAMES)), strict=True))
     with House(tmp_path, NAMES, ports) as made:
         yield made
 

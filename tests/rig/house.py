@@ -76,7 +76,7 @@ class House:
         for name in names:
             lanes = [w for other in names if other != name for w in ("--lane", made[other]["fingerprint"])]
             command("node", "bottle", "--config", str(self.config(name)), *lanes)
-        self.socks = (HOST, free_ports(1)[0])
+        self.socks = (HOST, free_ports(HOST)[0])
         command(
             *("client", "init", "--config", str(self.config("client")), "--charter", charter),
             *("--socks", f"{HOST}:{self.socks[1]}", "--private-addresses"),

@@ -70,7 +70,7 @@ class Watched:
 @contextmanager
 def watched(directory: Path, names: Sequence[str]) -> Iterator[Watched]:
     """The network's nodes run, with all their lanes; the client can be started."""
-    ports = dict(zip(names, free_ports(len(names)), strict=True))
+    ports = dict(zip(names, free_ports(*[HOST] * len(names)), strict=True))
     with ExitStack() as stack:
         recorders = {name: stack.enter_context(Recorder((HOST, port))) for name, port in ports.items()}
         advertised = {name: recorder.address for name, recorder in recorders.items()}
