@@ -56,6 +56,7 @@ FOUND: dict[str, Any] = {
     "level": "high",
     "asked_level": "normal",
     "hops": 3,
+    "fallback": "",
     "nodes": {"known": 30, "usable": 28},
     "entries": ["ash", "oak"],
     "policies": ["diversity", "rules"],
@@ -168,6 +169,12 @@ def test_who_refuses_the_connection_stands_in_the_headline() -> None:
     text = shown({**NONE, "removed": [refusal]})
     assert "NO ROUTE: no node may open it; rules: rule 2 blocks: never." in text
     assert "LEFT OUT" not in text
+
+
+def test_what_a_client_does_before_it_gives_up_is_said() -> None:
+    assert "longer ones are used" in shown({**FOUND, "fallback": "longer"})
+    assert "tried again" in shown({**FOUND, "fallback": "failed"})
+    assert "tried again" not in shown(FOUND)
 
 
 def test_files_are_said_to_be_files_and_no_guards_to_be_none() -> None:

@@ -151,13 +151,25 @@ def test_a_weaker_level() -> None:
     }
 
 
-def test_what_has_just_failed_other_entries_and_an_encrypted_port() -> None:
-    chart = full_mesh(*NODES[:3])
-    failed = explained(chart, panel(), avoid=[BIRCH.fingerprint])
-    assert set(helping(failed)) == {("failures", ())}
-    assert failed.refusal is not None
-    assert failed.refusal.mendable
+def test_what_a_client_does_before_it_gives_up() -> None:
+    failed = explained(full_mesh(*NODES[:3]), panel(), avoid=[BIRCH.fingerprint])
+    assert (failed.fallback, failed.refusal, failed.hops) == ("failed", None, 3)
+    assert failed.chosen is not None
+    assert BIRCH.fingerprint in {one.fingerprint for one in failed.chosen.route.nodes}
 
+    row = (ASH, BIRCH, CEDAR, node("elm", "85.5.0.1=BR/5"))
+    claims = {
+        one.fingerprint: [(other.fingerprint, 1, 1) for other in row if abs(row.index(other) - place) == 1]
+        for place, one in enumerate(row)
+    }
+    chain = Chart.build([*map(no_exit, row[:3]), row[3]], claims)
+    longer = explained(chain, panel(), entries=[ASH.fingerprint])
+    assert (longer.fallback, longer.refusal, longer.hops) == ("longer", None, 4)
+    assert explained(chain, panel(), entries=[ASH.fingerprint], max_hops=3).refusal is not None
+    assert explained(chain, panel()).fallback == ""
+
+
+def test_other_entries_and_an_encrypted_port() -> None:
     alone = full_mesh(*NODES[:3], DATE)
     alone = Chart([replace(one, lanes={}) if one.name == "date" else one for one in alone])
     elsewhere = explained(alone, panel(), entries=[DATE.fingerprint])

@@ -22,6 +22,11 @@ FAILED_SHOWN = 8
 """Changes that would not help, all in one line."""
 ALIKE = ("without the policy ", "at the level ", "if a route could have two nodes of one ")
 """How changes begin of which there are several."""
+FALLBACKS = {
+    "longer": "There is no route of so few nodes as would do; longer ones are used.",
+    "failed": "There is no route around what has just failed; it is tried again.",
+}
+"""What a client does before it gives up."""
 WORLD = ("network", "client")
 """Who objects and is no policy."""
 MORE = "--json has all of it."
@@ -58,6 +63,8 @@ def _asked(found: dict[str, Any]) -> Iterator[str]:
 def _route(route: dict[str, Any], found: dict[str, Any]) -> Iterator[str]:
     routes = found["routes"]
     number = f"{routes['count']}" if routes["exact"] else f"more than {routes['count']}"
+    if found["fallback"]:
+        yield FALLBACKS[found["fallback"]]
     drawn = f"drawn from the {routes['near']} quickest of {number} that may be used"
     yield f"ROUTE, {_ms(route['cost_us'])}: {drawn}"
     nodes = route["nodes"]

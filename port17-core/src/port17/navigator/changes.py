@@ -23,7 +23,7 @@ ENCRYPTED_PORT: Final = 443
 FAMILIES: Final = {"as": "autonomous system", "net": "IP network", "yours": "family of your own"}
 """Kinds of family whose names say too little; those of others are shown as their policies call them."""
 
-Kind: TypeAlias = Literal["failures", "level", "reason", "family", "policy", "port", "entries", "policies"]
+Kind: TypeAlias = Literal["level", "reason", "family", "policy", "port", "entries", "policies"]
 KINDS: Final = get_args(Kind)
 """What gives up least first."""
 
@@ -145,9 +145,6 @@ def _elsewise(
     situation: Situation, request: Request, kin: Collection[str], refusal: NoRoute
 ) -> Iterator[_Trial]:
     """Whatever is no policy's."""
-    if situation.avoid or situation.avoid_lanes:
-        what = "once what has just failed works again"
-        yield _Trial("failures", what, replace(situation, avoid=(), avoid_lanes=()), request)
     for level in reversed(LEVELS[: LEVELS.index(request.level)]):
         yield _Trial("level", f"at the level {level}", situation, replace(request, level=level))
     for kind in sorted({family.partition(":")[0] for family in kin}):

@@ -6,10 +6,10 @@ How a route is found is :mod:`~port17.navigator.route`'s; what a change of mind 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from random import Random
-from typing import Any, Final
+from typing import Any, Final, Literal, TypeAlias
 
 from port17.errors import NoRoute
 from port17.navigator.changes import Change, Parted, changes
@@ -18,6 +18,8 @@ from port17.navigator.explain import NETWORK, Removal
 from port17.navigator.policy import Request, SecurityLevel
 from port17.navigator.ranking import Scored
 from port17.navigator.situation import Situation
+
+Fallback: TypeAlias = Literal["", "longer", "failed"]
 
 ROUTES_CAP: Final = 1000
 """Routes that are told with all their parts, the quickest first: more than anybody reads, and with
@@ -32,6 +34,8 @@ class Explanation:
     :param request: with the level that holds for it.
     :param asked: the level that the user has set.
     :param hops: nodes of a route for it.
+    :param fallback: ``longer`` if there is a route only of more nodes than were asked for, ``failed`` if only
+        over what has just failed; empty otherwise.
     :param known: nodes that are known, and of these ``usable``, those on the chart.
     :param entries: names of the nodes that routes may begin at; None for any.
     :param policies: names of all that were asked.
@@ -48,6 +52,7 @@ class Explanation:
     request: Request
     asked: SecurityLevel
     hops: int
+    fallback: Fallback
     known: int
     usable: int
     entries: tuple[str, ...] | None
@@ -70,6 +75,7 @@ class Explanation:
             "level": request.level,
             "asked_level": self.asked,
             "hops": self.hops,
+            "fallback": self.fallback,
             "nodes": {"known": self.known, "usable": self.usable},
             "entries": None if self.entries is None else list(self.entries),
             "policies": list(self.policies),
@@ -115,13 +121,18 @@ def explain_request(situation: Situation, request: Request, rng: Random) -> Expl
 
     :param rng: what the route is drawn with.
     """
-    survey = situation.survey()
-    chart = situation.chart
+    chart, survey = situation.chart, situation.survey()
+    fallback: Fallback = ""
     refusal: NoRoute | None = None
     try:
         survey.draw(request, rng)
     except NoRoute as error:
         refusal = error
+        for name, other in _fallbacks(situation) if error.mendable else ():
+            if other.survey().usable(request)[0]:
+                situation, survey = other, other.survey()
+                fallback, refusal = name, None
+                break
     ranking = survey.rank(request)
     near = ranking.scored[: ranking.near]
     total = sum(ranking.weights[: len(near)])
@@ -134,6 +145,7 @@ def explain_request(situation: Situation, request: Request, rng: Random) -> Expl
         request=ranking.request,
         asked=request.level,
         hops=max(situation.hops, situation.policies.judge_request(request).hops),
+        fallback=fallback,
         known=len(chart) + len(chart.left_out),
         usable=len(chart),
         entries=None
@@ -150,6 +162,14 @@ def explain_request(situation: Situation, request: Request, rng: Random) -> Expl
         refusal=refusal,
         changes=() if refusal is None else tuple(changes(situation, request, removed, kin, refusal)),
     )
+
+
+def _fallbacks(situation: Situation) -> Iterator[tuple[Fallback, Situation]]:
+    """What a client tries where there is no route, in this order."""
+    for hops in range(situation.hops + 1, situation.max_hops + 1):
+        yield "longer", replace(situation, hops=hops)
+    if situation.avoid or situation.avoid_lanes:
+        yield "failed", replace(situation, avoid=(), avoid_lanes=())
 
 
 def _kin(situation: Situation, level: SecurityLevel) -> dict[str, tuple[str, ...]]:
