@@ -161,6 +161,15 @@ def test_a_source_that_fails_is_not_one_that_knows_nothing(answer: object) -> No
     assert len(source.asked) == 1
 
 
+def test_how_a_source_failed_names_no_address() -> None:
+    atlas = Atlas(Says(ValueError("cannot look up 192.0.2.9")))
+    with pytest.raises(Unplaceable) as failure:
+        atlas.find(ip_address("192.0.2.9"))
+    assert "192.0.2.9" not in str(failure.value)
+    assert failure.value.__cause__ is None
+    assert failure.value.__context__ is None
+
+
 def test_only_numbers_have_places_each_once_in_their_order() -> None:
     source = Says(said(country="DE"))
     addresses = {

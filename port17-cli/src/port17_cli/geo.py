@@ -6,7 +6,7 @@ import argparse
 import ipaddress
 
 from port17.errors import UsageError
-from port17.navigator.atlas import Atlas
+from port17.navigator.atlas import Atlas, Unplaceable
 from port17.plugins.loader import Registry
 from port17.plugins.own_atlas import open_atlas
 from port17.records.ip_space import Address
@@ -49,7 +49,11 @@ def _address(text: str) -> Address:
 
 def _row(atlas: Atlas, number: Address) -> dict[str, object]:
     """:raises ConfigError: a file proves damaged."""
-    place = atlas.find(number)
+    try:
+        place = atlas.find(number)
+    except Unplaceable:
+        atlas.source.locate(number)  # raises what the atlas doesn't repeat
+        raise
     row: dict[str, object] = {"address": str(number), "known": place is not None}
     if place is None:
         return row | dict.fromkeys(("country", "continent", "asn", "latitude", "longitude"))

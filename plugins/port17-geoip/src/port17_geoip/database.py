@@ -74,7 +74,8 @@ class Database:
         try:
             return self._reader.get(ip)
         except maxminddb.InvalidDatabaseError as error:
-            raise ConfigError(f"{self.path} is damaged: {error}", cure=_ANEW) from error
+            # Without the reader's own words, which name the address: it may be a destination's.
+            raise ConfigError(f"{self.path} is damaged.", cure=_ANEW) from error
 
     def close(self) -> None:
         """Let go of the file."""

@@ -31,6 +31,10 @@ class Unplaceable(ConfigError):
     it knows nothing."""
 
 
+class _NoPlaceError(Exception):
+    """What a source says is no place; the text doesn't name the address."""
+
+
 class Atlas:
     """What one geo source says."""
 
@@ -86,28 +90,34 @@ class Atlas:
         try:
             said = self.source.locate(inner)
             return None if said is None else _checked(said, ip)
+        except _NoPlaceError as error:
+            why = str(error)
         except Exception as error:  # noqa: BLE001 - a driver's; what it has not said must open nothing
-            return f"the geo source {self.source.name!r} failed at one of its addresses: {error}"
+            # Not its text: that may name the address, which may be a destination's.
+            why = type(error).__name__
+        return f"the geo source {self.source.name!r} failed at an address: {why}"
 
 
 def _checked(said: Place, ip: Address) -> Place:
-    """:raises ValueError: the source says what is no place."""
+    """:raises _NoPlaceError: the source says what is no place."""
+    if not isinstance(said, Place):
+        raise _NoPlaceError(f"it answered a {type(said).__name__}")
     country, continent, latitude, longitude = said.country, said.continent, said.latitude, said.longitude
     if country and not _COUNTRY.match(country):
-        raise ValueError(f"{country!r} is no country's code")
+        raise _NoPlaceError(f"{country!r} is no country's code")
     if continent and continent not in CONTINENTS:
-        raise ValueError(f"{continent!r} is no continent's code")
+        raise _NoPlaceError(f"{continent!r} is no continent's code")
     if not 0 <= said.asn <= ASN_CAP:
-        raise ValueError(f"{said.asn} is no AS number")
+        raise _NoPlaceError(f"{said.asn} is no AS number")
     if latitude is None or longitude is None:
         latitude = longitude = None
     elif not (math.isfinite(latitude) and abs(latitude) <= 90 and abs(longitude) <= 180):
-        raise ValueError(f"{latitude}, {longitude} is nowhere on earth")
+        raise _NoPlaceError(f"{latitude}, {longitude} is nowhere on earth")
     known = COUNTRIES.get(country)
     if known is not None:
         continent = continent or known.continent
         if latitude is None:
             latitude, longitude = float(known.latitude), float(known.longitude)
     if not (country or continent or said.asn or latitude is not None):
-        raise ValueError("it names a place and says nothing of it")
+        raise _NoPlaceError("it names a place and says nothing of it")
     return Place(ip, said.asn, country, continent, latitude, longitude)
