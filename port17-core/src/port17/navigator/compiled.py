@@ -143,8 +143,8 @@ class Compiled:
         found = known[node] = self._look_onward(node, level, peers, chart)
         return found
 
-    def by_rules(self, nodes: Iterable[ChartNode], level: SecurityLevel) -> Exits:
-        """Those of some nodes that have exit rules, together with others that have the same."""
+    def by_kind(self, nodes: Iterable[ChartNode], level: SecurityLevel) -> Exits:
+        """Those of some nodes that may be exits of some connection, those of one kind together."""
         known, found = self._standings[level], defaultdict[ExitKind, list[ChartNode]](list)
         for node in nodes:
             standing = known.get(node) or self.standing(node, level)

@@ -103,7 +103,7 @@ class Admits:
     def exit_us(self, node: ChartNode) -> float | None:
         """What the request's policies add for an exit, microseconds; None if it must not be the exit."""
         if node not in self._exits_asked:
-            self.admit_exits(self._compiled.by_rules((node,), self._request.level))
+            self.admit_exits(self._compiled.by_kind((node,), self._request.level))
         return self._exits.get(node)
 
     def admit_exits(self, exits: Exits) -> Mapping[ChartNode, float]:
@@ -203,15 +203,18 @@ class Every:
                 for more, target, theirs in ground.steps(nodes[-1], left)
                 if families.isdisjoint(theirs)
             ]
-        self._partial = partial
-        """All but the exit."""
         self._shares = _shares(
             ground, [[nodes[at] for _, nodes, _ in partial] for at in range(ground.hops - 1)]
         )
         lasts = dict.fromkeys(nodes[-1] for _, nodes, _ in partial)
-        self._steps = {last: ground.steps(last, 1) for last in lasts}
-        exits = dict.fromkeys(target for steps in self._steps.values() for _, target, _ in steps)
-        self._exits = ground.compiled.by_rules(exits, ground.level)
+        exits = {last: ground.steps(last, 1) for last in lasts}
+        self._walks: list[Walk] = []
+        for us, nodes, families in partial:
+            apart = families.isdisjoint
+            self._walks += [
+                (us + more, (*nodes, target)) for more, target, theirs in exits[nodes[-1]] if apart(theirs)
+            ]
+        self._exits = ground.compiled.by_kind({nodes[-1] for _, nodes in self._walks}, ground.level)
 
     @property
     def is_even(self) -> bool:
@@ -229,21 +232,21 @@ class Every:
     def admitted(self, admits: Admits) -> list[Walk]:
         """Those that a request may use, with what its policies add."""
         extra = admits.admit_exits(self._exits).get
+        if not admits.picky:
+            return [
+                (us + there, nodes) for us, nodes in self._walks if (there := extra(nodes[-1])) is not None
+            ]
+        ways: dict[tuple[ChartNode, ...], float | None] = {}
         found: list[Walk] = []
-        for us, nodes, families in self._partial:
-            apart, steps = families.isdisjoint, self._steps[nodes[-1]]
-            if not admits.picky:
-                found += [
-                    (us + more + there, (*nodes, target))
-                    for more, target, theirs in steps
-                    if (there := extra(target)) is not None and apart(theirs)
-                ]
+        for us, nodes in self._walks:
+            there, before = extra(nodes[-1]), nodes[:-1]
+            if there is None:
                 continue
-            way = admits.way_us(nodes)
-            for more, target, theirs in steps if way is not None else ():
-                there, last = extra(target), admits.lane_us(nodes[-1], target)
-                if way is not None and there is not None and last is not None and apart(theirs):
-                    found.append((us + way + more + last + there, (*nodes, target)))
+            if before not in ways:
+                ways[before] = admits.way_us(before)
+            way, last = ways[before], admits.lane_us(nodes[-2], nodes[-1])
+            if way is not None and last is not None:
+                found.append((us + way + last + there, nodes))
         return found
 
 

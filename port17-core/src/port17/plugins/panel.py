@@ -9,6 +9,7 @@ import math
 import sys
 from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import replace
+from functools import cached_property
 from typing import Final, Literal, TypeAlias, TypeGuard, TypeVar
 
 from port17.bottles.validation import NOTHING_KNOWN, Known, Terms
@@ -81,6 +82,15 @@ class Panel:
         self._askers: Final[dict[str, tuple[list[Asked], list[Asked]]]] = {}
         """Found out once: plugins come before anybody is asked."""
 
+    @cached_property
+    def _of_nodes(self) -> bool:
+        """Somebody is asked about nodes without the request; and below about exits."""
+        return bool(self._asked("exclude_node")[WITHOUT] or self._asked("node_cost")[WITHOUT])
+
+    @cached_property
+    def _of_exits(self) -> bool:
+        return bool(self._asked("exclude_exit")[WITHOUT] or self._asked("exit_cost")[WITHOUT])
+
     @property
     def names(self) -> tuple[str, ...]:
         """All who are asked about routes, in the order of their names."""
@@ -121,8 +131,10 @@ class Panel:
 
     def judge_node(self, node: ChartNode, position: Position, level: SecurityLevel) -> Judgement:
         """By ``exclude_node`` and ``node_cost``; of an exit also by ``exclude_exit`` and ``exit_cost``."""
-        judgement = self._judge("exclude_node", "node_cost", WITHOUT, node, position, level, None)
-        if position != "exit":
+        judgement = AGREED
+        if self._of_nodes:
+            judgement = self._judge("exclude_node", "node_cost", WITHOUT, node, position, level, None)
+        if position != "exit" or not self._of_exits:
             return judgement
         return _both(judgement, self._judge("exclude_exit", "exit_cost", WITHOUT, node, None))
 
@@ -169,11 +181,12 @@ class Panel:
                 else:
                     for ask in costs:
                         more = ask(node, request)
-                        if more is None:
-                            continue
-                        if not _is_cost(more):
-                            break
-                        us += more
+                        if type(more) is float and 0.0 <= more < math.inf:
+                            us += more
+                        elif more is not None:
+                            if not _is_cost(more):
+                                break
+                            us += more
                     else:
                         weighed[node] = us
             except Exception:  # noqa: BLE001 - what fails objects; judge_exit says how
@@ -329,7 +342,7 @@ def _are_names(value: object) -> TypeGuard[Collection[str]]:
         isinstance(value, Collection)
         and not isinstance(value, str | bytes)
         and len(value) <= FAMILIES_CAP
-        and all(type(name) is str for name in value)
+        and set(map(type, value)) <= {str}
     )
 
 
