@@ -46,13 +46,16 @@ def test_routes_over_it_are_the_same() -> None:
         assert [node.name for node in routes[0].nodes] == [node.name for node in routes[1].nodes]
 
 
-def test_an_exit_that_opens_nothing_is_still_one() -> None:
+def test_exit_rules_are_kept_in_order_and_none_at_all_is_an_exit_that_opens_nothing() -> None:
     chart = simulated_chart(40, seed=9)
     value = json.loads(encode(chart))
     value["nodes"][0]["exit"] = []
-    first = next(iter(decode(json.dumps(value).encode())))
-    assert first.exit is not None
-    assert not first.exit.allows("example.com", 443)
+    value["nodes"][1]["exit"] = rules = ["reject *:25", "accept [2001:db8::/32]:80-90", "accept *.org:*"]
+    none, some, *_ = decode(encode(decode(json.dumps(value).encode())))
+    assert none.exit is not None
+    assert not none.exit.allows("example.com", 443)
+    assert some.exit is not None
+    assert list(some.exit.lines()) == rules
 
 
 def written() -> Any:
