@@ -117,8 +117,12 @@ def test_spares_stand_before_anybody_asks_and_are_made_again(tmp_path: Path) -> 
 def test_a_spare_is_taken_only_where_it_suits(tmp_path: Path, rules: Rules) -> None:
     async def test(client: Client) -> None:
         plain = replace(REQUEST, port=80)
-        with pytest.raises(NoRoute):
+        with pytest.raises(NoRoute) as refused:
             await client.circuits.get(plain)  # no exit is trusted with it
+        assert refused.value.tell is not None
+        told = refused.value.tell()
+        assert (told["no_route"]["lacks"], told["route"]) == ("exit", None)
+        assert {one["kind"] for one in told["changes"] if one["helps"]} == {"port"}
         assert len(of(client)) == SPARES
         exits = {built.exit.name for built in of(client)}
         rules.exits = set(turnover.NAMES) - exits

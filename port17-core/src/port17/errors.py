@@ -27,6 +27,7 @@ TYPE_CHECKING = False
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from typing import Any
 
 
 class Port17Error(Exception):
@@ -139,6 +140,9 @@ class NoRoute(NetworkError):
         self.by_policy = by_policy
         self.lacks = lacks
         self._explain = explain
+        self.tell: Callable[[], dict[str, Any]] | None = None
+        """Gives all that ``port17 route explain --json`` does, if a client has raised it. It is slow, too:
+        call it in a thread."""
 
     def explained(self) -> NoRoute:
         """With who removed what, and why."""

@@ -15,6 +15,7 @@ from port17.client.timings import Timings
 from port17.errors import NoRoute
 from port17.navigator.chart import Chart, Fingerprint
 from port17.navigator.compiled import Compiled
+from port17.navigator.explanation import explain_request
 from port17.navigator.policy import Request, Route
 from port17.navigator.route import Survey
 from port17.navigator.situation import Situation
@@ -105,6 +106,8 @@ class Draws:
         while len(self._none) >= NONE_CAP:
             del self._none[next(iter(self._none))]
         self._none[question] = none
+        situation = self.situation(request)
+        none.tell = lambda: explain_request(situation, request, _random).plain()
         raise none
 
     def _draw_otherwise(self, request: Request, entries: frozenset[Fingerprint], now_s: float) -> Route:
