@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import logging
+from dataclasses import replace
 from pathlib import Path
 from typing import Protocol
 
@@ -15,7 +16,7 @@ from port17.bottles.verdict import ACCEPT, Ruling, Verdict, distrust, reject, to
 from port17.errors import ConfigError, PluginError
 from port17.hookspecs import hookimpl
 from port17.navigator.chart import ChartNode, Lane
-from port17.navigator.policy import Judgement, Objection, Policies, Request
+from port17.navigator.policy import USUAL_SPREAD, Judgement, Kin, Objection, Policies, Request, Spread
 from port17.plugins.board import HookBoard
 from port17.plugins.doctor import examine
 from port17.plugins.loader import Registry
@@ -367,3 +368,140 @@ def test_a_request_shows_nothing_of_itself() -> None:
 def test_the_panel_is_what_the_navigator_asks() -> None:
     panel: Policies = Panel(HookBoard())
     assert panel.judge_node(NODE, "middle", "normal") == Judgement()
+
+
+def routing(shelf: Shelf, **hooks: str) -> Panel:
+    """A panel of plugins that are asked about routes; each argument is a plugin's source."""
+    head = "from port17 import Spread, hookimpl\n"
+    for name, source in hooks.items():
+        shelf.install(name, {"port17": {name: name}}, **{name: head + source})
+    return Registry().panel
+
+
+def test_the_strictest_level_and_the_most_hops_hold(shelf: Shelf) -> None:
+    panel = routing(
+        shelf,
+        one="@hookimpl\ndef choose_level(request):\n    return 'fast'\n"
+        "@hookimpl\ndef least_hops(request):\n    return 4 if request.level == 'high' else 3\n",
+        two="@hookimpl\ndef choose_level(request):\n    return 'high' if request.port == 22 else None\n"
+        "@hookimpl\ndef least_hops(request):\n    return None\n",
+    )
+    assert panel.judge_request(Request("a.example", 22)).request.level == "high"
+    assert panel.judge_request(Request("a.example", 22)).hops == 4, "asked with the level that holds"
+    demand = panel.judge_request(Request("a.example", 443, level="high"))
+    assert demand.request.level == "fast", "the user's own holds only if nobody says"
+    assert Panel(HookBoard()).judge_request(Request("a", 1, level="high")).request.level == "high"
+    assert Panel(HookBoard()).judge_request(REQUEST).hops == 0
+
+
+def test_the_largest_share_and_the_smallest_ratio_hold(shelf: Shelf) -> None:
+    assert Panel(HookBoard()).judge_request(REQUEST).spread == USUAL_SPREAD
+    panel = routing(
+        shelf,
+        one="@hookimpl\ndef choose_spread():\n    return Spread(0.5, 8.0)\n",
+        two="@hookimpl\ndef choose_spread(request):\n    return Spread(0.1, 1.5)\n",
+    )
+    assert panel.judge_request(REQUEST).spread == Spread(0.5, 1.5)
+
+
+@pytest.mark.parametrize(
+    ("hook", "answer"),
+    [
+        ("choose_level", "'paranoid'"),
+        ("choose_level", "3"),
+        ("choose_level", "1 / 0"),
+        ("least_hops", "'four'"),
+        ("least_hops", "True"),
+        ("choose_spread", "0.5"),
+        ("choose_spread", "Spread(0.0, 2.0)"),
+        ("choose_spread", "Spread(1.5, 2.0)"),
+        ("choose_spread", "Spread(float('nan'), 2.0)"),
+        ("choose_spread", "Spread(0.5, 0.5)"),
+        ("choose_spread", "Spread(0.5, float('inf'))"),
+        ("refuse_request", "'blocked'"),
+        ("refuse_request", "5"),
+    ],
+)
+def test_what_is_no_answer_refuses_the_request(shelf: Shelf, hook: str, answer: str) -> None:
+    panel = routing(shelf, views=f"@hookimpl\ndef {hook}(request):\n    return {answer}\n")
+    (objection,) = panel.judge_request(REQUEST).objections
+    assert objection.by == "views"
+    assert "example.com" not in objection.reason
+
+
+def test_families_of_all_come_together_and_who_fails_to_say_keeps_the_node_out(shelf: Shelf) -> None:
+    panel = routing(
+        shelf,
+        one="@hookimpl\ndef families(node, level):\n    return [level, node.group]\n",
+        two="@hookimpl\ndef families(node):\n    return {'two'} if node.name == 'alice' else None\n",
+        three="@hookimpl\ndef families(node):\n"
+        "    return {'alice': None, 'bob': 'a name', 'carol': [1], 'dave': map(str, range(99))}[node.name]\n",
+        four="@hookimpl\ndef families(node):\n"
+        "    return map(str, range(9)) if node.name == 'erin' else None\n",
+    )
+    assert panel.families(NODE, "high") == Kin(frozenset({"high", "a", "two"}))
+    for name in ("bob", "carol", "dave", "erin"):
+        kin = panel.families(replace(OTHER, name=name), "fast")
+        assert kin.objections, name
+        assert "fast" in kin.families
+    assert Panel(HookBoard()).families(NODE, "fast") == Kin()
+
+
+def test_too_many_families_object(shelf: Shelf) -> None:
+    panel = routing(shelf, views="@hookimpl\ndef families(node):\n    return [str(n) for n in range(65)]\n")
+    ((by, reason),) = [(one.by, one.reason) for one in panel.families(NODE, "fast").objections]
+    assert (by, reason) == ("views", "it answered a list instead of at most 64 names of families")
+
+
+def test_positions_levels_and_requests_are_told_and_asked_apart(shelf: Shelf) -> None:
+    panel = routing(
+        shelf,
+        one="@hookimpl\ndef exclude_node(level, position):\n    return f'{level} {position}'\n"
+        "@hookimpl\ndef node_cost(node, request):\n    return request.port\n",
+        two="@hookimpl\ndef exclude_node(node, request):\n    return request.host\n"
+        "@hookimpl\ndef exclude_lane(target, lane, request):\n    return target.name\n"
+        "@hookimpl\ndef lane_cost(source):\n    return 7\n",
+        three="@hookimpl\ndef exclude_exit(node):\n    return 'exit'\n"
+        "@hookimpl\ndef exit_cost(request):\n    return 5\n",
+    )
+    assert objections(panel.judge_node(NODE, "entry", "high")) == [("one", "high entry")]
+    assert objections(panel.judge_node(NODE, "exit", "fast")) == [("one", "fast exit"), ("three", "exit")]
+    judged = panel.judge_node_for(NODE, "entry", REQUEST)
+    assert objections(judged) == [("two", "example.com")]
+    assert (judged.cost_us, judged.charges) == (443.0, (("one", 443),))
+    assert panel.judge_lane(NODE, OTHER, Lane()) == Judgement((), 7.0)
+    assert objections(panel.judge_lane_for(NODE, OTHER, Lane(), REQUEST)) == [("two", "bob")]
+    assert panel.judge_exit(NODE, REQUEST) == Judgement((), 5.0), "without what was said once for all"
+    assert panel.by_request == {"exclude_node", "node_cost", "exclude_lane", "exit_cost"}
+    assert panel.names == ("one", "three", "two")
+
+    fewer = panel.without(["two"]).without(["three"])
+    assert fewer.names == ("one",)
+    assert fewer.by_request == {"node_cost"}
+    assert objections(fewer.judge_node_for(NODE, "entry", REQUEST)) == []
+    assert panel.names == ("one", "three", "two"), "itself it is as it was"
+
+
+def test_exits_weighed_together_are_those_judged_one_by_one(shelf: Shelf) -> None:
+    panel = routing(
+        shelf,
+        one="@hookimpl\ndef exclude_exit(node, request):\n"
+        "    return {'n1': 'no', 'n2': '', 'n3': False}.get(node.name)\n",
+        two="@hookimpl\ndef exit_cost(node, request):\n"
+        "    return {'n4': 5, 'n5': 2.5, 'n6': True, 'n7': -1, 'n8': 'much', 'n9': float('inf'),"
+        " 'n10': float('nan')}.get(node.name) if node.name != 'n11' else 1 / 0\n",
+        three="@hookimpl\ndef exit_cost(node, request):\n    return 1 if node.name != 'n12' else None\n",
+    )
+    nodes = [replace(NODE, name=f"n{index}") for index in range(14)]
+    judged = {node: panel.judge_exit(node, REQUEST) for node in nodes}
+    expected = {node: judgement.cost_us for node, judgement in judged.items() if not judgement.objections}
+    assert panel.weigh_exits(nodes, REQUEST) == expected
+    assert {node.name: us for node, us in expected.items()} == {
+        "n0": 1,
+        "n4": 6,
+        "n5": 3.5,
+        "n12": 0,
+        "n13": 1,
+    }
+    nobody = Panel(HookBoard())
+    assert nobody.weigh_exits(nodes, REQUEST) == dict.fromkeys(nodes, 0.0)
