@@ -121,6 +121,10 @@ def test_a_list_is_gone_on_with(town: Town) -> None:
     ]
     third = town.sign("--from", str(town.list), "--same-owner", "bob=elm", "--reason", "sold", "--force")
     assert [one["name"] for one in third["entries"]] == ["", "yew", "acme", "bob"], "a node has one owner"
+    chart = town.client("moderation.trust=" + json.dumps([town.nodes["elm"]["id"]])).chart()
+    owners = {node.name: node.owner for node in chart}
+    assert (owners["yew"], owners["elm"], owners["oak"]) == ("acme", "", ""), "elm is trusted by the user"
+    assert {node.name: node.owner for node in town.client().chart()}["yew"] == "acme"
     assert second["seq"] > first["seq"]
     assert second["entries"][0]["reason"] == "spam"
 
