@@ -8,7 +8,7 @@ from ipaddress import ip_address
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from port17.errors import ConfigError, PluginError
@@ -166,6 +166,7 @@ ADDRESSES = st.one_of(
 )
 
 
+@settings(max_examples=200, deadline=None)
 @given(ADDRESSES)
 def test_the_quick_way_to_a_network_is_the_long_one(address: str) -> None:
     one = ChartNode(b"", "", "one", addresses={"tcp": (address,)})

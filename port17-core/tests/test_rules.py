@@ -93,6 +93,7 @@ def test_what_is_no_destination(text: str, said: str) -> None:
     assert said in error
 
 
+@settings(deadline=None)
 @given(st.ip_addresses(v=4), st.integers(1, 4), st.sampled_from(["{}", "0x{:x}", "0{:o}"]))
 def test_old_forms_of_addresses_are_seen_through(address: Any, pieces: int, form: str) -> None:
     number = int(address)
@@ -171,6 +172,12 @@ def test_lists_hold_in_their_positions_and_reasons_name_the_rule() -> None:
         said("b.org", NAMED)
         == ["rule 2: you want only country:DE, country:FR, and whether it is of these is not known"] * 3
     )
+    both = node("both", "85.10.0.2=DE", "86.10.0.2=FR")
+    assert said("a.org", both) == [None, None, "rule 1 (bank): you want only country:FR"], (
+        "each address counts"
+    )
+    assert said("b.org", both) == [None] * 3
+    assert said("c.org", both)[1] == "rule 3: you excluded country:FR", "any address counts"
     assert said("c.org", NAMED)[1] == (
         "rule 3: it is not known whether it is of country:FR, and you excluded what is unknown"
     )
@@ -297,7 +304,7 @@ REQUEST = st.builds(
 )  # fmt: skip
 
 
-@settings(max_examples=200)
+@settings(max_examples=200, deadline=None)
 @given(st.lists(TABLE, min_size=1, max_size=6), st.lists(REQUEST, min_size=1, max_size=8))
 def test_the_first_match_decides(tables: list[dict[str, Any]], requests: list[Request]) -> None:
     reached: list[dict[str, Any]] = []

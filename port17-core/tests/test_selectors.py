@@ -199,7 +199,7 @@ def said_of(text: str, one: ChartNode, address: str) -> bool | None:
     return None
 
 
-@settings(max_examples=150)
+@settings(max_examples=150, deadline=None)
 @given(NODE, LIST)
 def test_lists_pick_as_their_words_say(one: ChartNode, texts: list[str]) -> None:
     addresses = one.addresses.get("tcp", ())

@@ -168,7 +168,7 @@ class Programs:
 
         :param program: its path.
         """
-        return bool(program) and (program in self._paths or program.rpartition("/")[2] in self._names)
+        return program in self._paths or program.rpartition("/")[2] in self._names
 
     def cover(self, other: Programs) -> bool:
         """Whether they match all that others match."""

@@ -12,7 +12,7 @@ from port17.hookspecs import hookimpl
 from port17.navigator.chart import ChartNode
 from port17.navigator.policy import RoutePolicy
 from port17.navigator.selector import Selectors
-from port17.records.host import AREA_BITS_V4, host_of
+from port17.records.host import AREA_BITS_V4, LAST_PORT, host_of
 from port17.records.ip_space import is_public_v4
 
 OWNERS_CAP: Final = 1024
@@ -20,7 +20,7 @@ OWNERS_CAP: Final = 1024
 
 
 _BYTE: Final = r"(0|[1-9][0-9]{0,2})"
-_QUAD: Final = re.compile(rf"{_BYTE}\.{_BYTE}\.{_BYTE}\.{_BYTE}:[1-9][0-9]{{0,4}}\Z")
+_QUAD: Final = re.compile(rf"{_BYTE}\.{_BYTE}\.{_BYTE}\.{_BYTE}:([1-9][0-9]{{0,4}})\Z")
 
 
 class Diversity(RoutePolicy):
@@ -89,8 +89,8 @@ def _family_of(address: str) -> tuple[str, str]:
     quad = _QUAD.match(address)
     if quad is not None:
         # Nearly all addresses have this form, and to make objects of them would take most of a compilation.
-        first, second, third, fourth = map(int, quad.groups())
-        if first < 256 and second < 256 and third < 256 and fourth < 256:
+        first, second, third, fourth, port = map(int, quad.groups())
+        if first < 256 and second < 256 and third < 256 and fourth < 256 and port <= LAST_PORT:
             public = is_public_v4(first << 24 | second << 16 | third << 8 | fourth)
             return "net", f"net:{first}.{second}.0.0/{AREA_BITS_V4}" if public else ""
     host = host_of(address)
