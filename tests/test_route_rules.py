@@ -49,6 +49,16 @@ CIRCUITS = 5
 once in 243 times."""
 
 
+OWN = """
+from port17 import ChartNode, RoutePolicy, hookimpl
+
+class Own(RoutePolicy):
+    @hookimpl
+    def exclude_node(self, node: ChartNode) -> str | None:
+        return "too near the water" if node.name == "n1" else None
+"""
+
+
 def second_name() -> str:
     """A name of this machine beside localhost, for which no name server is asked."""
     for name in (socket.gethostname(), "ip6-localhost", "localhost.localdomain"):
@@ -241,7 +251,7 @@ def test_a_rule_that_leaves_no_route_ends_the_connection(scene: Scene, which: st
     assert str(server.port) not in log
 
 
-def test_explanations_say_the_same(scene: Scene) -> None:
+def test_explanations_say_the_same(scene: Scene, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     code, found = scene.explain(f"http://{NAMES[0]}:{scene.open.port}")
     assert (code, found["source"], found["no_route"]) == (0, "client", None)
     exits = {route["nodes"][-1] for route in found["routes"]["list"]}
@@ -262,6 +272,15 @@ def test_explanations_say_the_same(scene: Scene) -> None:
 
     code, found = scene.explain(f"{NAMES[0]}:{scene.nowhere.port}", "--policy", "exclude")
     assert (code, found["source"], found["no_route"]) == (0, "files", None)
+    assert "rules" not in found["policies"]
+
+    monkeypatch.chdir(tmp_path)
+    Path("own.py").write_text(OWN)
+    code, found = scene.explain(f"{NAMES[0]}:{scene.nowhere.port}", "--policy", "./own.py:Own")
+    assert (code, found["source"]) == (0, "files")
+    assert {"own.py:Own", "n1", "too near the water"} <= {
+        word for one in found["removed"] for word in (one["by"], one["subject"], one["reason"])
+    }
 
 
 def test_the_chart_is_written_as_the_client_has_it(scene: Scene, tmp_path: Path) -> None:

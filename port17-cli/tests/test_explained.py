@@ -226,6 +226,8 @@ def test_a_running_client_is_asked(
         (["example.com", "--control", "c.sock", "--policy", "exclude"], 2, "--config FILE"),
         (["example.com", "--control", "c.sock"], 5, "c.sock"),
         (["example.com", "--config", "nothing.toml"], 3, "nothing.toml"),
+        (["example.com", "--config", "node.toml"], 3, "is a node's configuration"),
+        (["example.com", "--config", "node.toml", "--policy", "exclude"], 3, "is a node's configuration"),
         (["example.com", "--level", "none", "--control", "c.sock"], 2, "--level"),
     ],
 )
@@ -239,5 +241,6 @@ def test_what_cannot_be_asked_is_said(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv(asking.VARIABLE, raising=False)
+    Path("node.toml").write_text('charter = "c"\nname = "ash"\n')
     assert main(["route", "explain", *words]) == code
     assert said in capsys.readouterr().err

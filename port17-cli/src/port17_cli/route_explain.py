@@ -8,7 +8,7 @@ from random import SystemRandom
 from typing import Any
 
 from port17.errors import UsageError
-from port17_cli import asking, explained, loop, output, request
+from port17_cli import asking, explained, loop, output, request, settings
 
 NOT_FOUND = 5
 """Exit code where there is no route: the network does not do what was asked."""
@@ -19,6 +19,8 @@ ANSWER_S = 60.0
 def explain(args: argparse.Namespace) -> int:
     """``port17 route explain``."""
     host, port = request.destination(args.destination)
+    if args.config:
+        settings.refuse_node(args.config)
     wanted = {"host": host, "port": port, "program": args.program, "level": args.level}
     found = None if args.policy else _asked(args, wanted)
     if found is None:

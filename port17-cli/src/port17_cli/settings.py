@@ -62,6 +62,12 @@ def kind_of(path: str) -> Kind:
     return NodeConfig if keys & nodes_own else ClientConfig
 
 
+def refuse_node(path: str) -> None:
+    """:raises ConfigError: the file is a node's, where a client's is wanted."""
+    if kind_of(path) is NodeConfig:
+        raise ConfigError(f"{path} is a node's configuration, not a client's.", cure="Give a client's.")
+
+
 def _flags(settings: Iterable[str]) -> dict[str, object]:
     flags: dict[str, object] = {}
     for setting in settings:

@@ -3,7 +3,7 @@ runs or not."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 
@@ -11,7 +11,6 @@ from port17.bottles.rack import MemoryRack
 from port17.client.entrances import Doors
 from port17.client.guards_file import GuardsFile
 from port17.config import ClientConfig, NodeConfig
-from port17.errors import ConfigError
 from port17.navigator.chart import Fingerprint
 from port17.navigator.compiled import Compiled
 from port17.navigator.guards import GUARDS, Guards
@@ -21,7 +20,7 @@ from port17.network import KnownNetwork
 from port17.plugins.families import ALWAYS_ON
 from port17.plugins.loader import Registry
 from port17.records.exit_rules import literal
-from port17_cli import drivers, known, settings
+from port17_cli import drivers, known, settings, toml
 
 
 @dataclass(frozen=True)
@@ -74,14 +73,17 @@ class Found:
 
 
 @contextmanager
-def network(path: str) -> Iterator[tuple[NodeConfig | ClientConfig, KnownNetwork, Registry]]:
+def network(
+    path: str, changed: Iterable[str] = ()
+) -> Iterator[tuple[NodeConfig | ClientConfig, KnownNetwork, Registry]]:
     """What a node or a client knows of its network; nothing is written. If it runs, it is asked for bottles.
 
     :param path: its configuration.
+    :param changed: ``KEY=VALUE`` that differ from it.
     :raises ConfigError: a file is missing or wrong.
     :raises PluginError: a driver is unusable.
     """
-    config, _ = settings.read(settings.kind_of(path), path)
+    config, _ = settings.read(settings.kind_of(path), path, changed)
     registry = Registry()
     charter = drivers.present_charter(config, drivers.schemes(registry))
     rack = MemoryRack()
@@ -95,21 +97,24 @@ def of_client(path: str, policies: Sequence[str] = ()) -> Iterator[Found]:
     """Where a client would look for routes.
 
     :param path: its configuration.
-    :param policies: instead of those that the configuration names; empty takes these.
+    :param policies: instead of those that the configuration names; files start at the working directory.
+        Empty takes the configuration's.
     :raises ConfigError: as of :func:`network`; it is a node's; the file of guards is damaged, or a policy
         refuses its options.
     :raises PluginError: as of :func:`network`.
     """
-    with network(path) as (config, found, registry):
-        if not isinstance(config, ClientConfig):
-            raise ConfigError(
-                f"{path} is a node's configuration, and routes are a client's.", cure="Give a client's."
-            )
-        specs = list(policies) or config.policies
-        # Options of a policy that is left away with --policy are nobody's.
-        dropped = {*config.policies} - {*specs, *ALWAYS_ON}
-        options = {name: table for name, table in config.policy_options.items() if name not in dropped}
-        panel = registry.policies(specs, options, folder=config.folder, placed=not found.atlas.is_empty)
+    settings.refuse_node(path)
+    instead = [f"policies={toml.literal(policies)}"] if policies else []
+    with network(path, instead) as (config, found, registry):
+        assert isinstance(config, ClientConfig)
+        # Options of what is not asked are nobody's.
+        named = {*config.policies, *ALWAYS_ON}
+        options = {
+            name: table for name, table in config.policy_options.items() if name in named or not policies
+        }
+        panel = registry.policies(
+            config.policies, options, folder=config.folder, placed=not found.atlas.is_empty
+        )
         transports = tuple(sorted({"tcp", *config.transports}))
         guards = GuardsFile(config.state, found.charter.network_id).load()
         yield Found(config, found, panel, transports, guards)
