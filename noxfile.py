@@ -260,14 +260,13 @@ def interop(session: nox.Session) -> None:
 
 @nox.session
 def bench(session: nox.Session) -> None:
-    """Measure beside a private Tor network: `nox -s bench -- --peers DIR`; or `-- crypto|rack|gossip`."""
+    """Measure beside a private Tor network: `nox -s bench -- --peers DIR`; or `-- crypto|gossip|navigator|rack`."""
     named = session.posargs[0] if session.posargs else ""
-    script, options = (
-        (named, session.posargs[1:]) if named in ("crypto", "rack", "gossip") else ("tunnel", session.posargs)
-    )
+    own = named in ("crypto", "gossip", "navigator", "rack")
+    script, options = (named, session.posargs[1:]) if own else ("tunnel", session.posargs)
     if script == "tunnel" and not any(option.split("=")[0] == "--peers" for option in options):
         session.error("say where the programs to compare with are: -s bench -- --peers DIR")
-    install(session, "test")
+    install(session, "bench" if script == "navigator" else "test")
     session.run("python", f"benchmarks/{script}.py", *options)
 
 
@@ -283,7 +282,9 @@ def pins(session: nox.Session) -> None:
     """Write constraints.txt anew, with today's releases of everything that a session installs."""
     session.install("uv")
     projects = [f"{folder}/pyproject.toml" for folder in DISTRIBUTIONS]
-    groups = [part for name in ("test", "types", "lint", "wheels", "runner") for part in ("--group", name)]
+    groups = [
+        part for name in ("test", "bench", "types", "lint", "wheels", "runner") for part in ("--group", name)
+    ]
     ours = [part for folder in DISTRIBUTIONS for part in ("--no-emit-package", Path(folder).name)]
     session.run(
         *("uv", "pip", "compile", "--quiet", "--universal", "--upgrade", "--no-annotate"),
