@@ -153,6 +153,13 @@ class Circuits:
         left = sum(built.circuit.closed is None for built in before)
         return len(before) - left, left
 
+    def links_lost(self) -> None:
+        """No link leads anywhere any more: nothing new uses what goes over them."""
+        for built in self._all.values():
+            built.retired = True
+        self._by_key.clear()
+        self._news.set()
+
     def end(self, built: Built) -> None:
         """End a circuit that nobody needs."""
         built.circuit.close(Reason.DONE)

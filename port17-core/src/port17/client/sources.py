@@ -43,6 +43,8 @@ AGAIN_S: Final = (0.5, 1.5)
 """Least and most seconds before a place is filled again. The more it fails, the longer: twice each time."""
 AGAIN_CAP_S: Final = 60.0
 """Most seconds before a place is tried again."""
+LOSSES: Final = 3
+"""Links to one guard that may be lost one after the other before it counts as of no use."""
 
 _log = logging.getLogger(__name__)
 _random: Final = SystemRandom()
@@ -135,6 +137,8 @@ class Sources:
         self._standing: dict[Key, Source] = {}
         self._taken: dict[Fingerprint, str] = {}
         """Nodes that a place has, and their groups."""
+        self._followed: dict[Fingerprint, Crane] = {}
+        """The links of those that a place has."""
         self._listeners: list[Callable[[], None]] = []
         self._news = anyio.Event()
         network.listen(self._told)
@@ -169,14 +173,15 @@ class Sources:
 
     # -- one place ----------------------------------------------------------------------------------
     async def _keep_place(self) -> None:
-        failures = 0
+        failures = losses = idle = 0
         while True:
             fingerprint = self._choose()
             if fingerprint is None:
-                with anyio.move_on_after(self._pause_s(failures)):
+                with anyio.move_on_after(self._pause_s(idle)):
                     await self._news.wait()
-                failures += 1
+                idle += 1
                 continue
+            idle = 0
             began_s = anyio.current_time()
             gave_way = False
             try:
@@ -190,10 +195,14 @@ class Sources:
                 _log.debug("traceback", exc_info=fault)
             finally:
                 self._taken.pop(fingerprint, None)
+                crane = self._followed.pop(fingerprint, None)
             # One that stood for a while is no failure: a node that starts again is back in a moment.
             stood = anyio.current_time() - began_s > AGAIN_CAP_S
             failures = 0 if stood or gave_way else failures + 1
-            if not stood and not gave_way:
+            # A guard whose link is lost, as all are after a sleep, is called again at once by who keeps them.
+            lost = crane is not None and crane.lost and fingerprint in self._guards.active
+            losses = losses + 1 if lost and not stood else 0
+            if not stood and not gave_way and not 0 < losses < LOSSES:
                 self._choice.failed(fingerprint)
             await anyio.sleep(self._pause_s(failures))
 
@@ -224,7 +233,7 @@ class Sources:
         to = network.responder(node) if node is not None else None
         if node is None or to is None:
             raise NetworkError("a node that was asked for fresh prekeys has none that can be used now")
-        crane = await self._cranes.crane(node)
+        crane = self._followed[fingerprint] = await self._cranes.crane(node)
         group = self._taken[fingerprint]
         while True:
             bell, scope = Bell(), self.scope()

@@ -244,6 +244,7 @@ class Tunnel:
         if self._sleep.look():
             _log.info("this machine has slept: all links are made anew")
             self._begun_s = anyio.current_time()
+            self._circuits.links_lost()
             self._entries.end_all()
             self._keeper.woke()
 
