@@ -260,7 +260,7 @@ def interop(session: nox.Session) -> None:
 
 @nox.session
 def bench(session: nox.Session) -> None:
-    """Measure beside a private Tor network: `nox -s bench -- --peers DIR`; or `-- crypto|gossip|navigator|rack`."""
+    """Measure beside Tor: `nox -s bench -- --peers DIR`; or `-- crypto|gossip|navigator|rack`."""
     named = session.posargs[0] if session.posargs else ""
     own = named in ("crypto", "gossip", "navigator", "rack")
     script, options = (named, session.posargs[1:]) if own else ("tunnel", session.posargs)
