@@ -63,13 +63,19 @@ def node(index: int, country: str, asn: int, group: str = "") -> ChartNode:
 
 
 def network() -> Chart:
-    """Twelve nodes that all have lanes with each other: three at home, three liked, six others."""
+    """Twelve nodes that all have lanes with each other: three at home, three liked, six others. No two lanes
+    are equally quick, since of routes that cost the same either all are near-best or none is."""
     at_home = [node(0, "DE", 100), node(1, "DE", 101), node(2, "FR", 3320)]
     liked = [node(3, "IS", 103), node(4, "IS", 104), node(5, "US", 105, "friends")]
     others = [node(index, country, 100 + index) for index, country in enumerate(("CH", "AT", "PL") * 2, 6)]
     nodes = [*at_home, *liked, *others]
+    rng = Random(12)
     lanes = {
-        one.fingerprint: [(other.fingerprint, 30_000, 1_000_000) for other in nodes if other is not one]
+        one.fingerprint: [
+            (other.fingerprint, rng.randrange(20_000, 30_000), 1_000_000)
+            for other in nodes
+            if other is not one
+        ]
         for one in nodes
     }
     return Chart.build(nodes, lanes)
