@@ -80,6 +80,7 @@ FOUND: dict[str, Any] = {
         *(removal(f"n{number}", "rules", "rule 1: not you", "exit") for number in range(9, 15)),
         removal("bad", "exclude", "you excluded bad"),
         removal("ash to oak", "client", "it has just failed", kind="lane"),
+        removal("ash elm0 cedar", "shy", "too short", kind="route"),
     ],
     "no_route": None,
     "changes": [],
@@ -112,7 +113,7 @@ def test_what_a_user_wants_to_know_first_comes_first() -> None:
         for part in (
             "[2001:db8::7]:443 for /usr/bin/curl: 3 nodes, level high (a policy asks for it; you",
             "Routes begin at ash, oak.",
-            "ROUTE, 82.4 ms: drawn from the 10 quickest of 50 that may be used",
+            "ROUTE, 82.4 ms: drawn from the 10 near-best of 50 that may be used",
             "entry   ash    DE       -   acme",
             "50.0 ms  client to ash: latency",
             "Drawn with a chance of 10%",
@@ -131,6 +132,7 @@ def test_reasons_are_grouped_the_users_own_first() -> None:
     assert rows == [
         "3 nodes as exit rules rule 1: not you n12, n13, n14",  # the others are no exits anyway
         "1 node exclude you excluded bad bad",
+        "1 route shy too short ash elm0 cedar",
         f"12 nodes as exit network is no exit {listed} and {12 - NAMES_SHOWN} more",
         "1 lane client it has just failed ash to oak",
         "--json has all of it.",
@@ -165,7 +167,7 @@ def test_where_nothing_helps_the_cure_is_the_networks() -> None:
 
 
 def test_who_refuses_the_connection_stands_in_the_headline() -> None:
-    refusal = removal("the request", "rules", "rule 2 blocks: never", kind="route")
+    refusal = removal("the request", "rules", "rule 2 blocks: never", kind="request")
     text = shown({**NONE, "removed": [refusal]})
     assert "NO ROUTE: no node may open it; rules: rule 2 blocks: never." in text
     assert "LEFT OUT" not in text

@@ -17,7 +17,7 @@ from port17.navigator.changes import Change
 from port17.navigator.chart import Chart, ChartNode, LeftOut
 from port17.navigator.explain import CLIENT, NETWORK, Removal, Search, explain
 from port17.navigator.explanation import Explanation, explain_request
-from port17.navigator.policy import NoPolicies, Objection, Request
+from port17.navigator.policy import AGREED, Judgement, NoPolicies, Objection, Request, Route
 from port17.navigator.situation import Situation
 from port17.plugins.loader import Registry
 from port17.plugins.panel import Panel
@@ -57,7 +57,7 @@ def test_the_route_and_the_others_with_what_they_cost() -> None:
     found = explained(full_mesh(*NODES), panel(["exclude"], exclude={"exit": ["birch"]}))
     assert found.chosen is not None
     assert found.chosen in found.routes[: found.near]
-    costs = [scored.cost_us for scored in found.routes]
+    costs = [scored.cost_us for scored in found.routes[: found.near]]
     assert costs == sorted(costs)
     assert sum(found.chances) == pytest.approx(1.0)
     assert (found.refusal, found.changes, found.kin) == (None, (), {})
@@ -178,6 +178,29 @@ def test_other_entries_and_an_encrypted_port() -> None:
 
     careful = full_mesh(*(replace(one, plain_text=False) for one in NODES[:3]))
     assert set(helping(explained(careful, panel(), replace(HTTPS, port=80)))) == {("port", ())}
+
+
+def test_routes_that_are_vetoed() -> None:
+    class Shy(NoPolicies):
+        by_request = frozenset({"veto_route"})
+
+        def judge_route(self, route: Route, request: Request) -> Judgement:
+            return Judgement((Objection("shy", "seen before"),)) if route.exit.name != "cedar" else AGREED
+
+    found = explained(full_mesh(*NODES[:3]), Shy())
+    assert {scored.route.exit.name for scored in found.routes} == {"cedar"}
+    vetoed = {
+        one.subject
+        for one in found.removed
+        if (one.kind, one.by, one.reason) == ("route", "shy", "seen before")
+    }
+    assert "cedar birch ash" in vetoed
+    none = explained(
+        full_mesh(*(replace(one, exit=one.exit if one is not CEDAR else None) for one in NODES[:3])), Shy()
+    )
+    assert none.refusal is not None
+    assert none.refusal.short == "every route was vetoed (policies: shy)"
+    assert {one.by for one in none.removed if one.kind == "route"} == {"shy"}
 
 
 def test_if_nothing_helps_that_is_said() -> None:

@@ -65,7 +65,7 @@ def _route(route: dict[str, Any], found: dict[str, Any]) -> Iterator[str]:
     number = f"{routes['count']}" if routes["exact"] else f"more than {routes['count']}"
     if found["fallback"]:
         yield FALLBACKS[found["fallback"]]
-    drawn = f"drawn from the {routes['near']} quickest of {number} that may be used"
+    drawn = f"drawn from the {routes['near']} near-best of {number} that may be used"
     yield f"ROUTE, {_ms(route['cost_us'])}: {drawn}"
     nodes = route["nodes"]
     rows = [[f"  {_position(place, len(nodes))}", *_described(node)] for place, node in enumerate(nodes)]
@@ -97,7 +97,7 @@ def _others(found: dict[str, Any]) -> Iterator[str]:
 
 def _refusal(found: dict[str, Any]) -> Iterator[str]:
     refused = [
-        f"; {one['by']}: {_shown(one['reason'])}" for one in found["removed"] if one["kind"] == "route"
+        f"; {one['by']}: {_shown(one['reason'])}" for one in found["removed"] if one["kind"] == "request"
     ]
     yield f"NO ROUTE: {found['no_route']['short']}{''.join(refused)}."
     changes = found["changes"]
@@ -167,7 +167,7 @@ def groups(
     }
     found: dict[tuple[str, str, str], tuple[dict[str, None], dict[str, None]]] = {}
     for one in removed:
-        if one["kind"] == "route":
+        if one["kind"] == "request":
             continue  # stands in the headline
         if one["by"] not in WORLD and one["position"] == "exit" and one["subject"] in no_exits:
             continue

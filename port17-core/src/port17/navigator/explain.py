@@ -38,7 +38,7 @@ class Removal:
     subject: str
     by: str
     reason: str
-    kind: Literal["node", "lane", "route"] = "node"
+    kind: Literal["node", "lane", "route", "request"] = "node"
     position: Position | None = None
     node_id: str = ""
 
@@ -109,7 +109,7 @@ def explain(search: Search) -> NoRoute:
 def _stage(search: Search) -> _Stage:
     known, failed = len(search.chart) + len(search.chart.left_out), search.failed
     if search.objections:
-        why = [Removal("the connection", one.by, one.reason, "route") for one in search.objections]
+        why = [Removal("the request", one.by, one.reason, "request") for one in search.objections]
         by = [one.by for one in search.objections if one.by not in NO_POLICY]
         return _Stage("the connection is refused", "", None, by, False, why)
     if known == 0:

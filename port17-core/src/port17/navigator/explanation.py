@@ -22,7 +22,7 @@ from port17.navigator.situation import Situation
 Fallback: TypeAlias = Literal["", "longer", "failed"]
 
 ROUTES_CAP: Final = 1000
-"""Routes that are told with all their parts, the quickest first: more than anybody reads, and with
+"""Routes that are told with all their parts, the near-best first: more than anybody reads, and with
 :data:`~port17.navigator.chart.ChartNode` names alone some hundred kilobytes. How many there are is always
 said."""
 
@@ -42,7 +42,7 @@ class Explanation:
     :param kin: families of which no route has two nodes, with the names of those that belong to them; only
         families of several, and only where there is no route and they may be the reason.
     :param chosen: the route that was drawn; another connection may draw another. None if there is none.
-    :param routes: routes that may be used, the quickest first; if not ``exact``, those of a sample.
+    :param routes: routes that may be used, the near-best first; if not ``exact``, those of a sample.
     :param near: of these, how many one is drawn from, with ``chances`` that add up to 1.
     :param removed: everything that cannot be part of a route, and why.
     :param refusal: why there is no route.
