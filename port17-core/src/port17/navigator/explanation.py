@@ -20,11 +20,9 @@ from port17.navigator.ranking import Scored
 from port17.navigator.situation import Situation
 
 Fallback: TypeAlias = Literal["", "longer", "failed"]
-
 ROUTES_CAP: Final = 1000
-"""Routes that are told with all their parts, the near-best first: more than anybody reads, and with
-:data:`~port17.navigator.chart.ChartNode` names alone some hundred kilobytes. How many there are is always
-said."""
+"""Routes that are told with all their parts, the near-best first: more than anybody reads, some hundred
+kilobytes. How many there are is always said."""
 
 
 @dataclass(frozen=True)
