@@ -56,7 +56,9 @@ def lines(judgement: dict[str, Any]) -> Iterator[str]:
     )
     if against is not None:
         yield f"\nAgainst {_rules(against)}"
-        yield output.table(["", "THIS", "THAT", "CHANGE"], list(_changes(found, against["measures"])))
+        yield output.table(
+            ["", "THIS", "THAT", "CHANGE"], list(_changes(found, against["measures"], placed=chart["places"]))
+        )
 
 
 def _rules(judgement: dict[str, Any]) -> str:
@@ -85,14 +87,16 @@ def _percent(share: float) -> str:
     return f"{100 * share:.1f} %"
 
 
-def _changes(this: dict[str, Any], that: dict[str, Any]) -> Iterator[list[str]]:
+def _changes(this: dict[str, Any], that: dict[str, Any], *, placed: bool) -> Iterator[list[str]]:
     """Each number of both, and how much larger this one's is."""
     for position, ours in this["positions"].items():
         for key in ("entropy", "min_entropy"):
             name = f"{position}: {key.replace('_', '-')}, bits"
             yield _change(name, ours[key], that["positions"][position][key], "{:.2f}")
     for ours, theirs in zip(this["common"], that["common"], strict=True):
-        yield _change(f"same {ours['kind']} at both ends, %", 100 * ours["both"], 100 * theirs["both"])
+        if placed or ours["kind"] not in NEEDS_PLACES:
+            name = f"same {KINDS[ours['kind']]} at both ends, %"
+            yield _change(name, 100 * ours["both"], 100 * theirs["both"])
     for ours, theirs in zip(this["coalitions"], that["coalitions"], strict=True):
         for key, words in (("both", "both ends"), ("whole", "all nodes")):
             yield _change(f"{ours['name']}: {words}, %", 100 * ours[key], 100 * theirs[key])
