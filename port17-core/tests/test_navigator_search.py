@@ -18,10 +18,10 @@ from hypothesis import strategies as st
 from port17.errors import NoRoute
 from port17.navigator import compiled as compiling
 from port17.navigator import route as routes
-from port17.navigator.chart import Chart, ChartNode, Fingerprint, Lane
+from port17.navigator.chart import Chart, Fingerprint, Lane
 from port17.navigator.compiled import Compiled
 from port17.navigator.policy import Request, Route, Spread
-from port17.navigator.ranking import Ranking, near_best, weigh
+from port17.navigator.ranking import TIE_US, Ranking, near_best, weigh
 from port17.navigator.route import Survey
 from port17.navigator.walks import Admits, sample
 
@@ -105,8 +105,19 @@ def test_all_routes_that_may_be_used_are_found_at_their_cost_and_the_near_best_d
     ranking = whole.rank(request)
     assert told(ranking) == pytest.approx(expected)
     assert ranking.exact
-    costs = [scored.cost_us for scored in ranking.scored]
-    assert all(a <= b + 1e-6 for a, b in pairwise(costs))
+    unvetoed = brute(
+        one,
+        replace(opinion, vetoed=()),
+        request,
+        hops=hops,
+        entries=entries,
+        avoid=avoid,
+        avoid_lanes=avoid_lanes,
+        entry_us=measured,
+    )
+    near = near_of_each_entry(expected, unvetoed, opinion.spread, apart=entries is not None)
+    assert {names(scored.route.nodes) for scored in ranking.scored[: ranking.near]} == near
+    assert_weights(ranking, apart=entries is not None)
 
     for seed in range(4):
         route = drawn(survey(), request, seed)
@@ -114,19 +125,45 @@ def test_all_routes_that_may_be_used_are_found_at_their_cost_and_the_near_best_d
         assert (route is None) == (again is None) == (not expected)
         if route is not None and again is not None:
             assert route.nodes == again.nodes, "equal seeds, equal routes, whatever was drawn before"
-            assert names(route.nodes) in list(map(names, _near(ranking)))
-            assert whole.suits(route, request)
+            assert names(route.nodes) in near
     for scored in ranking.scored:
-        near = scored.cost_us <= costs[ranking.near - 1] + 1e-3
-        assert whole.suits(scored.route, request) == (near or opinion.spread.share == 1.0)
+        may = opinion.spread.share == 1.0 or names(scored.route.nodes) in near
+        assert whole.suits(scored.route, request) == may
 
 
-def _near(ranking: Ranking) -> list[tuple[ChartNode, ...]]:
-    assert len(ranking.weights) == ranking.near <= len(ranking.scored)
-    assert ranking.near >= min(routes.LEAST_NEAR, len(ranking.scored))
-    assert all(1 / ranking.spread.ratio - 1e-9 <= weight <= 1.0 for weight in ranking.weights)
-    assert all(a >= b for a, b in pairwise(ranking.weights))
-    return [scored.route.nodes for scored in ranking.scored[: ranking.near]]
+def near_of_each_entry(
+    routes_: dict[tuple[str, ...], float],
+    unvetoed: dict[tuple[str, ...], float],
+    spread: Spread,
+    *,
+    apart: bool,
+) -> set[tuple[str, ...]]:
+    """Of each entry's routes the cheapest, as many as the spread says, and whatever costs as much.
+
+    :param apart: entries are given; otherwise all routes are looked at together.
+    """
+    found = set()
+    for entry in {route[0] for route in routes_} if apart else {""}:
+        of_entry = {route: us for route, us in routes_.items() if entry in ("", route[0])}
+        count = near_best(sum(entry in ("", route[0]) for route in unvetoed), spread)
+        costs = sorted(of_entry.values())
+        found |= {route for route, us in of_entry.items() if us <= costs[: max(1, count)][-1] + TIE_US}
+    return found
+
+
+def assert_weights(ranking: Ranking, *, apart: bool) -> None:
+    near = ranking.scored[: ranking.near]
+    assert len(ranking.weights) == len(near)
+    assert all(a.cost_us <= b.cost_us + 1e-6 for a, b in pairwise(near))
+    for entry in {scored.route.entry for scored in near}:
+        weights = [
+            weight
+            for weight, scored in zip(ranking.weights, near, strict=True)
+            if not apart or scored.route.entry is entry
+        ]
+        assert sum(weights) == pytest.approx(1.0), "each entry has the same chance"
+        assert all(a >= b for a, b in pairwise(weights))
+        assert weights[0] <= weights[-1] * ranking.spread.ratio * (1 + 1e-9)
 
 
 @settings(max_examples=70, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
