@@ -82,9 +82,10 @@ class Spread:
     """Among how many of the routes that may be used one is drawn.
 
     Both bound what a liar can win: its routes can't be drawn more than ``ratio / share`` times as often as if
-    all routes had the same chance.
+    all routes from an entry had the same chance.
 
-    :param share: of all routes that may be used, the quickest so many are drawn from; above 0, at most 1.
+    :param share: of an entry's routes that may be used, the quickest so many are drawn from; above 0, at most
+        1.
     :param ratio: the quickest of these has at most so many times the chance of the slowest; at least 1.
     """
 

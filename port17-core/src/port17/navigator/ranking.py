@@ -1,7 +1,7 @@
 """The routes that a request may use, by cost, and how likely each is to be drawn.
 
-Only the near-best are drawn, and none much more often than another: what a node can win by looking quick is
-bounded by a policy's :class:`~port17.navigator.policy.Spread`, however well it lies.
+Of each entry's routes only the near-best are drawn, and none much more often than another: what a node can
+win by looking quick is bounded by a policy's :class:`~port17.navigator.policy.Spread`, however well it lies.
 """
 
 from __future__ import annotations
@@ -45,12 +45,13 @@ class Ranking:
     """The routes that a request may use.
 
     :param request: with the level that holds.
-    :param scored: the cheapest first.
+    :param scored: those that one is drawn from, the cheapest first, and then the others in the same order.
     :param exact: these are all; otherwise a sample in which each had the same chance to be.
-    :param near: one of the first so many is drawn: of the share that the spread says, and of what costs the
-        same as the last of these.
-    :param weights: of these, how likely each is: from 1 down to 1 by the spread's ratio, times what it counts
-        if a node on it has too many ways on.
+    :param near: one of the first so many is drawn: of each entry's, the share that the spread says, and what
+        costs the same as the last of these.
+    :param weights: of these, how likely each is. Those of one entry weigh 1 together, and among them they
+        fall with cost by no more than the spread's ratio; times what each counts if a node on it has too many
+        ways on.
     :param spread: what the policies want.
     """
 

@@ -6,11 +6,11 @@ What a route costs is :mod:`~port17.navigator.cost`'s to say, how likely that ma
 
 from __future__ import annotations
 
+import math
 from collections import OrderedDict
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
-from operator import itemgetter
 from random import Random
 from types import MappingProxyType
 from typing import Final
@@ -22,19 +22,20 @@ from port17.navigator.compiled import Compiled, Step
 from port17.navigator.cost import Part as Part
 from port17.navigator.explain import NETWORK, Removal, Search, explain
 from port17.navigator.left_out import left_out, reachable, refusing
+from port17.navigator.parts import route_parts
 from port17.navigator.policy import (
     Demand,
     NoPolicies,
     Objection,
     Policies,
-    Position,
     Request,
     Route,
     SecurityLevel,
 )
-from port17.navigator.ranking import LEAST_NEAR, TIE_US, near_best, near_by_chance, weigh
+from port17.navigator.ranking import LEAST_NEAR, TIE_US
 from port17.navigator.ranking import Ranking as Ranking
 from port17.navigator.ranking import Scored as Scored
+from port17.navigator.shortlist import shortlist
 from port17.navigator.walks import Admits, Backtrack, Every, Ground, Walk, reach, sample
 
 HOPS_LEAST: Final = 3
@@ -63,8 +64,10 @@ REMEMBERED: Final = 8
 class _Found:
     """What a search has found.
 
-    :param walks: the cheapest first; without those that are known to be vetoed.
+    :param walks: those that one is drawn from, the cheapest first, and then the others; without those that
+        are known to be vetoed.
     :param near: the first so many are drawn from.
+    :param weights: of these; those of one entry together weigh 1.
     :param vetoes: routes that policies refused.
     """
 
@@ -107,7 +110,8 @@ class Survey:
         :param transports: the transports that the client has, for the entry; None stands for any.
         :param avoid: nodes that are not to be used, because they have just failed.
         :param avoid_lanes: pairs of nodes whose lane is not to be used, in either direction.
-        :param entries: routes begin at one of these; None stands for any node that can be connected to.
+        :param entries: routes begin at one of these, at each as often; None stands for any node that can be
+            connected to.
         :param entry_us: what the client has measured of its way to entries, microseconds.
         :param hops: nodes of a route, if no policy asks for more; by the charter.
         :param max_hops: nodes of a route at most, by the charter.
@@ -153,7 +157,10 @@ class Survey:
         """
         found = self._find(request, _same() if rng is None else rng)
         request = found.demand.request
-        scored = tuple(Scored(Route(nodes), self._parts(nodes, request)) for _, nodes in self._allowed(found))
+        scored = tuple(
+            Scored(Route(nodes), route_parts(nodes, self._entry(nodes[0]), self._policies, request))
+            for _, nodes in self._allowed(found)
+        )
         return Ranking(request, scored, found.exact, found.near, tuple(found.weights), found.demand.spread)
 
     def near_best(self, request: Request, rng: Random | None = None) -> tuple[list[Walk], list[float]]:
@@ -161,14 +168,14 @@ class Survey:
         all that people want to know.
 
         :param rng: as of :meth:`rank`.
-        :returns: walks, the cheapest first, and as many weights.
+        :returns: walks, the cheapest first, and as many weights; those of one entry together weigh 1.
         """
         found = self._find(request, _same() if rng is None else rng)
         return found.walks[: found.near], found.weights
 
     def usable(self, request: Request) -> tuple[list[Walk], bool]:
-        """The routes that the request may use, the cheapest first, and whether these are all: :meth:`rank`
-        without all that people want to know."""
+        """The routes that the request may use, those that one is drawn from first, and whether these are all:
+        :meth:`rank` without all that people want to know."""
         found = self._find(request, _same())
         return self._allowed(found), found.exact
 
@@ -182,15 +189,26 @@ class Survey:
             return True
         found = self._find(request, _same())
         slack = 1.0 if found.exact else SAMPLED_SLACK
-        return bool(found.near) and us <= found.walks[found.near - 1][0] * slack + TIE_US
+        entry = None if self._entries is None else route.entry.fingerprint
+        dearest = (
+            cost_us
+            for cost_us, nodes in reversed(found.walks[: found.near])
+            if entry in (None, nodes[0].fingerprint)
+        )
+        return us <= next(dearest, -math.inf) * slack + TIE_US
 
     def removed(self, request: Request) -> list[Removal]:
-        """Every node that cannot be part of a route for the request or not everywhere in it, and every lane
-        near the entries that cannot, with who says so and why."""
+        """Every node that cannot be part of a route for the request or not everywhere in it, every lane near
+        the entries that cannot, and the quickest of the routes that are vetoed, with who says so and why."""
         demand = self._demand(request)
-        refused = [Removal("the request", said.by, said.reason, "route") for said in demand.objections]
+        refused = [Removal("the request", said.by, said.reason, "request") for said in demand.objections]
         ground = self._ground(demand.request.level, min(demand.hops, self._max_hops))
-        return refused + left_out(ground, demand.request, self._avoided, self._entries, self._transports)
+        vetoes = self._find(request, _same()).vetoes if "veto_route" in self._policies.by_request else []
+        return (
+            refused
+            + vetoes
+            + left_out(ground, demand.request, self._avoided, self._entries, self._transports)
+        )
 
     def allows(self, route: Route, request: Request) -> bool:
         """Whether a route that stands may be used for a request, whatever it costs."""
@@ -301,32 +319,16 @@ class Survey:
         :param uneven: says how much each walk counts; None if all do alike.
         :param vetoed: policies have been asked already.
         """
-        found.walks.sort(key=_COST)
-        demand = found.demand
-        if uneven is None:
-            near = near_best(len(found.walks), demand.spread)
-        else:
-            near = near_by_chance([uneven.chance(nodes) for _, nodes in found.walks], demand.spread)
-        kept: list[Walk] = []
-        asked = 0
-        for walk in found.walks:
-            # Of those that cost the same none is left out: it would be for its fingerprint.
-            if len(kept) >= near and walk[0] > kept[near - 1][0] + TIE_US:
-                break
-            asked += 1
-            if self._vetoing and not vetoed:
-                vetoes = self._vetoes(walk[1], demand.request)
-                if vetoes:
-                    found.vetoes += vetoes
-                    continue
-            kept.append(walk)
-        found.walks[:asked] = kept
-        found.near = len(kept)
-        found.weights = weigh([us for us, _ in kept], demand.spread) if kept else []
-        if uneven is not None:
-            found.weights = [
-                weight * uneven.chance(nodes) for weight, (_, nodes) in zip(found.weights, kept, strict=True)
-            ]
+        request = found.demand.request
+        short = shortlist(
+            found.walks,
+            found.demand.spread,
+            by_entry=self._entries is not None,
+            chance=None if uneven is None else uneven.chance,
+            vetoes=None if vetoed or not self._vetoing else lambda nodes: self._vetoes(nodes, request),
+        )
+        found.walks, found.near, found.weights = short.walks, short.near, short.weights
+        found.vetoes += short.vetoes
         return found
 
     def _vetoes(self, nodes: tuple[ChartNode, ...], request: Request) -> list[Removal]:
@@ -349,30 +351,6 @@ class Survey:
             us, families = us + step[0], families | step[2]
         extra = admits.walk_us(nodes)
         return None if extra is None else us + extra
-
-    def _parts(self, nodes: tuple[ChartNode, ...], request: Request) -> tuple[Part, ...]:
-        policies = self._policies
-        parts = [Part(f"client to {nodes[0].name}: latency", self._entry(nodes[0]))]
-        for index, node in enumerate(nodes):
-            position: Position = "entry" if index == 0 else "middle" if index < len(nodes) - 1 else "exit"
-            if index:
-                source = nodes[index - 1]
-                lane = source.lanes[node.fingerprint]
-                parts += cost.lane_parts(
-                    source,
-                    node,
-                    lane,
-                    policies.judge_lane(source, node, lane),
-                    policies.judge_lane_for(source, node, lane, request),
-                )
-            judgements = [
-                policies.judge_node(node, position, request.level),
-                policies.judge_node_for(node, position, request),
-            ]
-            if position == "exit":
-                judgements.append(policies.judge_exit(node, request))
-            parts += cost.node_parts(node, position, *judgements)
-        return tuple(parts)
 
     def _refusal(self, found: _Found) -> NoRoute:
         """Why there is none."""
@@ -411,6 +389,3 @@ def _may_exit(ground: Ground, admits: Admits, node: ChartNode) -> bool:
 def _same() -> Random:
     """What is asked twice gets the same answer."""
     return Random(0)
-
-
-_COST: Final = itemgetter(0)
