@@ -137,7 +137,9 @@ def test_lanes_that_a_file_pins_are_made_whatever_the_mesh_needs_and_made_again(
     on_virtual_clock(run)
 
 
-def test_a_lanes_latency_is_what_a_ping_took_and_what_it_happened_to_carry_is_no_capacity(tmp_path: Path) -> None:
+def test_a_lanes_latency_is_what_a_ping_took_and_what_it_happened_to_carry_is_no_capacity(
+    tmp_path: Path,
+) -> None:
     async def run() -> None:
         async with town(tmp_path, delay_s=0.05) as made:
             ash, oak = await pair(made)
