@@ -291,6 +291,7 @@ def test_the_chart_is_written_as_the_client_has_it(scene: Scene, tmp_path: Path)
     assert made["nodes"] == len(chart)
     assert made["lanes"] == sum(len(node.lanes) for node in chart) // 2 > 0
     assert {node.name: node.places[0].country for node in chart} == scene.countries()
+    assert main(["route", "chart", "--config", str(scene.config), "--out", str(file)]) == 3  # it is there
 
 
 def test_a_client_that_does_not_run_is_explained_from_its_files(scene: Scene) -> None:
