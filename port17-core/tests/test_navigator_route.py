@@ -228,6 +228,9 @@ def test_a_route_that_stands_suits_what_it_might_have_been_drawn_for() -> None:
     gone = chart([node(index) for index in (1, 2, 3, 5)])
     assert not Survey(gone, opinion).suits(plain, HTTPS)
     assert not Survey(one, Opinion(hops=4)).suits(plain, HTTPS), "it is too short for the level"
+    assert not Survey(one, Opinion(vetoed={names(plain.nodes)}, spread=ALL_ALIKE)).suits(plain, HTTPS)
+    families = {"n3": Kin(frozenset({"x"})), "n2": Kin(frozenset({"x"}))}
+    assert not Survey(one, Opinion(kin=families, spread=ALL_ALIKE)).suits(plain, HTTPS)
 
 
 def test_what_changed_of_a_route_s_nodes_counts_as_it_is_now() -> None:
