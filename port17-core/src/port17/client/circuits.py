@@ -106,9 +106,10 @@ class Circuits:
                 elif built.first_s is None:
                     built.asked_s = now_s
                 built.use(request, now_s)
-                kept = self._by_key.setdefault(key, [])
-                if built not in kept and built.circuit.closed is None:
-                    kept.insert(0, built)
+                if identity == self._identity and built.circuit.closed is None:
+                    kept = self._by_key.setdefault(key, [])
+                    if built not in kept:
+                        kept.insert(0, built)
                 return built
         finally:
             if not lock.statistics().tasks_waiting and not lock.locked():
