@@ -412,12 +412,16 @@ def test_the_largest_share_and_the_smallest_ratio_hold(shelf: Shelf) -> None:
         ("choose_level", "1 / 0"),
         ("least_hops", "'four'"),
         ("least_hops", "True"),
+        ("least_hops", "10 ** 5000"),
+        ("least_hops", "-(10 ** 5000)"),
         ("choose_spread", "0.5"),
         ("choose_spread", "Spread(0.0, 2.0)"),
         ("choose_spread", "Spread(1.5, 2.0)"),
         ("choose_spread", "Spread(float('nan'), 2.0)"),
         ("choose_spread", "Spread(0.5, 0.5)"),
         ("choose_spread", "Spread(0.5, float('inf'))"),
+        ("choose_spread", "Spread('1/3', 2.0)"),
+        ("choose_spread", "Spread(0.5, None)"),
         ("refuse_request", "'blocked'"),
         ("refuse_request", "5"),
     ],
@@ -445,6 +449,17 @@ def test_families_of_all_come_together_and_who_fails_to_say_keeps_the_node_out(s
         assert kin.objections, name
         assert "fast" in kin.families
     assert Panel(HookBoard()).families(NODE, "fast") == Kin()
+
+
+def test_costs_of_several_add_up_to_a_number_or_object(shelf: Shelf) -> None:
+    panel = routing(
+        shelf,
+        one="@hookimpl\ndef node_cost(node):\n    return 0.5\n",
+        two="@hookimpl\ndef node_cost(node):\n    return 10 ** (400 if node.name == 'alice' else 299)\n",
+        three="@hookimpl\ndef node_cost(node):\n    return 10 ** 299\n",
+    )
+    assert [by for by, _ in objections(panel.judge_node(NODE, "middle", "fast"))] == ["two"]
+    assert panel.judge_node(OTHER, "middle", "fast").cost_us == pytest.approx(2e299)
 
 
 def test_too_many_families_object(shelf: Shelf) -> None:

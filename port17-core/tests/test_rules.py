@@ -43,7 +43,7 @@ def refused(*tables: dict[str, Any]) -> str:
     [
         (
             ["example.org"],
-            ["example.org", "EXAMPLE.org."],
+            ["example.org", "EXAMPLE.org.", "example.org..", "ｅxample.org。", "[example.org..]"],
             ["www.example.org", "example.com", "xexample.org"],
         ),
         (["*.example.org"], ["www.example.org", "a.b.example.org"], ["example.org", "xexample.org", "org"]),
@@ -55,7 +55,7 @@ def refused(*tables: dict[str, Any]) -> str:
         (["192.0.2.1"], ["192.0.2.1", "::ffff:192.0.2.1", "3221225985", "0xc0000201"], ["192.0.2.2", "a.b"]),
         (
             ["10.0.0.0/8"],
-            ["10.1.2.3", "10.1", "012.0.0.1", "[::ffff:10.0.0.1]"],
+            ["10.1.2.3", "10.1", "012.0.0.1", f"{'0' * 20}12.0.0.1", f"0x{'0' * 20}a.1", "[::ffff:10.0.0.1]"],
             ["11.0.0.0", "10.example.org"],
         ),
         (["2001:db8::/32"], ["2001:db8::1", "[2001:DB8:1::]"], ["2001:db9::1", "32.1.13.184"]),

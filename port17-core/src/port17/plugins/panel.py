@@ -10,7 +10,7 @@ import sys
 from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import replace
 from functools import cached_property
-from typing import Final, Literal, TypeAlias, TypeGuard, TypeVar
+from typing import Final, Literal, TypeAlias, TypeGuard, TypeVar, cast
 
 from port17.bottles.validation import NOTHING_KNOWN, Known, Terms
 from port17.bottles.verdict import Verdict, reject, together
@@ -63,6 +63,10 @@ ABOUT_ROUTES: Final = (
 FAMILIES_CAP: Final = 64
 """Families that one policy may name of one node: addresses are a few, and each has a prefix, a network and a
 country."""
+COST_CAP: Final = 1e300
+"""Most microseconds that one policy may ask for: as good as endless, and the sum of many is still a number."""
+COUNT_CAP: Final = 1_000
+"""Most nodes that one may ask for: far beyond any charter, and short enough to be shown."""
 
 
 class _Crash(str):
@@ -181,7 +185,7 @@ class Panel:
                 else:
                     for ask in costs:
                         more = ask(node, request)
-                        if type(more) is float and 0.0 <= more < math.inf:
+                        if type(more) is float and 0.0 <= more <= COST_CAP:
                             us += more
                         elif more is not None:
                             if not _is_cost(more):
@@ -322,7 +326,7 @@ def _both(one: Judgement, other: Judgement) -> Judgement:
 
 def _is_cost(value: object) -> TypeGuard[float]:
     # Of these types alone: True is no number of microseconds, and this is asked thousands of times.
-    return (type(value) is float or type(value) is int) and 0 <= value < math.inf
+    return (type(value) is float or type(value) is int) and 0 <= value <= COST_CAP
 
 
 def _is_level(value: object) -> TypeGuard[SecurityLevel]:
@@ -330,24 +334,29 @@ def _is_level(value: object) -> TypeGuard[SecurityLevel]:
 
 
 def _is_count(value: object) -> TypeGuard[int]:
-    return isinstance(value, int) and not isinstance(value, bool)
+    return type(value) is int and 0 <= value <= COUNT_CAP
 
 
 def _is_spread(value: object) -> TypeGuard[Spread]:
-    return isinstance(value, Spread) and 0.0 < value.share <= 1.0 <= value.ratio < math.inf
+    return (
+        isinstance(value, Spread)
+        and {type(value.share), type(value.ratio)} <= {float, int}
+        and 0.0 < value.share <= 1.0 <= value.ratio < math.inf
+    )
 
 
 def _are_names(value: object) -> TypeGuard[Collection[str]]:
-    return (
-        isinstance(value, Collection)
-        and not isinstance(value, str | bytes)
-        and len(value) <= FAMILIES_CAP
-        and set(map(type, value)) <= {str}
-    )
+    # The usual types first: to ask an abstract one takes as long as all the rest.
+    if type(value) not in (set, frozenset, tuple, list) and not isinstance(value, Collection):
+        return False
+    names = cast(Collection[object], value)
+    return len(names) <= FAMILIES_CAP and set(map(type, names)) <= {str} and not isinstance(value, str)
 
 
 def _wrong(value: object, wanted: str) -> str:
     if isinstance(value, _Crash):
         return str(value)
-    shown = repr(value) if isinstance(value, int | float) else f"a {type(value).__name__}"
+    # Python refuses to show integers of thousands of digits.
+    short = type(value) in (bool, float) or (type(value) is int and abs(value) <= COUNT_CAP)
+    shown = repr(value) if short else f"a {type(value).__name__}"
     return f"it answered {shown} instead of {wanted}"

@@ -192,7 +192,8 @@ def address_of(host: str) -> Address | None:
     if found is not None:
         return found
     pieces = host.split(".")
-    if len(pieces) > 4 or not all(_NUMBER.match(piece) and len(piece) <= 16 for piece in pieces):
+    # Resolvers take any number of zeros before a number, so its length says nothing.
+    if len(host) > NAME_CAP or len(pieces) > 4 or not all(map(_NUMBER.match, pieces)):
         return None
     try:
         numbers = [_old_number(piece) for piece in pieces]
@@ -216,14 +217,15 @@ def _old_number(piece: str) -> int:
 def _comparable(host: str) -> str:
     """Names beyond ASCII as the name system has them."""
     host = normal_host(host)
-    if host.isascii():
-        return host
-    import idna  # most programs have done this by themselves, so few processes need it
+    if not host.isascii():
+        import idna  # most programs have done this by themselves, so few processes need it
 
-    try:
-        return idna.encode(host, uts46=True).decode("ascii")
-    except (idna.IDNAError, UnicodeError):
-        return host
+        try:
+            host = idna.encode(host, uts46=True).decode("ascii")
+        except (idna.IDNAError, UnicodeError):
+            return host
+    # However many dots: an exit takes one off, and a resolver another. Dots of other scripts are dots by now.
+    return host.rstrip(".")
 
 
 def _pattern(text: str) -> str | Network:
