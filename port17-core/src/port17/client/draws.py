@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
-from dataclasses import replace
 from random import SystemRandom
 from typing import Any, Final, Protocol
 
@@ -90,7 +89,7 @@ class Draws:
             except NoRoute:
                 _log.debug("no route begins at a link that stands")
         survey = self._survey(now_s, entries, least)
-        question = (entries, replace(request, isolation=b""))
+        question = (entries, request)
         known = self._none.get(question)
         if known is not None:
             raise known.with_traceback(None) from None
