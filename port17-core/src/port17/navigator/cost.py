@@ -92,8 +92,10 @@ def _point(latitude: float, longitude: float) -> Point:
 
 def points(places: Iterable[Place]) -> tuple[Point, ...]:
     """All those that are known, each once."""
-    found = {point(place): None for place in places}
-    return tuple(one for one in found if one is not None)
+    found = [point(place) for place in places]
+    if len(found) > 1:
+        found = list(dict.fromkeys(found))
+    return tuple([one for one in found if one is not None])
 
 
 def apart_km(ones: Sequence[Point], others: Sequence[Point]) -> float | None:

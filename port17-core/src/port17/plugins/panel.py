@@ -64,13 +64,17 @@ FAMILIES_CAP: Final = 64
 """Families that one policy may name of one node: addresses are a few, and each has a prefix, a network and a
 country."""
 COST_CAP: Final = 1e300
-"""Most microseconds that one policy may ask for: as good as endless, and the sum of many is still a number."""
+"""Most microseconds that one policy may ask for: as good as endless, and many together are still a number."""
 COUNT_CAP: Final = 1_000
 """Most nodes that one may ask for: far beyond any charter, and short enough to be shown."""
 
 
 class _Crash(str):
     """Instead of an answer: how a plugin failed."""
+
+
+def _crash(error: Exception) -> _Crash:
+    return _Crash(f"it failed with {faults.said(error)}")
 
 
 class Panel:
@@ -148,11 +152,17 @@ class Panel:
 
     def families(self, node: ChartNode, level: SecurityLevel) -> Kin:
         """By ``families``."""
-        names: list[str] = []
+        names: set[str] = set()
         objections: list[Objection] = []
-        for by, value in _answers(self._asked("families")[WITHOUT], (node, level)):
+        for by, ask in self._asked("families")[WITHOUT]:
+            try:
+                value = ask(node, level)
+            except Exception as error:  # noqa: BLE001 - as in all answers
+                value = _crash(error)
+            if value is None:
+                continue
             if _are_names(value):
-                names += map(sys.intern, value)
+                names.update(map(sys.intern, value))
             else:
                 objections.append(Objection(by, _wrong(value, f"at most {FAMILIES_CAP} names of families")))
         return Kin(frozenset(names), tuple(objections)) if names or objections else NO_KIN
@@ -287,7 +297,7 @@ def _answers(asked: list[Asked], arguments: tuple[object, ...]) -> list[tuple[st
         try:
             value = ask(*arguments)
         except Exception as error:  # noqa: BLE001 - anything a stranger's code raises is an objection
-            value = _Crash(f"it failed with {faults.said(error)}")
+            value = _crash(error)
         if value is not None:
             answers.append((by, value))
     return answers
