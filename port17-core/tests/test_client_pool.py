@@ -17,7 +17,7 @@ from port17.client.built import YOUNG_S, Built
 from port17.client.circuits import AHEAD_S, REPLACE_S, UNUSED_S
 from port17.client.spares import SPARE_S, SPARES, USED_S
 from port17.client.timings import ENOUGH, PATIENCE_S
-from port17.errors import NoRoute
+from port17.errors import NetworkError, NoRoute
 from port17.navigator.chart import ChartNode
 from port17.navigator.policy import AGREED, Judgement, NoPolicies, Objection, Request, Route
 from port17.wire.reasons import Reason
@@ -344,5 +344,60 @@ def test_routes_are_kept_where_they_were_allowed(tmp_path: Path) -> None:
         assert client.draws.allows(gone, REQUEST, anyio.current_time()), "by what the chart says now"
         await anyio.sleep(UNUSED_S / 2)
         assert await client.circuits.get(REQUEST) is built
+
+    on_virtual_clock(tmp_path, test)
+
+
+class Groups(NoPolicies):
+    """No exit of one group."""
+
+    def __init__(self) -> None:
+        self.refused = 0
+
+    def judge_node(self, node: ChartNode, position: str, level: str) -> Judgement:
+        refused = position == "exit" and node.group == "foes"
+        self.refused += refused
+        return Judgement((Objection("groups", "not these"),)) if refused else AGREED
+
+
+async def join(client: Client, node: ChartNode) -> None:
+    """A node says that it is of the group that may not be an exit, and the client hears of it."""
+    client.net.now += 1
+    ring = client.rings[node.name]
+    client.net.publish(ring, node.name, list(node.lanes), exit={"enabled": True}, group="foes")
+    await client.known.look_again()
+    client.circuits.changed()
+
+
+@pytest.mark.parametrize("when", ["it is made", "it stands"])
+def test_an_exit_that_changes_sides_takes_nothing_new(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, when: str
+) -> None:
+    policy = Groups()
+    monkeypatch.setattr(turnover, "POLICIES", policy)
+
+    async def test(client: Client) -> None:
+        drawn: list[Route] = []
+        draw = client.draws.draw
+
+        def noted(*args: Any) -> Route:
+            drawn.append(draw(*args))
+            return drawn[-1]
+
+        async def change() -> None:
+            client.dialled = None
+            await join(client, drawn[0].exit)
+
+        monkeypatch.setattr(client.draws, "draw", noted)
+        if when == "it is made":
+            client.dialled = change
+            with pytest.raises(NetworkError, match="not allowed any more"):
+                await client.circuits.get(REQUEST)
+        else:
+            assert await client.circuits.get(REQUEST) is await client.circuits.get(REQUEST)
+            await change()
+        later = await client.circuits.get(REQUEST)
+        assert later.route.exit.fingerprint != drawn[0].exit.fingerprint
+        assert policy.refused
 
     on_virtual_clock(tmp_path, test)

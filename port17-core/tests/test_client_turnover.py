@@ -92,6 +92,7 @@ class Client:
     def __init__(self, folder: Path) -> None:
         self.net = Amended(folder, [X25519, XWING], overlap_s=OVERLAP_S)
         rings = {name: self.net.node(name, exit={"enabled": True})[0] for name in NAMES}
+        self.rings = rings
         for name, ring in rings.items():
             self.net.now += 1
             lanes = [other.identity.fingerprint for other in rings.values() if other is not ring]

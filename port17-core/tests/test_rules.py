@@ -43,7 +43,7 @@ def refused(*tables: dict[str, Any]) -> str:
     [
         (
             ["example.org"],
-            ["example.org", "EXAMPLE.org.", "example.org..", "ｅxample.org。", "[example.org..]"],
+            ["example.org", "EXAMPLE.org.", "example.org..", "\uff45xample.org\u3002", "[example.org..]"],
             ["www.example.org", "example.com", "xexample.org"],
         ),
         (["*.example.org"], ["www.example.org", "a.b.example.org"], ["example.org", "xexample.org", "org"]),

@@ -111,6 +111,7 @@ def test_credentials_are_taken_whatever_else_is_offered() -> None:
         ([NO_AUTH, domain(b"")], NO_AUTH_TAKEN + reply(Code.FAILURE)),
         ([NO_AUTH, domain(b"a\x00b")], NO_AUTH_TAKEN + reply(Code.FAILURE)),
         ([NO_AUTH, domain(b"a b")], NO_AUTH_TAKEN + reply(Code.FAILURE)),
+        ([NO_AUTH, domain(b"\\101xample.org")], NO_AUTH_TAKEN + reply(Code.FAILURE)),
         ([NO_AUTH, domain(b"a\nb")], NO_AUTH_TAKEN + reply(Code.FAILURE)),
         ([NO_AUTH, domain(b"\xff\xfe")], NO_AUTH_TAKEN + reply(Code.FAILURE)),
         # Answers that are due before the refusal are not lost when all comes at once.

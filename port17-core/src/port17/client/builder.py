@@ -79,6 +79,7 @@ class Builder:
         """
         await self._keeper.reachable()
         await self.pace.turn()
+        drawn_from = self._network.chart()
         route = self._draws.draw(request, self._entries.standing, anyio.current_time())
         keys = await self._keys(route)
         try:
@@ -91,6 +92,9 @@ class Builder:
             good = self._network.standing(key.fingerprint, key.suite.name) is Standing.GOOD
             if key.fingerprint not in chart.nodes or not good:
                 raise NetworkError("the network has changed while a circuit was made")
+        # Who was called for seconds may by now be elsewhere, or of another group.
+        if chart is not drawn_from and not self._draws.allows(route, request, anyio.current_time()):
+            raise NetworkError("the network has changed so that a route is not allowed any more")
         circuit = self._circuit(keys)
         leg = crane.link.open(circuit)
         if leg is None or crane.lost:

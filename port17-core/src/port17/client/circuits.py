@@ -95,6 +95,7 @@ class Circuits:
         lock = self._building.setdefault(key, anyio.Lock())
         try:
             async with lock:
+                self._judge()  # it may have been a while
                 identity = self._identity
                 now_s = anyio.current_time()
                 built = self._shared(request) or self.spares.take(request, now_s)

@@ -5,6 +5,7 @@ now, and ended when nothing may go on over it.
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Collection
 from typing import Final
 
@@ -57,6 +58,8 @@ class CircuitTurnover:
             if standing is not built.standing:
                 built.standing, built.since_s = standing, now_s
             built.exit = chart.nodes.get(built.route.exit.fingerprint, built.exit)
+            if any(chart.nodes.get(node.fingerprint) is not node for node in built.route.nodes):
+                built.asked_s = -math.inf  # a node says something else than when the policies agreed
         return True
 
     def end(self, circuits: Collection[Built], now_s: float) -> None:

@@ -195,6 +195,7 @@ def _host(kind: int, raw: bytes) -> str:
         host = raw.decode("utf-8")
     except UnicodeDecodeError:
         host = ""
-    if not host or not host.isprintable() or any(letter.isspace() for letter in host):
+    # Resolvers take a backslash for the beginning of another character, which rules for names would not see.
+    if not host or "\\" in host or not host.isprintable() or any(letter.isspace() for letter in host):
         raise Refused("not a host name", reply(Code.FAILURE))
     return host
