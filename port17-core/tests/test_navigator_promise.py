@@ -207,7 +207,16 @@ def test_what_is_said_of_both_ends_is_not_less_than_what_is_measured(lying: bool
         ), "who doesn't lie has his share"
 
 
-@pytest.mark.parametrize("terms", [Terms(months=0), Terms(months=MONTHS_CAP + 1), Terms(chance=1.0)])
+@pytest.mark.parametrize(
+    "terms",
+    [
+        Terms(months=0),
+        Terms(months=MONTHS_CAP + 1),
+        Terms(chance=1.0),
+        Terms(limit_eur=-5.0),
+        Terms(limit_eur=float("nan")),
+    ],
+)
 def test_terms_that_make_no_sense(terms: Terms, usual: Policies) -> None:
     with pytest.raises(UsageError):
         reckoned(simulated_chart(50), usual, terms)
@@ -245,6 +254,7 @@ def test_an_own_list_is_read() -> None:
     [
         (b"\xff", "no TOML"),
         (b"name = ", "no TOML"),
+        (b"name = " + b"[" * 5000, "no TOML"),
         (b"", "name"),
         (b"#" * (LIST_CAP + 1), "longer than"),
         (with_(lambda one: one["prices"].pop("server")), "prices.server"),

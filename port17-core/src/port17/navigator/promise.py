@@ -153,6 +153,8 @@ def promise(
             f"An attack of {terms.months} months that succeeds with a chance of {terms.chance:g}.",
             cure=f"Take 1 to {MONTHS_CAP} months and a chance between 0 and 1.",
         )
+    if not 0.0 <= terms.limit_eur < math.inf:
+        raise UsageError(f"An attack that has to cost {terms.limit_eur:g} EUR.", cure="Take 0 or more.")
     if not field.entries or not field.exits:
         raise UsageError(
             "Nothing can be promised where no route can be made.", cure="See `port17 route explain`."
