@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -218,6 +219,33 @@ def test_a_running_client_is_asked(
     answered(NONE)
     assert main(["route", "explain", "example.com", "--control", "c.sock"]) == 5
     assert "NO ROUTE" in capsys.readouterr().out
+
+
+def test_who_has_changed_files_since_the_client_started_is_told(
+    answered: Callable[[dict[str, Any]], list[Any]],
+    capsys: pytest.CaptureFixture[str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    answered(FOUND)
+    config, policy, control = Path("me.toml"), Path("ours.py"), Path("me.sock")
+    config.write_text('charter = "c"\ncontrol = "me.sock"\npolicies = ["exclude", "./ours.py:Ours"]\n')
+    for file in (policy, control):
+        file.touch()
+
+    def said(config_s: int, policy_s: int) -> str:
+        for file, moment in ((config, config_s), (policy, policy_s), (control, 2_000)):
+            os.utime(file, (moment, moment))
+        assert main(["route", "explain", "example.com", "--config", "me.toml"]) == 0
+        return capsys.readouterr().err
+
+    assert said(1_000, 1_000) == ""
+    assert "me.toml has changed" in said(3_000, 1_000)
+    assert "ours.py has changed" in said(1_000, 3_000)
+    policy.unlink()
+    control.unlink()
+    assert main(["route", "explain", "example.com", "--config", "me.toml"]) == 0
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,8 @@ is none, and what would bring one. Asked of the client if it runs, else found ou
 from __future__ import annotations
 
 import argparse
+import sys
+from pathlib import Path
 from random import SystemRandom
 from typing import Any
 
@@ -40,7 +42,31 @@ def _asked(args: argparse.Namespace, wanted: dict[str, Any]) -> dict[str, Any] |
     path = asking.path(args, "client")
     if args.config and not asking.listens(path):
         return None
-    return {**loop.run(ask, path, "explain", wanted, ANSWER_S), "source": "client"}
+    found = {**loop.run(ask, path, "explain", wanted, ANSWER_S), "source": "client"}
+    changed = _changed_since(path, args.config) if args.config else None
+    if changed is not None:
+        print(
+            f"port17: WARNING: {changed} has changed since the client started, which goes by what it was.\n"
+            "  Start the client again; or give --policy for each policy, to see what the files would do.",
+            file=sys.stderr,
+        )
+    return found
+
+
+def _changed_since(socket: Path, config: str) -> Path | None:
+    """The first of a client's files that is newer than its control socket, which it makes when it starts."""
+    from port17.config import ClientConfig
+
+    policies = settings.read(ClientConfig, config)[0].policies
+    local = [Path(file).expanduser() for file in (spec.rpartition(":")[0] for spec in policies)]
+    mine = Path(config)
+    for file in (mine, *(mine.parent / path for path in local if path.suffix == ".py")):
+        try:
+            if file.stat().st_mtime > socket.stat().st_mtime:
+                return file
+        except FileNotFoundError:
+            continue  # whoever needs it says so
+    return None
 
 
 def _found_out(args: argparse.Namespace, wanted: dict[str, Any]) -> dict[str, Any]:
