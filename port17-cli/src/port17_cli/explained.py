@@ -111,7 +111,8 @@ def _refusal(found: dict[str, Any]) -> Iterator[str]:
             yield f"  {_shown(change['what'])}: {number} {noun}, like {' > '.join(change['example'])}"
     elif changes:
         yield "No change that is yours to make would bring one."
-        yield found["no_route"]["cure"]
+        if found["no_route"]["cure"]:
+            yield found["no_route"]["cure"]
     failed = [change["what"] for change in changes if not change["helps"]]
     if failed:
         more = f", and {len(failed) - FAILED_SHOWN} more" if len(failed) > FAILED_SHOWN else ""

@@ -15,6 +15,8 @@ CLIENT: Final = "client"
 NETWORK: Final = "network"
 """Who objects in the name of the network: exit rules, the charter, what a node says of itself."""
 NO_POLICY: Final = frozenset({CLIENT, NETWORK})
+TRIES: Final = "`port17 route explain` tries out which change brings a route."
+"""Where an error without a route leads to."""
 SHOWN_NAMES: Final = 5
 """Names listed per reason; of more, the number is said. A message is for reading."""
 SHOWN_REASONS: Final = 6
@@ -114,8 +116,8 @@ def _stage(search: Search) -> _Stage:
         return _Stage("the connection is refused", "", None, by, False, why)
     if known == 0:
         cure = (
-            "Name a bootstrap list in the configuration, as `bootstrap.sources`, or put bottles into the"
-            " folder that `bottles` names."
+            "A client learns of nodes while it runs: from a bootstrap list, which the configuration names as"
+            " `bootstrap.sources`, or from bottles in the folder that `bottles` names."
         )
         return _Stage("no node is known", cure, mendable=False, why=())
     if len(search.chart) < search.hops:
@@ -167,8 +169,7 @@ def _without(search: Search) -> str:
 
 def _cure(policies: Sequence[str], otherwise: str) -> str:
     loosen = f"Loosen what removes most: {', '.join(policies[:SHOWN_POLICIES])}." if policies else ""
-    tried = "`port17 route explain` tries out which change brings a route."
-    return " ".join(part for part in (loosen, tried, otherwise) if part)
+    return " ".join(part for part in (loosen, TRIES, otherwise) if part)
 
 
 def _because(removals: Iterable[Removal]) -> str:

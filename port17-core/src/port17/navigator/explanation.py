@@ -14,7 +14,7 @@ from typing import Any, Final, Literal, TypeAlias
 from port17.errors import NoRoute
 from port17.navigator.changes import Change, Parted, changes
 from port17.navigator.chart import ChartNode, LeftOut
-from port17.navigator.explain import NETWORK, Removal
+from port17.navigator.explain import NETWORK, TRIES, Removal
 from port17.navigator.policy import Request, SecurityLevel
 from port17.navigator.ranking import Scored
 from port17.navigator.situation import Situation
@@ -103,7 +103,8 @@ class Explanation:
             if refusal is None
             else {
                 "message": refusal.message,
-                "cure": refusal.cure,
+                # Who reads an explanation need not be sent to one.
+                "cure": " ".join(refusal.cure.replace(TRIES, "").split()),
                 "short": refusal.short,
                 "lacks": refusal.lacks,
             },
