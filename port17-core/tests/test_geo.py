@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from ipaddress import ip_address, ip_network
 from pathlib import Path
 
@@ -256,6 +257,7 @@ def test_a_table_says_what_looking_at_every_network_would(
         ('[places]\n"192.0.2.0/24" = { city = "Ulm" }', "city"),
         ('[places]\n"192.0.2.0/24" = "DE"', "192.0.2.0/24"),
         ('[places]\n"192.0.2.0/24" = {}', "nothing is said of it"),
+        ("places = " + "[" * 5000, "is not valid TOML"),
     ],
 )
 def test_a_wrong_table_says_what_is_wrong_and_where(tmp_path: Path, text: str, wrong: str) -> None:
@@ -274,6 +276,9 @@ def test_a_table_that_is_not_there_or_too_large_says_so(
         made.open(tmp_path)
     with pytest.raises(ConfigError, match=f"longer than {FILE_CAP}"):
         table(tmp_path, "#" * (FILE_CAP + 1))
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(ConfigError, match="cannot be read"):
+        PlaceTable(PlaceTable.Config(file="pipe")).open(tmp_path)
     monkeypatch.setattr(place_table, "NETWORKS_CAP", 3)
     with pytest.raises(ConfigError, match="names 4 networks; 3 are the most"):
         table(tmp_path, "[places]\n" + "".join(f'"192.0.2.{number}" = {{}}\n' for number in range(4)))

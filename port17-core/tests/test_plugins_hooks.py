@@ -6,7 +6,7 @@ import inspect
 import logging
 from dataclasses import replace
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import pluggy
 import pytest
@@ -17,6 +17,7 @@ from port17.errors import ConfigError, PluginError
 from port17.hookspecs import hookimpl
 from port17.navigator.chart import ChartNode, Lane
 from port17.navigator.policy import USUAL_SPREAD, Judgement, Kin, Objection, Policies, Request, Spread
+from port17.plugins import panel as panel_module
 from port17.plugins.board import HookBoard
 from port17.plugins.doctor import examine
 from port17.plugins.loader import Registry
@@ -460,6 +461,23 @@ def test_costs_of_several_add_up_to_a_number_or_object(shelf: Shelf) -> None:
     )
     assert [by for by, _ in objections(panel.judge_node(NODE, "middle", "fast"))] == ["two"]
     assert panel.judge_node(OTHER, "middle", "fast").cost_us == pytest.approx(2e299)
+
+
+def test_whoever_asks_while_it_is_found_out_who_is_to_be_asked_asks_all(
+    shelf: Shelf, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As another thread may."""
+    panel = routing(shelf, one="@hookimpl\ndef exclude_node(node):\n    return 'no'\n")
+    fitted, meanwhile = panel_module._fitted, []
+
+    def slowly(*arguments: Any) -> Any:
+        monkeypatch.setattr(panel_module, "_fitted", fitted)
+        meanwhile.append(panel.judge_node(NODE, "entry", "fast"))
+        return fitted(*arguments)
+
+    monkeypatch.setattr(panel_module, "_fitted", slowly)
+    panel.by_request  # noqa: B018 - asks who is to be asked
+    assert [objections(one) for one in meanwhile] == [[("one", "no")]]
 
 
 def test_too_many_families_object(shelf: Shelf) -> None:

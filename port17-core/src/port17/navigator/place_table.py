@@ -15,6 +15,7 @@ from port17.navigator.atlas import ASN_CAP
 from port17.navigator.countries import CONTINENTS, COUNTRIES
 from port17.navigator.geo import GeoSource, Place
 from port17.records.ip_space import Address, Network
+from port17.records.regular_file import read_regular
 
 FILE_CAP: Final = 4 << 20
 """Longest table, bytes: 200 for each network."""
@@ -103,18 +104,19 @@ def _key(ip: Address, length: int) -> tuple[int, int, int]:
 
 def _read(path: Path) -> dict[Network, Entry]:
     try:
-        if path.stat().st_size > FILE_CAP:
+        data = read_regular(path, FILE_CAP)
+        if len(data) > FILE_CAP:
             raise ConfigError(
                 f"{path} is longer than {FILE_CAP} bytes.", cure="Is it a table of networks and places?"
             )
-        tree = tomllib.loads(path.read_text("utf-8"))
+        tree = tomllib.loads(data.decode())
     except FileNotFoundError:
         raise ConfigError(
             f"There is no table of places {path}.", cure="Write one, or correct [geo.options] file."
         ) from None
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path} cannot be read: {error}.", cure="Check its permissions.") from error
-    except tomllib.TOMLDecodeError as error:
+    except (tomllib.TOMLDecodeError, RecursionError) as error:
         raise ConfigError(f"{path} is not valid TOML: {error}.", cure="Mend that line.") from error
     places = tree.get("places")
     if set(tree) != {"places"} or not isinstance(places, dict):

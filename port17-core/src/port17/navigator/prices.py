@@ -129,7 +129,7 @@ class PriceList(_Entry):
             first = error.errors(include_url=False, include_context=False, include_input=False)[0]
             place = ".".join(str(part) for part in first["loc"])
             raise ConfigError(f"{where} is no price list: {place}: {first['msg']}.", cure=cure) from error
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise ConfigError(f"{where} is no TOML: {error}.", cure=cure) from error
         for name in ("server_traffic", "servers_per_provider"):
             if getattr(found.assumptions, name).value <= 0:

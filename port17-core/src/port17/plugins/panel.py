@@ -280,13 +280,15 @@ class Panel:
         """Who is asked, without and with the request."""
         found = self._askers.get(hook)
         if found is None:
-            found = self._askers[hook] = ([], [])
+            found = ([], [])
             caller = getattr(self._board.manager.hook, hook)
             for one in caller.get_hookimpls():
                 by = one.plugin_name.partition(NAME_SEPARATOR)[2]
                 if by not in self._unasked:
                     which = WITH if "request" in one.argnames else WITHOUT
                     found[which].append((by, _fitted(one.function, one.argnames, caller.spec.argnames)))
+            # Only now: an explanation in another thread would otherwise ask a part of them, and believe it.
+            self._askers[hook] = found
         return found
 
 
