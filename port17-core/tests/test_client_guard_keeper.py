@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 from collections.abc import Awaitable, Callable, Collection
 from itertools import pairwise
@@ -15,9 +16,11 @@ import pytest
 from trio.testing import MockClock
 
 from port17.bottles.successors import Successors
+from port17.client import guards_file
 from port17.client.guard_keeper import (
     ALONE_S,
     DOWN_CAP_S,
+    LOOK_S,
     PATIENCE_S,
     PROBE_CAP_S,
     GuardKeeper,
@@ -164,6 +167,27 @@ def test_they_are_drawn_once_and_kept_from_run_to_run(tmp_path: Path) -> None:
         assert [bytes.fromhex(one) for one in street.written] == list(street.keeper.listed)
         assert street.start().active == active
         assert not street.calls, "nobody is called for that"
+
+    running(tmp_path, test)
+
+
+def test_what_cannot_be_kept_now_is_kept_later(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Otherwise a disk that is full for a moment has others drawn at the next start."""
+    write = guards_file.write_whole
+
+    def full(path: Path, data: bytes) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(guards_file, "write_whole", full)
+
+    async def test(street: Street) -> None:
+        await anyio.sleep(3 * LOOK_S)
+        assert caplog.text.count("cannot be kept") == 1
+        monkeypatch.setattr(guards_file, "write_whole", write)
+        await anyio.sleep(2 * LOOK_S)
+        assert [bytes.fromhex(one) for one in street.written] == list(street.keeper.listed)
 
     running(tmp_path, test)
 

@@ -326,7 +326,8 @@ class GuardKeeper:
             self.look()
             if self._unsaved:
                 self._unsaved = False
-                await anyio.to_thread.run_sync(self._file.save, self._guards)
+                if not await anyio.to_thread.run_sync(self._file.save, self._guards):
+                    self._unsaved = True  # a disk that is full is so for a while
             await anyio.sleep(SOON_S)
             with anyio.move_on_after(LOOK_S):
                 await self._news.wait()

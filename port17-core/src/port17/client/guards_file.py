@@ -56,6 +56,8 @@ class GuardsFile:
         """:param state: the client's own folder."""
         self.path = state / FILE
         self._network = network_id.hex()
+        self._told = False
+        """That it can't be written."""
 
     def load(self, rng: Random = _random) -> Guards:
         """The guards that were drawn before; none if there is no file.
@@ -99,8 +101,11 @@ class GuardsFile:
         ]
         return Guards(held, rng=rng, dropped_s=contents.dropped_s)
 
-    def save(self, guards: Guards) -> None:
-        """Keep a list. If it can't be written, the log tells; until the next start it is kept in memory."""
+    def save(self, guards: Guards) -> bool:
+        """Keep a list. If it can't be written, the log tells once; until it can, it is kept in memory.
+
+        :returns: whether it is written.
+        """
         rows = [
             _Row(
                 id=one.fingerprint.hex(),
@@ -116,12 +121,17 @@ class GuardsFile:
             self.path.parent.mkdir(mode=FOLDER_MODE, parents=True, exist_ok=True)
             write_whole(self.path, contents.model_dump_json(indent=1).encode() + b"\n")
         except (OSError, ConfigError) as error:
-            _log.warning(
+            level, self._told = logging.DEBUG if self._told else logging.WARNING, True
+            _log.log(
+                level,
                 "the guards cannot be kept in %s (%s): after a restart others would be drawn. Let this client"
                 " write there.",
                 self.path.parent,
                 type(error).__name__,
             )
+            return False
+        self._told = False
+        return True
 
     def _unusable(self, what: str) -> ConfigError:
         return ConfigError(
