@@ -1,4 +1,5 @@
-"""What the charter means to one process at one moment: whose word counts, and which suites are used.
+"""What the charter means to one process at one moment: whose word counts, and which suites are used,
+with whom and how.
 
 What follows when another revision begins to hold is :mod:`port17.network`'s to say.
 """
@@ -10,14 +11,18 @@ import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
+from port17.bottles import buckets
 from port17.errors import PluginError
+from port17.navigator.agreement import agree
 from port17.plugins.families import IDENTITY_SCHEMES
 from port17.plugins.loader import Registry
 from port17.plugins.own_suites import OwnSuites
+from port17.records.bottle import Bottle
 from port17.records.charter import Charter
 from port17.records.level import Status
 from port17.records.revision import Revision
 from port17.records.scheme import IdentityScheme, usable
+from port17.wire.prekey import Network, ResponderKey
 from port17.wire.suite import CipherSuite
 
 _log = logging.getLogger(__name__)
@@ -69,6 +74,34 @@ class InForce:
             prepared=own.across((*accepted, *charter.coming(revision.not_before))),
             schemes=usable(revision.schemes, schemes),
         )
+
+    def transcript(self, charter: Charter) -> Network:
+        """What the wire binds.
+
+        :param charter: the one that this is of.
+        """
+        return Network(
+            network_id=charter.network_id,
+            revisions=tuple(revision.seq for revision in self.accepted),
+            flight_blocks=charter.genesis.flight_blocks,
+            skew_s=self.accepted[0].clock_skew_s,
+        )
+
+    def responder(self, bottle: Bottle, now: float) -> ResponderKey | None:
+        """How to address a node: by its prekey of the suite to use with it; None if there is none of that,
+        whatever others there are.
+
+        :param bottle: the node's.
+        :param now: Unix time, seconds.
+        """
+        suite = self.suites.get(agree(self.terms, bottle.label.suites, self.suites).suite or "")
+        if suite is None:
+            return None
+        bundle = [one for one in bottle.bundle if one.suite == suite.name]
+        for record in buckets.usable(bundle, now, self.terms.prekey_lifetime_s):
+            if len(record.public) == suite.public_size:
+                return ResponderKey(suite, bottle.fingerprint, record.hash, record.slot, record.public)
+        return None
 
 
 def installed_schemes(registry: Registry) -> dict[str, IdentityScheme]:

@@ -14,7 +14,6 @@ from collections.abc import Callable, Mapping, Sequence
 import anyio
 import anyio.lowlevel
 
-from port17.bottles.buckets import usable
 from port17.bottles.gossip import Gossip
 from port17.bottles.gossip_events import Event, Forgotten, Learned, Noted
 from port17.bottles.intake import Intake, Sender
@@ -29,7 +28,7 @@ from port17.bottles.ways import Way, ways
 from port17.config.settings import ClientConfig, NodeConfig
 from port17.files import NetworkFiles
 from port17.in_force import CharterClock, InForce, installed_schemes
-from port17.navigator.agreement import Standing, agree, standing
+from port17.navigator.agreement import Standing, standing
 from port17.navigator.atlas import Atlas
 from port17.navigator.chart import Chart, ChartNode
 from port17.navigator.chart_maker import ChartKeeper, ChartTerms
@@ -284,13 +283,7 @@ class KnownNetwork:
 
     def transcript(self) -> Network:
         """What the wire binds now."""
-        accepted = self._now().accepted
-        return Network(
-            network_id=self.charter.network_id,
-            revisions=tuple(revision.seq for revision in accepted),
-            flight_blocks=self.charter.genesis.flight_blocks,
-            skew_s=accepted[0].clock_skew_s,
-        )
+        return self._now().transcript(self.charter)
 
     # -- what others are --------------------------------------------------------------------------
     def verify(self, fingerprint: bytes, message: bytes, signature: bytes) -> bool:
@@ -334,16 +327,7 @@ class KnownNetwork:
     def responder_of(self, fingerprint: bytes) -> ResponderKey | None:
         """The same of any node that is held, on the chart or not."""
         held, bottle = self._now(), self.rack.get(fingerprint)
-        if bottle is None:
-            return None
-        suite = held.suites.get(agree(held.terms, bottle.label.suites, held.suites).suite or "")
-        if suite is None:
-            return None
-        bundle = [one for one in bottle.bundle if one.suite == suite.name]
-        for record in usable(bundle, self.wall(), held.terms.prekey_lifetime_s):
-            if len(record.public) == suite.public_size:
-                return ResponderKey(suite, fingerprint, record.hash, record.slot, record.public)
-        return None
+        return None if bottle is None else held.responder(bottle, self.wall())
 
     def ways(self, label: Label) -> list[Way]:
         """The addresses of a node that may be dialled, as they are dialled; of local nodes, those that can be
