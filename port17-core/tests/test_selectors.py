@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from ipaddress import ip_address, ip_network
 
 import pytest
@@ -45,12 +46,20 @@ NO_AS = node("no-as", "85.10.0.5=FR")
         ("mark:trusted_exit", "mark:trusted_exit"),
         (f"id:{ASH.node_id.upper()}", f"id:{ASH.node_id}"),
         (f"id:{ASH.fingerprint.hex()}", f"id:{ASH.fingerprint.hex()}"),
-        (ASH.node_id, ASH.node_id),
+        (ASH.node_id, f"id:{ASH.node_id}"),
+        (ASH.fingerprint.hex(), f"id:{ASH.fingerprint.hex()}"),
     ],
 )
 def test_what_is_a_selector(text: str, shown: str) -> None:
     assert str(Selector.parse(text)) == shown
     assert Selector.parse(shown) == Selector.parse(text)
+
+
+def test_who_calls_himself_by_another_ones_id_is_not_picked_for_it() -> None:
+    for text in (ASH.node_id, ASH.fingerprint.hex()):
+        selectors = Selectors([text])
+        assert selectors.covers(ASH)
+        assert not selectors.covers(replace(TWO, name=text))
 
 
 @pytest.mark.parametrize(

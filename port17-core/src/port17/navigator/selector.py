@@ -56,7 +56,7 @@ _FORM: Final = (
     " ip:192.0.2.0/24 or mark:trusted_exit; a bare word is a PortName or a node id."
 )
 _OF_NODE: Final[dict[str, Callable[[ChartNode], Collection[str]]]] = {
-    _WORD: lambda node: (node.name.lower(), node.node_id, node.fingerprint.hex()),
+    _WORD: lambda node: (node.name.lower(),),
     "name": lambda node: (node.name.lower(),),
     "id": lambda node: (node.node_id, node.fingerprint.hex()),
     "group": lambda node: (node.group.lower(),),
@@ -94,7 +94,8 @@ class Selector:
         kind, colon, value = text.partition(":")
         kind, value = kind.strip().lower(), value.strip()
         if not colon:
-            return cls(_WORD, _word(text))
+            # Anybody may call himself by another's id; who writes an id means that node alone.
+            return cls("id", text.lower()) if _is_id(text) else cls(_WORD, _word(text))
         if kind not in KINDS:
             raise _bad(text, f"there is no kind {kind!r}{_meant(kind)}")
         if not value:
@@ -305,14 +306,19 @@ def _named(text: str, value: str) -> str:
 
 
 def _identified(text: str, value: str) -> str:
-    if not _FINGERPRINT.match(value.lower()):
-        try:
-            parse_node_id(value)
-        except RecordError:
-            raise _bad(
-                text, "neither a node id (32 letters and digits) nor a fingerprint (64 in hex)"
-            ) from None
+    if not _is_id(value):
+        raise _bad(text, "neither a node id (32 letters and digits) nor a fingerprint (64 in hex)")
     return value.lower()
+
+
+def _is_id(text: str) -> bool:
+    if _FINGERPRINT.match(text.lower()):
+        return True
+    try:
+        parse_node_id(text)
+    except RecordError:
+        return False
+    return True
 
 
 def _numbered(text: str, value: str) -> str:
