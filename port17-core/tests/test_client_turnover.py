@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Collection, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 from unittest.mock import patch
 
@@ -55,7 +56,7 @@ class Link:
 
     def __init__(self) -> None:
         self.legs = self.background = 0
-        self.round_trip_s = 0.01
+        self.control = SimpleNamespace(round_trip_s=0.01)
 
     def open(self, circuit: object) -> Leg:
         return Leg()

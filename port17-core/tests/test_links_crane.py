@@ -92,7 +92,7 @@ def test_an_idle_link_stands_for_as_long_as_you_like() -> None:
             stream = made.open(made.circuit(crane))
             await anyio.sleep(900)
             assert not crane.lost
-            assert crane.link.round_trip_s == pytest.approx(1.0)
+            assert crane.link.control.round_trip_s == pytest.approx(1.0)
             await stream.send(b"still here")
             assert await stream.receive() == b"still here"
             # Not more than a block every two seconds or so each way.

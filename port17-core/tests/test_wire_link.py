@@ -311,12 +311,12 @@ def test_an_answer_that_was_not_asked_for_tells_no_round_trip() -> None:
     net.clock.pass_s(10_000)
     for token in (0, 1, 2**64 - 1):
         peer.write(LINK_CIRCUIT, Command.LINK, TOKEN.pack(LinkMessage.PONG, token))
-    assert peer.link.round_trip_s == 0
+    assert peer.link.control.round_trip_s == 0
     peer.link.control.ping(net.clock.now_s)
     net.clock.pass_s(0.25)
     token = TOKEN.unpack_from(peer.read()[0].body)[1]
     peer.write(LINK_CIRCUIT, Command.LINK, TOKEN.pack(LinkMessage.PONG, token))
-    assert peer.link.round_trip_s == pytest.approx(0.25)
+    assert peer.link.control.round_trip_s == pytest.approx(0.25)
 
 
 def test_round_trips_of_late_follow_the_line_and_nobody_answers_before_he_is_asked() -> None:
@@ -331,16 +331,16 @@ def test_round_trips_of_late_follow_the_line_and_nobody_answers_before_he_is_ask
 
     for takes_s in (0.5, 0.25, 0.75):
         ping(takes_s)
-    assert peer.link.recent_round_trip_s == pytest.approx(0.25)
+    assert peer.link.control.recent_round_trip_s == pytest.approx(0.25)
     for _ in range(RECENT):
         ping(1.5)
-    assert peer.link.recent_round_trip_s == pytest.approx(1.5)
-    assert peer.link.round_trip_s == pytest.approx(0.25)
+    assert peer.link.control.recent_round_trip_s == pytest.approx(1.5)
+    assert peer.link.control.round_trip_s == pytest.approx(0.25)
     peer.link.control.ping(net.clock.now_s)
     sent_us = int(net.clock.now_s * 1e6)
     for guess in range(sent_us - 100, sent_us + 100):  # what the token once was made of
         peer.write(LINK_CIRCUIT, Command.LINK, TOKEN.pack(LinkMessage.PONG, guess))
-    assert peer.link.recent_round_trip_s == pytest.approx(1.5)
+    assert peer.link.control.recent_round_trip_s == pytest.approx(1.5)
 
 
 def test_refusals_that_nobody_reads_end_the_link_and_are_bounded() -> None:

@@ -74,7 +74,7 @@ class Timings:
         self._whole_s.append(took_s)
         lanes_us = sum(lane.latency_us for lane in built.route.lanes)
         entry = built.route.entry.fingerprint
-        excess_us = max(took_s * 1e6 - lanes_us, built.crane.link.round_trip_s * 1e6)
+        excess_us = max(took_s * 1e6 - lanes_us, built.crane.link.control.round_trip_s * 1e6)
         before_us = self._entry_us.get(entry, excess_us)
         self._entry_us[entry] = before_us + SMOOTHED * (excess_us - before_us)
         return usual_s is not None and took_s > max(UNUSUAL * usual_s, usual_s + UNUSUAL_S)

@@ -373,6 +373,6 @@ class Lanes:
 
     def tell_measure(self, link: NodeLink) -> None:
         """Tell the manager what a lane is like, if it is the one to use."""
-        round_trip_s = link.crane.link.recent_round_trip_s
+        round_trip_s = link.crane.link.control.recent_round_trip_s
         if round_trip_s > 0 and self.current(link.peer) is link:
             self._driver.measured(link.peer, round_trip_s, link.capacity)

@@ -106,7 +106,7 @@ class Leg:
         grant = self.owed
         if grant * 2 >= self.window:
             # Only a whole half window says something about the drain rate.
-            floor_s = max(2 * min(self.link.round_trip_s, ROUND_TRIP_CAP_S), GROWTH_FLOOR_S)
+            floor_s = max(2 * min(self.link.control.round_trip_s, ROUND_TRIP_CAP_S), GROWTH_FLOOR_S)
             quick = now_s - self._last_return_s < floor_s
             self._last_return_s = now_s
             if quick and self.window < CREDIT_MAX and self.link.grants.take_spare(self.window):

@@ -38,7 +38,7 @@ are 0.2 ms at 160 MB/s, and share the cost of a turn."""
 CARRYING = frozenset((int(Command.RELAY), int(Command.EARLY)))
 SETUP, LINK, LAST_COMMAND = int(Command.SETUP), int(Command.LINK), int(Command.LINK)
 """Plain integers, since comparing with an enumeration's member costs a tenth of opening a cell."""
-
+NO_BODY = bytes(BODY_SIZE)
 
 OnSetup = Callable[[Leg, bytes], CircuitEnd]
 """A SETUP came on a new leg: (leg, content) -> the circuit. It raises to refuse."""
@@ -306,16 +306,6 @@ class Link:
         else:
             self.send_destroy(ident, reason)
 
-    @property
-    def round_trip_s(self) -> float:
-        """Shortest PING to PONG, seconds; 0 if none came back yet."""
-        return self.control.round_trip_s
-
-    @property
-    def recent_round_trip_s(self) -> float:
-        """The same of the last few."""
-        return self.control.recent_round_trip_s
-
     def schedule(self, leg: Leg) -> None:
         """A leg has something to send."""
         leg.queued = True
@@ -407,6 +397,3 @@ class Link:
     def _seal(self, ident: int, command: Command, credit: int, block: memoryview) -> None:
         HEADER.pack_into(self._out, 0, ident, command, 0, credit)
         self.keys.send.seal(self._out, block)
-
-
-NO_BODY = bytes(BODY_SIZE)
