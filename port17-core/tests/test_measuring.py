@@ -165,11 +165,14 @@ def test_the_latency_follows_the_line_also_where_something_is_always_under_way(t
                 lambda: all(190_000 < found(*two) < 220_000 for two in ((ash, oak), (oak, ash))), 300
             )
             assert took_s > 20, "a few slow ones say little"
-            assert all(claim(home).latency_us > 200_000 / LATENCY_STEP for home in (ash, oak))
+            # What is said differs from what was found by less than a step.
+            await made.until(
+                lambda: all(claim(home).latency_us > 180_000 / LATENCY_STEP for home in (ash, oak)), 60
+            )
             for home in (ash, oak):
                 home.running._transports["memory"].config.__dict__["delay_s"] = 0.01
-            took_s = await made.until(
-                lambda: all(claim(home).latency_us < 20_000 * LATENCY_STEP for home in (ash, oak)), 300
+            await made.until(
+                lambda: all(claim(home).latency_us < 24_000 * LATENCY_STEP for home in (ash, oak)), 300
             )
 
     on_virtual_clock(run)
