@@ -294,6 +294,31 @@ def test_the_chart_is_written_as_the_client_has_it(scene: Scene, tmp_path: Path)
     assert main(["route", "chart", "--config", str(scene.config), "--out", str(file)]) == 3  # it is there
 
 
+def test_a_new_identity_takes_a_new_circuit_and_keeps_the_guards(scene: Scene) -> None:
+    where = ("--control", str(scene.config.parent / "own.sock"))
+
+    def used() -> set[int]:
+        """Circuits that have carried something."""
+        return {one["id"] for one in command("route", "show", *where)["circuits"] if one["bytes_up"]}
+
+    def fetch() -> None:
+        assert scene.curl(NAMES[0], scene.open.port, "somebody").returncode == 0
+
+    def guards() -> list[str]:
+        return [one["id"] for one in command("client", "status", *where)["guards"]]
+
+    fetch()
+    before, kept = used(), guards()
+    fetch()
+    assert used() == before, "the same one's connections to one host share a circuit"
+    command("route", "new", *where)
+    fetch()
+    assert len(used() - before) == 1
+    assert guards() == kept != []
+    command("route", "new", "--end", *where)
+    until(lambda: not used(), "what was open has ended", END_S)
+
+
 def test_a_client_that_does_not_run_is_explained_from_its_files(scene: Scene) -> None:
     """The last one: it ends the client."""
     wanted = f"{NAMES[1]}:{scene.open.port}"
