@@ -87,7 +87,9 @@ def test_a_network_from_ready_to_end(tmp_path: Path) -> None:
         now = state(directory)
         assert set(now) == {"charter", "bootstrap", "nodes", "client"}
         assert len(now["nodes"]) == 5
-        assert all(set(node) == {"id", "name", "pid", "address", "control"} for node in now["nodes"])
+        assert all(
+            set(node) == {"id", "name", "pid", "address", "control", "country"} for node in now["nodes"]
+        )
         assert set(now["client"]) == {"pid", "socks", "control"}
         assert Path(now["charter"]).is_file()
         assert Path(now["bootstrap"]).is_file()

@@ -8,6 +8,7 @@ from port17.client.tunnel import Tunnel
 from port17.config.settings import ClientConfig
 from port17.navigator.chart import ChartNode
 from port17.network import KnownNetwork
+from port17.plugins.loader import Registry
 from port17.wire.circuit import Circuit
 
 from .node_world import Client, Home, Town
@@ -59,7 +60,8 @@ class Person:
                 home = made.homes[name]
                 self.known.gossip.take(home.bottle, Client.trusted, anyio.current_time())
             async with anyio.create_task_group() as tasks:
-                self.tunnel = Tunnel(self.config, made.net.registry, self.known, tasks)
+                # Of its own: each time it is another process, and policies are registered once in each.
+                self.tunnel = Tunnel(self.config, Registry(), self.known, tasks)
                 for task in (self.tunnel._sources.run, self.tunnel._prekeys.run):
                     tasks.start_soon(task)
                 task_status.started()  # type: ignore[attr-defined]

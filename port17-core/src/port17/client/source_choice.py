@@ -20,6 +20,10 @@ LOST_S: Final = 3600.0
 """Seconds for which a node that told us something false is no source."""
 ASIDE_CAP: Final = 1024
 """Most nodes that are remembered so."""
+SMALL: Final = 5
+"""Nodes of a network in which a third source is wanted whoever it is. On the prekey of a source two others
+have to agree, so that with two sources neither can be more than an entry: where there are few nodes no route
+is left."""
 SAMPLE: Final = 64
 """Nodes looked at when all that is held is old: some of them still stand where they stood."""
 
@@ -77,11 +81,15 @@ class SourceChoice:
             guard = self.guard(taken)
             if guard is not None:
                 return guard
-            if len(set(taken.values())) >= AGREEING:
+            if self.suffice(taken):
                 return None
             if not self._guards.active and any(one in chart.nodes for one in self._guards.listed):
                 return None  # they are called again when it is time; others would not answer, either
         return self._other(chart, taken) or (self._old(taken) if alone else None)
+
+    def suffice(self, taken: Mapping[Fingerprint, str]) -> bool:
+        """Whether these sources will do, if no guard can be added."""
+        return len(set(taken.values())) >= AGREEING and len(self._network.chart()) > SMALL
 
     def guard(self, taken: Mapping[Fingerprint, str]) -> tuple[Fingerprint, str] | None:
         """A guard in use that will do."""

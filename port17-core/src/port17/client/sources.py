@@ -19,7 +19,7 @@ from port17.asking import SYNC, Bell, Exchanges, ask
 from port17.bottles.gossip_events import Event, Key, Synced
 from port17.bottles.sync import Scope
 from port17.client.source_choice import Chosen, SourceChoice
-from port17.client.words import AGREEING, Witness
+from port17.client.words import Witness
 from port17.errors import NetworkError, Port17Error
 from port17.links.crane import Crane
 from port17.navigator.chart import ChartNode, Fingerprint
@@ -292,8 +292,7 @@ class Sources:
         told = {one.fingerprint for one in self if one.synced}
         if not others.keys() <= told:
             return False
-        enough = len(frozenset(others.values())) >= AGREEING
-        return self._choice.guard(others) is not None or enough
+        return self._choice.guard(others) is not None or self._choice.suffice(others)
 
     def scope(self) -> Scope:
         """How much is wanted in a network of this size."""
