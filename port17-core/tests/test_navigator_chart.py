@@ -144,7 +144,7 @@ def test_the_core_s_own_policy_excludes_by_name_id_and_group() -> None:
     }
     assert reasons == {
         "n1": [("exclude", "you excluded n1")],
-        "n2": [("exclude", f"you excluded {identity(2).node_id}")],
+        "n2": [("exclude", f"you excluded id:{identity(2).node_id}")],
         "n3": [("exclude", "you excluded group:theirs")],
     }
 
