@@ -24,7 +24,7 @@ import math
 import statistics
 import sys
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from ipaddress import ip_address
 from pathlib import Path
@@ -122,6 +122,20 @@ class Layers:
         admitted = admits.admit_exits(candidates)
         return {2 * self.size + self.number[node]: us for node, us in admitted.items()}
 
+    def cheapest(self, request: Request, lengths: list[tuple[float, Mapping[int, float]]]) -> float:
+        """What the quickest route costs.
+
+        :param lengths: per entry what it costs, and how far each node is from there.
+        """
+        exits = self.exits(request, dict.fromkeys(index for _, found in lengths for index in found))
+        costs = (
+            us + length + exits[index]
+            for us, found in lengths
+            for index, length in found.items()
+            if index in exits
+        )
+        return min(costs, default=math.inf)
+
 
 class WithNetworkx:
     """Dijkstra's algorithm by networkx, per entry."""
@@ -148,14 +162,7 @@ class WithNetworkx:
                 return None if target in hidden else data["weight"]
 
             lengths.append((us, self._search(self._graph, entry, weight=weight)))
-        exits = self._layers.exits(request, dict.fromkeys(index for _, found in lengths for index in found))
-        costs = (
-            us + length + exits[index]
-            for us, found in lengths
-            for index, length in found.items()
-            if index in exits
-        )
-        return min(costs, default=math.inf)
+        return self._layers.cheapest(request, lengths)
 
 
 class WithRustworkx:
@@ -182,14 +189,7 @@ class WithRustworkx:
                 return math.inf if edge[1] in hidden else edge[0]
 
             lengths.append((us, self._search(self._graph, entry, cost)))
-        exits = self._layers.exits(request, dict.fromkeys(index for _, found in lengths for index in found))
-        costs = (
-            us + length + exits[index]
-            for us, found in lengths
-            for index, length in found.items()
-            if index in exits
-        )
-        return min(costs, default=math.inf)
+        return self._layers.cheapest(request, lengths)
 
 
 def requests(rng: Random, count: int) -> list[Request]:

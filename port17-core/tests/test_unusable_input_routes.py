@@ -7,10 +7,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import anyio
 import pytest
 
 from port17.errors import HandshakeFailed
 from port17.navigator.chart import ChartNode
+from port17.navigator.policy import Route
 from port17.wire.prekey import ResponderKey
 
 from . import test_client_turnover as turnover
@@ -50,7 +52,8 @@ def test_its_node_is_set_aside(tmp_path: Path, what: str, monkeypatch: pytest.Mo
         assert BAD not in {node.name for one in built for node in one.route.nodes}
         # The control: with its true key it is in routes, once it is no longer set aside.
         monkeypatch.setattr(prekeys, "keys", true)
-        client.draws.failures.forget_all()
+        bad = next(node for node in client.known.chart() if node.name == BAD)
+        client.draws.failures.worked(Route((bad,)), anyio.current_time())
         again = [await client.circuits.build(REQUEST) for _ in range(CIRCUITS)]
         assert BAD in {node.name for one in again for node in one.route.nodes}
 

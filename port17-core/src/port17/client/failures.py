@@ -78,13 +78,6 @@ class Failures:
                     del self._failed[one]
         self._renew(now_s)
 
-    def forget_all(self) -> bool:
-        """Use everything again; False if nothing was set aside."""
-        had = bool(self._aside)
-        self._failed.clear()
-        self._renew(0.0)
-        return had
-
     def version(self, now_s: float) -> int:
         """Changes whenever something is set aside or comes back."""
         if now_s >= self._next_s:
